@@ -1,0 +1,118 @@
+"""Fixtures on top of ``tests.support``. Each proves at its end that nothing of what it started is left."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import trustme
+
+from tests.support import servers
+from tests.support.servers import RunningServer
+from tests.support.threads import bridge_threads, wait_for_no_bridge_threads
+
+
+class StartServer(Protocol):
+    """Starts ``servers.SERVERS[name]`` for ``"module:attribute"``; see ``servers.start``."""
+
+    def __call__(
+        self,
+        name: str,
+        app: str,
+        *,
+        unix: bool = False,
+        arguments: tuple[str, ...] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> RunningServer: ...
+
+
+class ServerPool:
+    """Servers that the tests of one module share: each pair of server and app is started at its first use."""
+
+    def __init__(self, start: StartServer) -> None:
+        self._start = start
+        self._running: dict[tuple[str, str], RunningServer] = {}
+
+    def get(self, name: str, app: str) -> RunningServer:
+        """Return the running server ``name`` with the app ``"module:attribute"``."""
+        if (name, app) not in self._running:
+            self._running[name, app] = self._start(name, app)
+        return self._running[name, app]
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """Return the paths of a certificate for 127.0.0.1, its key, and the root that signed it."""
+    directory = tmp_path_factory.mktemp("tls")
+    root = trustme.CA()
+    issued = root.issue_cert("127.0.0.1", "localhost")
+    chain, key, ca = directory / "cert.pem", directory / "key.pem", directory / "ca.pem"
+    issued.private_key_pem.write_to_path(str(key))
+    for blob in issued.cert_chain_pems:
+        blob.write_to_path(str(chain), append=True)
+    root.cert_pem.write_to_path(str(ca))
+    return chain, key, ca
+
+
+@pytest.fixture
+def start_server(certificate: tuple[Path, Path, Path]) -> Iterator[StartServer]:
+    """Start servers for one test; they are stopped at its end."""
+    yield from _starting(certificate)
+
+
+@pytest.fixture(scope="module")
+def server_pool(certificate: tuple[Path, Path, Path]) -> Iterator[ServerPool]:
+    """Start servers that all tests of a module share; they are stopped after the last."""
+    for start in _starting(certificate):
+        yield ServerPool(start)
+
+
+@pytest.fixture
+def no_bridge_threads() -> Iterator[None]:
+    """Prove that the test leaves no thread of bridge in this process."""
+    assert not bridge_threads(), "an earlier test left threads"
+    yield
+    wait_for_no_bridge_threads()
+
+
+def _starting(certificate: tuple[Path, Path, Path]) -> Iterator[StartServer]:
+    running: list[RunningServer] = []
+    # Not tmp_path: its name may be too long for a unix socket.
+    with tempfile.TemporaryDirectory(prefix="bridge-") as directory:
+
+        def start(
+            name: str,
+            app: str,
+            *,
+            unix: bool = False,
+            arguments: tuple[str, ...] = (),
+            environ: Mapping[str, str] | None = None,
+        ) -> RunningServer:
+            server = servers.start(
+                name,
+                app,
+                Path(directory),
+                unix=unix,
+                arguments=arguments,
+                environ=environ,
+                certificate=certificate,
+            )
+            running.append(server)
+            return server
+
+        errors: list[BaseException] = []
+        try:
+            yield start
+        finally:
+            # All shut down at the same time, and the failure of one leaves no other running.
+            for server in running:
+                if server.process.poll() is None:
+                    server.terminate()
+            for server in running:
+                try:
+                    server.stop()
+                except AssertionError as error:
+                    errors.append(error)
+        if errors:
+            raise BaseExceptionGroup("servers that did not stop cleanly", errors)

@@ -1,0 +1,92 @@
+"""The harness itself: every server of the table starts, answers and ends, and a broken response is seen as
+one.
+"""
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartServer
+from tests.support.raw import RawConnection
+from tests.support.servers import ASGI_SERVERS, SERVERS, WSGI_SERVERS, start
+from tests.support.threads import bridge_threads, wait_for_no_bridge_threads
+
+APPS = "tests.integration.apps.plain"
+REQUEST = b"GET /x HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+@pytest.mark.parametrize("name", [*ASGI_SERVERS, *WSGI_SERVERS])
+def test_server_starts_answers_and_ends(name: str, start_server: StartServer) -> None:
+    interface = SERVERS[name].interface
+    server = start_server(name, f"{APPS}:{interface}_app")
+    with server.client() as client:
+        response = client.get("/x")
+    assert (response.status_code, response.text) == (200, f"{interface} /x")
+    assert (response.http_version == "HTTP/2") == (server.kind.http == "2")
+    server.stop()
+    assert not server.processes()
+
+
+@pytest.mark.parametrize("name", [name for name, kind in SERVERS.items() if kind.unix])
+def test_server_on_a_unix_socket(name: str, start_server: StartServer) -> None:
+    interface = SERVERS[name].interface
+    server = start_server(name, f"{APPS}:{interface}_app", unix=True)
+    with RawConnection(server.connect()) as connection:
+        response = connection.request(REQUEST)
+    assert (response.status, response.body) == (200, f"{interface} /x".encode())
+
+
+def test_server_that_can_not_start_fails_with_its_log(start_server: StartServer) -> None:
+    with pytest.raises(AssertionError, match=r"(?s)ended with [1-9].*missing_app"):
+        start_server("uvicorn-h11", f"{APPS}:missing_app")
+
+
+def test_what_a_server_leaves_behind_is_killed_and_reported(tmp_path: Path) -> None:
+    server = start("wsgiref", "tests.integration.apps.orphan:wsgi_app", tmp_path)
+    with pytest.raises(AssertionError, match=r"had to be killed.*sleep"):
+        server.stop(timeout=1.0)
+    assert not server.processes()
+
+
+def test_bridge_threads_are_seen(no_bridge_threads: None) -> None:
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait, name="bridge-test")
+    thread.start()
+    try:
+        assert bridge_threads() == [thread]
+        with pytest.raises(AssertionError, match="bridge-test"):
+            wait_for_no_bridge_threads(timeout=0.01)
+    finally:
+        end.set()
+
+
+@pytest.mark.parametrize(
+    ("wire", "framing", "body", "complete"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "content-length", b"ok", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok", "content-length", b"ok", False),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            "chunked",
+            b"ok",
+            True,
+        ),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", "chunked", b"ok", False),
+        (b"HTTP/1.1 200 OK\r\n\r\nok", "eof", b"ok", True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", "none", b"", True),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 304 Not Modified\r\n\r\n", "none", b"", True),
+    ],
+)
+def test_raw_connection_tells_whole_from_broken(
+    wire: bytes, framing: str, body: bytes, complete: bool
+) -> None:
+    ours, theirs = socket.socketpair()
+    with RawConnection(ours) as connection, theirs:
+        theirs.sendall(wire)
+        theirs.shutdown(socket.SHUT_WR)
+        response = connection.request(REQUEST)
+        assert (response.framing, response.body, response.complete) == (framing, body, complete)
+        assert bool(response.error) is not complete
+        assert theirs.recv(100) == REQUEST

@@ -1,0 +1,19 @@
+"""Which of bridge's threads are alive. They are all named ``bridge-...``."""
+
+import threading
+import time
+
+__all__ = ["bridge_threads", "wait_for_no_bridge_threads"]
+
+
+def bridge_threads() -> list[threading.Thread]:
+    """Return bridge's living threads of this process."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("bridge")]
+
+
+def wait_for_no_bridge_threads(timeout: float = 10.0) -> None:
+    """Join every thread of bridge; ``AssertionError`` for one alive after ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    for thread in bridge_threads():
+        thread.join(max(deadline - time.monotonic(), 0.0))
+    assert not bridge_threads(), f"still alive: {bridge_threads()}"
