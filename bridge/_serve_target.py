@@ -1,0 +1,17 @@
+"""What servers import: ``bridge._serve_target:app`` is the app that ``bridge serve`` was asked for.
+
+See ``bridge._target``.
+"""
+
+import signal
+
+from bridge._target import Target
+
+__all__ = ["app"]
+
+_target = Target.from_environment()
+if _target.sigterm_interrupts:
+    # So that the server's loop ends as it does on Ctrl-C, and exit functions run.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+app, _ = _target.load()

@@ -1,0 +1,255 @@
+"""The command ``bridge``.
+
+``bridge serve`` does three things: it checks what is asked for, it tries the app out in a process of its own
+(``bridge._target``), and then it becomes the server, by ``exec``. No process of bridge's stays between the
+user and the server: signals, exit status, workers and reloading are the server's own.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import NoReturn, cast
+
+from bridge import __version__
+from bridge._importing import Kind
+from bridge._servers import SERVERS, Options, Server, UsageError, arguments, check, check_threads, url
+from bridge._target import Target
+
+__all__ = ["main"]
+
+_SERVE_HELP = """\
+Serve a WSGI or an ASGI app on a server of either kind. Which kind the app is, it shows itself; where the
+server is of the other kind, the app is wrapped: in WsgiToAsgi for an ASGI server, in AsgiToWsgi for a WSGI
+server.
+
+APP says where the app is:
+  module:app             an attribute of a module; dots lead on (module:site.app)
+  module:create_app()    what a factory returns; its arguments may be literals
+  module                 its attribute "app", or else "application"
+  path/to/file.py:app    a file in place of a module
+Modules are found from the current directory."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command with the words of ``argv``, by default those of the process; return its exit status.
+
+    ``serve`` returns only if it can't serve (2) or is interrupted before it does (130).
+    """
+    words = sys.argv[1:] if argv is None else argv
+    # What follows the first "--" is the server's; argparse would not keep it apart.
+    end = words.index("--") if "--" in words else len(words)
+    parser = _parser()
+    arguments_ = parser.parse_args(words[:end])
+    if arguments_.command is None:
+        parser.print_help()
+        return 0
+    try:
+        return _serve(arguments_, tuple(words[end + 1 :]))
+    except UsageError as exc:
+        return _refuse(str(exc))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _refuse(message: str) -> int:
+    print(f"bridge: error: {message}", file=sys.stderr)
+    return 2
+
+
+# --- serve --------------------------------------------------------------------------------------------------
+
+
+def _serve(asked: argparse.Namespace, extra: tuple[str, ...]) -> int:
+    server = SERVERS[asked.server]
+    options = Options(
+        host=asked.host,
+        port=asked.port,
+        workers=asked.workers,
+        threads=asked.threads,
+        reload=asked.reload,
+        root_path=asked.root_path,
+        extra=extra,
+    )
+    check(server, options)
+    target = Target(
+        app=asked.app,
+        kind=asked.kind,
+        interface=server.interface,
+        threads=options.threads if server.interface == "asgi" else None,
+        root_path=options.root_path,
+        sigterm_interrupts=server.sigterm_interrupts,
+    )
+    kind, status = _try_out(target)
+    if kind is None:
+        return status
+    check_threads(server, options, kind)
+    print(_start_line(server, options, asked.app, kind), file=sys.stderr)
+    _become(arguments(server, options), target.with_kind(kind).environment(os.environ))
+
+
+def _try_out(target: Target) -> tuple[Kind | None, int]:
+    """Load the target in a process of its own; return the app's kind, or None and the exit status.
+
+    What is wrong is told by then.
+    """
+    command = [sys.executable, *_interpreter_options(), "-m", "bridge._target"]
+    environment = target.environment(os.environ)
+    trial = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)  # noqa: S603
+    answer = trial.stdout.decode()
+    if trial.returncode in {2, 130}:
+        return None, trial.returncode
+    if answer not in {"wsgi", "asgi"}:
+        return None, _refuse(f"importing {target.app!r} ended its process (status {trial.returncode})")
+    return cast("Kind", answer), 0
+
+
+def _become(words: list[str], environment: Mapping[str, str]) -> NoReturn:
+    command = [sys.executable, *_interpreter_options(), *words]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if sys.platform == "win32":  # exec there starts a child and leaves the terminal to nobody
+        sys.exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603
+    os.execve(sys.executable, command, environment)  # noqa: S606
+
+
+def _interpreter_options() -> list[str]:
+    """What stands between ``python`` and ``-m bridge``: ``-X dev`` and the like hold for the server too."""
+    if not sys.argv[0].endswith("__main__.py") or "-m" not in sys.orig_argv:
+        return []
+    return sys.orig_argv[1 : sys.orig_argv.index("-m")]
+
+
+def _start_line(server: Server, options: Options, app: str, kind: Kind) -> str:
+    number = f", threads={options.threads}" if options.threads is not None else ""
+    if kind == server.interface:
+        how = "as it is"
+    elif server.interface == "asgi":
+        how = f"in WsgiToAsgi(app{number})"
+    else:
+        how = "in AsgiToWsgi(app)"
+    processes = f", {options.workers} workers" if options.workers is not None and options.workers > 1 else ""
+    threads = (
+        f", {options.threads} threads" if server.interface == "wsgi" and options.threads is not None else ""
+    )
+    where = f"{server.name}{processes}{threads}: {url(server, options)}"
+    return f"bridge: {kind.upper()} app {app}, {how}, on {where}"
+
+
+# --- the parser ---------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, where argparse prints the usage first."""
+        self.exit(2, f"bridge: error: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="bridge",
+        description="WSGI apps on ASGI servers, ASGI apps on WSGI servers.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"bridge {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands", parser_class=_Parser
+    )
+    serve = commands.add_parser(
+        "serve",
+        help="serve an app of either kind on a server of either kind",
+        usage="bridge serve APP [options] [-- options of the server]",
+        description=_SERVE_HELP,
+        epilog=_epilog(),
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
+            prog, max_help_position=24, width=100
+        ),
+        allow_abbrev=False,
+        add_help=False,
+    )
+    serve.add_argument("app", metavar="APP", help=argparse.SUPPRESS)
+    _add_options(serve)
+    return parser
+
+
+def _add_options(serve: argparse.ArgumentParser) -> None:
+    add = serve.add_argument_group("the app").add_argument
+    add("--kind", choices=("wsgi", "asgi"), help="what APP is, where it does not show")
+    add(
+        "--threads",
+        type=_positive,
+        metavar="N",
+        help="threads that run the app: WsgiToAsgi's for a WSGI app on an ASGI server (40 if not said), "
+        "the server's own on gunicorn and waitress",
+    )
+    add(
+        "--root-path",
+        type=_root_path,
+        default="",
+        metavar="/PATH",
+        help="prefix of the app's URLs, as root_path and SCRIPT_NAME; a proxy may cut it off or leave it",
+    )
+    add = serve.add_argument_group("the server").add_argument
+    add(
+        "--server",
+        choices=tuple(SERVERS),
+        default="uvicorn",
+        metavar="NAME",
+        help=f"{', '.join(list(SERVERS)[:-1])} or {list(SERVERS)[-1]}; uvicorn if not said",
+    )
+    add("--host", metavar="ADDRESS", help="where to listen; 127.0.0.1 if not said, 0.0.0.0 for everywhere")
+    add(
+        "--port",
+        type=_port,
+        metavar="PORT",
+        help="8000 if not said; 0 for a free one, which the server names",
+    )
+    add("--workers", type=_positive, metavar="N", help="worker processes")
+    add("--reload", action="store_true", help="start anew when a source file changes")
+    serve.add_argument_group("more").add_argument("-h", "--help", action="help", help="show this and end")
+
+
+def _epilog() -> str:
+    lines = ["what each server calls, and what it can do:"]
+    for server in SERVERS.values():
+        able = ["--workers"] if server.workers else []
+        if server.reload != "no":
+            able.append("--reload" if server.reload == "yes" else "--reload (with one worker)")
+        if server.threads or server.interface == "asgi":
+            able.append("--threads" if server.threads else "--threads (for WSGI apps)")
+        what = ", ".join(able) or "one process, one request at a time"
+        lines.append(f"  {server.name:<12} {server.interface.upper()}   {what}")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "examples:",
+            "  bridge serve shop.wsgi:application",
+            "  bridge serve \"shop:create_app('production')\" --workers 4 --host 0.0.0.0",
+            "  bridge serve api.main:app --server gunicorn --workers 4 --threads 8",
+            "  bridge serve site/app.py --reload --port 8080",
+            "  bridge serve shop:app --root-path /shop -- --uds /run/shop.sock --log-level warning",
+            "",
+            "exit status: the server's; 2 for what can't be served, with one line that says why.",
+        ]
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
+    return int(text)
+
+
+def _root_path(text: str) -> str:
+    path = text.rstrip("/")
+    if path and not path.startswith("/"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not begin with a slash")
+    return path
