@@ -1,0 +1,373 @@
+"""What one WSGI request and one ASGI app say to each other, without loop and without thread.
+
+``RequestBody`` makes ``http.request`` messages of ``wsgi.input``; ``Response`` takes the app's messages,
+checks them, and keeps what the server has not had yet, which ``ResponseStream`` is the iterable for;
+``client_probe`` finds out whether the client is still there. The two ways of running an app,
+``_request_loop`` and ``_shared_loop``, are built on these. No object here locks: whoever shares one between
+threads does.
+"""
+
+import contextlib
+import enum
+import errno
+import io
+import select
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+
+from ._mapping import parse_content_length
+from ._scope import Head, response_head
+from ._types import ASGIApp, Environ, Headers, Message, Receive, Scope, Send, StartResponse
+from .errors import ApplicationError, ClientDisconnected
+
+__all__ = [
+    "BLOCK",
+    "DISCONNECT",
+    "EARLY_HINT",
+    "GRACE",
+    "PROBE_INTERVAL",
+    "Phase",
+    "RequestBody",
+    "Response",
+    "ResponseStream",
+    "call_app",
+    "client_left",
+    "client_probe",
+    "early_hints",
+]
+
+#: The most that is read from ``wsgi.input`` at once, and what the response may hold before ``send()`` waits,
+#: in bytes.
+BLOCK = 65536
+#: Seconds between two looks at whether an idle client is still there.
+PROBE_INTERVAL = 0.5
+#: Seconds that an app which is listening for http.disconnect has for its own way out, before it is cancelled.
+GRACE = 1.0
+DISCONNECT = "http.disconnect"
+EARLY_HINT = "http.response.early_hint"
+
+
+async def call_app(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """The app, in a thread-sensitive context of asgiref's own: its sync code waits for no other request's.
+
+    The context is a mark in the task's context; its thread is made when it is first used, and ends here.
+    """
+    context = ThreadSensitiveContext()
+    context.token = SyncToAsync.thread_sensitive_context.set(context)
+    try:
+        await app(scope, receive, send)
+    finally:
+        if context in SyncToAsync.context_to_thread_executor:
+            await context.__aexit__(*sys.exc_info())
+
+
+def client_left() -> ClientDisconnected:
+    """With the number that servers know: gunicorn, for one, does not log a traceback for it."""
+    return ClientDisconnected(errno.EPIPE, "the client left before the response was complete")
+
+
+class RequestBody:
+    """``wsgi.input`` as ``http.request`` messages, of at most 64 KiB each.
+
+    The body ends where ``CONTENT_LENGTH`` says, or, without one, where the stream does if the server promises
+    that it has an end (``wsgi.input_terminated``); else there is none (PEP 3333, "Input and Error Streams").
+
+    Raises:
+        ValueError: ``CONTENT_LENGTH`` is not a number.
+    """
+
+    __slots__ = ("_environ", "_remaining", "finished")
+
+    def __init__(self, environ: Environ) -> None:
+        self._environ = environ
+        # Bytes still to come; None: until the stream ends.
+        self._remaining = parse_content_length(environ)
+        if self._remaining is None and not _until_the_end(environ):
+            self._remaining = 0
+        #: The last message of the body, or http.disconnect in its place, has been read.
+        self.finished = False
+
+    @property
+    def blocks(self) -> bool:
+        """The next message is read from the server, which may take as long as the client likes."""
+        return self._remaining != 0
+
+    def read(self) -> Message:
+        """The next message. A body that ends early is ``http.disconnect``, never a whole request."""
+        remaining = self._remaining
+        if remaining == 0:
+            self.finished = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        try:
+            block: bytes = self._environ["wsgi.input"].read(
+                BLOCK if remaining is None else min(BLOCK, remaining)
+            )
+        except OSError:
+            # How servers tell that the client has gone, or that its chunks are not what they should be.
+            self.finished = True
+            return {"type": DISCONNECT}
+        if remaining is None:
+            self.finished = not block
+            return {"type": "http.request", "body": block, "more_body": bool(block)}
+        if not block:
+            self.finished = True
+            return {"type": DISCONNECT}
+        self._remaining = remaining = remaining - len(block)
+        self.finished = remaining == 0
+        return {"type": "http.request", "body": block, "more_body": remaining > 0}
+
+
+def _until_the_end(environ: Environ) -> bool:
+    """Whether a body without a length has to be read to find out that there is one."""
+    if not environ.get("wsgi.input_terminated"):
+        return False
+    # In HTTP/1 a body without length has Transfer-Encoding (RFC 9112, 6.3). For methods that hardly ever have
+    # one that is taken by its word; for the others a server may have removed the field with the encoding.
+    return not (
+        environ.get("REQUEST_METHOD") in {"GET", "HEAD"}
+        and "HTTP_TRANSFER_ENCODING" not in environ
+        and environ.get("SERVER_PROTOCOL", "").startswith("HTTP/1.")
+    )
+
+
+class Phase(enum.IntEnum):
+    """How far the app is with its response."""
+
+    #: Nothing was sent.
+    EMPTY = 0
+    #: ``http.response.start`` was sent.
+    STARTED = 1
+    #: A body message was sent: the server may have the head.
+    BODY = 2
+    #: The last body message, or a file in its place.
+    COMPLETE = 3
+
+
+class Response:
+    """The app's messages, checked, and what of them the server has not had yet.
+
+    Every ``ApplicationError`` names a rule of the ASGI specification's HTTP chapter.
+    """
+
+    __slots__ = ("_chunks", "_omit_body", "_trailers", "_written", "file", "head", "phase", "size")
+
+    def __init__(self, method: str) -> None:
+        self.phase = Phase.EMPTY
+        self.head: Head | None = None
+        #: An open file that is the whole body, from ``http.response.pathsend``.
+        self.file: BinaryIO | None = None
+        #: Bytes that wait for the server.
+        self.size = 0
+        self._chunks: list[bytes] = []
+        self._written = 0
+        self._omit_body = method == "HEAD"
+        self._trailers = False
+
+    def put(self, message: Message) -> None:
+        """Take a message of the app.
+
+        Raises:
+            ApplicationError: it is out of order, of an unknown type, or has a value of the wrong type.
+        """
+        try:
+            kind = message["type"]
+        except (TypeError, KeyError):
+            raise ApplicationError(
+                f"send() got {message!r}; ASGI wants a dictionary with a 'type' (specification, \"Events\")"
+            ) from None
+        phase = self.phase
+        if kind == "http.response.body" and (phase is Phase.STARTED or phase is Phase.BODY):
+            self._put_body(message)
+        elif kind == "http.response.start" and phase is Phase.EMPTY:
+            self.head = response_head(message.get("status"), message.get("headers", ()))
+            self._omit_body = self._omit_body or self.head.bodyless
+            self._trailers = bool(message.get("trailers", False))
+            self.phase = Phase.STARTED
+        elif kind == "http.response.pathsend" and phase is Phase.STARTED:
+            self._put_file(message)
+        elif kind == "http.response.trailers" and phase is Phase.COMPLETE and self._trailers:
+            # WSGI has none: they are taken, and dropped.
+            self._trailers = bool(message.get("more_trailers", False))
+        else:
+            raise ApplicationError(_out_of_order(kind, phase))
+
+    def _put_body(self, message: Message) -> None:
+        body = message.get("body", b"")
+        if type(body) is not bytes:
+            if not isinstance(body, (bytes, bytearray, memoryview)):
+                raise ApplicationError(
+                    f"http.response.body has {type(body).__name__} as its body; ASGI wants bytes"
+                )
+            # A copy: what may change later can't wait for the server.
+            body = bytes(body)
+        last = not message.get("more_body", False)
+        head = self.head
+        if self._omit_body:
+            # To HEAD and with 204 and 304 there is no content, whatever apps send (RFC 9110, 6.4.1).
+            pass
+        elif body:
+            self._written += len(body)
+            if head is not None and head.content_length is not None and self._written > head.content_length:
+                raise ApplicationError(
+                    f"the app sent more than its Content-Length of {head.content_length} bytes (RFC 9110, 8.6)"
+                )
+            self._chunks.append(body)
+            self.size += len(body)
+        if last:
+            if head is not None and not self._omit_body and self._written < (head.content_length or 0):
+                raise ApplicationError(
+                    f"the app ended its response after {self._written} of the {head.content_length} bytes that its "
+                    "Content-Length promises (RFC 9110, 8.6)"
+                )
+            self.phase = Phase.COMPLETE
+        else:
+            self.phase = Phase.BODY
+
+    def _put_file(self, message: Message) -> None:
+        path = message.get("path")
+        if not isinstance(path, str) or not Path(path).is_absolute():
+            raise ApplicationError(
+                f"http.response.pathsend has the path {path!r}; ASGI wants a string that is an absolute path"
+            )
+        if not self._omit_body:
+            self.file = io.FileIO(path)
+        self.phase = Phase.COMPLETE
+
+    def take(self) -> bytes:
+        """What the server has not had yet, as one chunk."""
+        chunks = self._chunks
+        chunk = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self.size = 0
+        return chunk
+
+    def check_end(self) -> None:
+        """The app returned: is the response complete?
+
+        Raises:
+            ApplicationError: it is not.
+        """
+        if self.phase is Phase.COMPLETE:
+            return
+        if self.phase is Phase.EMPTY:
+            raise ApplicationError("the app returned without a response: no http.response.start was sent")
+        raise ApplicationError(
+            "the app returned before its response was complete: the last http.response.body has more_body=False"
+        )
+
+    def close(self) -> None:
+        """Nobody will take the rest."""
+        self._chunks.clear()
+        self.size = 0
+        if self.file is not None:
+            self.file.close()
+
+
+def _out_of_order(kind: object, phase: Phase) -> str:
+    match kind, phase:
+        case "http.response.start", Phase.COMPLETE:
+            return "http.response.start was sent after the response was complete"
+        case "http.response.start", _:
+            return "http.response.start was sent twice; a response has one"
+        case (("http.response.body" | "http.response.pathsend"), Phase.EMPTY):
+            return f"{kind} was sent before http.response.start"
+        case (("http.response.body" | "http.response.pathsend"), Phase.COMPLETE):
+            return f"{kind} was sent after the response was complete"
+        case "http.response.pathsend", _:
+            return "http.response.pathsend was sent after http.response.body; it stands in place of the body"
+        case "http.response.early_hint", _:
+            return "http.response.early_hint was sent after http.response.start"
+        case "http.response.trailers", _:
+            return "http.response.trailers was sent without trailers=True in http.response.start, or before the body's end"
+    return (
+        f"send() got a message of the type {kind!r}, which is none of the ASGI specification's HTTP messages"
+    )
+
+
+class _Exchange(Protocol):
+    def next_chunk(self) -> bytes: ...
+    def close(self) -> None: ...
+
+
+class ResponseStream:
+    """The iterable for a body that is made while it is sent."""
+
+    __slots__ = ("_exchange", "_start_response")
+
+    def __init__(self, exchange: _Exchange, start_response: StartResponse) -> None:
+        self._exchange = exchange
+        self._start_response = start_response
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            chunk = self._exchange.next_chunk()
+        except ClientDisconnected:
+            raise
+        except Exception:
+            self._fail()
+            raise
+        if not chunk:
+            raise StopIteration
+        return chunk
+
+    def _fail(self) -> None:
+        """PEP 3333, "Error Handling": a server that has not sent the head replaces it, any other raises."""
+        exc_info = sys.exc_info()
+        if exc_info[1] is not None:
+            self._start_response("500 Internal Server Error", [("Content-Type", "text/plain")], exc_info)
+
+    def close(self) -> None:
+        self._exchange.close()
+
+
+def early_hints(environ: Environ, message: Message) -> Headers:
+    """What ``wsgi.early_hints`` is to be called with for an ``http.response.early_hint`` message."""
+    if "wsgi.early_hints" not in environ:
+        raise ApplicationError(
+            "http.response.early_hint was sent, but the server has no early hints: the scope's extensions tell"
+        )
+    links = list(message.get("links", ()))
+    if not all(isinstance(link, bytes) for link in links):
+        raise ApplicationError(f"http.response.early_hint has the links {links!r}; ASGI wants byte strings")
+    return [("Link", link.decode("latin-1")) for link in links]
+
+
+def client_probe(environ: Environ) -> Callable[[], bool] | None:
+    """A function that tells whether the client has gone, where the server shows the connection; it never blocks."""
+    probe: Callable[[], bool] | None = environ.get("waitress.client_disconnected")
+    if probe is not None:
+        return probe
+    sock = environ.get("gunicorn.socket")
+    if sock is not None:
+        return lambda: _hung_up(sock)
+    return None
+
+
+def _hung_up(sock: Any) -> bool:
+    """Whether the peer of ``sock`` has closed its side; what it has sent stays unread.
+
+    The socket may be of TLS, which can't peek: it is its file descriptor that is looked at.
+    """
+    fd: int = sock.fileno()
+    if fd < 0:
+        return True
+    if hasattr(select, "poll") and hasattr(select, "POLLRDHUP"):
+        poll = select.poll()
+        poll.register(fd, select.POLLRDHUP)
+        return bool(poll.poll(0))
+    with contextlib.closing(socket.fromfd(fd, sock.family, sock.type)) as plain:
+        try:
+            plain.setblocking(False)
+            return plain.recv(1, socket.MSG_PEEK) == b""
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            return True

@@ -1,0 +1,280 @@
+"""A WSGI environ as an ASGI HTTP scope, and an ASGI response's start as ``start_response()`` takes it. Pure
+functions.
+
+The way back is in ``_environ`` (scope -> environ); for what HTTP allows the two are each other's inverse.
+What an environ can't tell is lost on the way: the order of header fields, and repeated ones, which servers
+have joined.
+
+The path. WSGI splits it into SCRIPT_NAME and PATH_INFO; in ASGI ``path`` is both together and ``root_path``
+is the first part (ASGI specification, "HTTP Connection Scope"). Both are bytes in latin-1 clothes in the
+environ (PEP 3333, "Unicode Issues") and text in the scope: bytes that are no UTF-8 become U+FFFD, as on the
+ASGI servers, and ``raw_path`` has them.
+"""
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from ._mapping import BODYLESS, HOP_BY_HOP, TOKEN
+from ._tls import tls_extension
+from ._types import Environ, Headers, Scope
+from .errors import ApplicationError
+
+__all__ = ["ASGI_VERSION", "Head", "build_scope", "response_head"]
+
+#: 2.4 is the version from which send() raises an OSError once the client is known to be gone; it does here.
+#: What 2.5 adds concerns WebSocket alone.
+ASGI_VERSION = {"version": "3.0", "spec_version": "2.4"}
+
+_HTTP_VERSIONS = {
+    "HTTP/1.1": "1.1",
+    "HTTP/1.0": "1.0",
+    "HTTP/2": "2",
+    "HTTP/2.0": "2",
+    "HTTP/3": "3",
+    "HTTP/3.0": "3",
+}
+# What may stand in a path as it is: RFC 3986, section 3.3 (pchar) and the slash; quote() adds the unreserved
+# ones.
+_PATH_SAFE = "/!$&'()*+,;=:@"
+# RFC 9110, section 5.5: what no field value may contain. A tab is allowed.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+# Both caches hold a small vocabulary; the bounds are for clients and applications that make names up. Two
+# threads may add the same entry at once: they add the same value.
+_CACHE_SIZE = 1024
+_CACHE_NAME_LENGTH = 64
+_field_names: dict[str, bytes] = {}
+_header_names: dict[bytes, str] = {}
+
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+def build_scope(environ: Environ, state: dict[str, Any]) -> Scope:
+    """The scope of type ``http`` for ``environ``; costs time linear in the environ.
+
+    ``scope["wsgi_environ"]`` is the environ itself: ``REMOTE_USER`` and what else has no key in a scope is
+    there.
+
+    Args:
+        environ: as PEP 3333 has it; missing and empty keys are taken as a server means them.
+        state: the lifespan's state, of which the scope gets a shallow copy (ASGI lifespan specification,
+            "Lifespan State").
+    """
+    script_name = environ.get("SCRIPT_NAME", "")
+    root_path = script_name if script_name.isascii() else _text(script_name)
+    root_path = root_path.rstrip("/")
+    path_info = environ.get("PATH_INFO", "")
+    path = root_path + (path_info if path_info.isascii() else _text(path_info))
+    scheme = environ.get("wsgi.url_scheme") or "http"
+    protocol = environ.get("SERVER_PROTOCOL", "")
+    return {
+        "type": "http",
+        "asgi": ASGI_VERSION.copy(),
+        "http_version": _HTTP_VERSIONS.get(protocol) or _http_version(protocol),
+        "method": environ.get("REQUEST_METHOD", "GET").upper(),
+        "scheme": scheme,
+        "path": path or "/",
+        "raw_path": _raw_path(environ, script_name, path_info),
+        "query_string": _wire(environ.get("QUERY_STRING", "")),
+        "root_path": root_path,
+        "headers": _headers(environ),
+        "client": _client(environ),
+        "server": _server(environ),
+        "state": state.copy(),
+        "extensions": _extensions(environ, scheme),
+        "wsgi_environ": environ,
+    }
+
+
+def _text(native: str) -> str:
+    """PEP 3333's bytes in latin-1 clothes as text."""
+    return _wire(native).decode("utf-8", "replace")
+
+
+def _wire(native: str) -> bytes:
+    """The bytes that a native string stands for; some server decoded them as UTF-8 where it isn't latin-1."""
+    try:
+        return native.encode("latin-1")
+    except UnicodeEncodeError:
+        return native.encode("utf-8", "surrogateescape")
+
+
+def _http_version(protocol: str) -> str:
+    """``"1.1"`` from any ``HTTP/1.1``; RFC 3875 (4.1.16) lets a protocol be something else (``INCLUDED``)."""
+    name, slash, version = protocol.partition("/")
+    if slash and name.upper() == "HTTP" and version:
+        return version
+    return "1.1"
+
+
+def _raw_path(environ: Environ, script_name: str, path_info: str) -> bytes:
+    """The target's path as the client sent it, where the server tells (``REQUEST_URI``, or gunicorn's ``RAW_URI``)."""
+    target: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
+    if not target:
+        return quote(_wire(script_name + path_info), _PATH_SAFE).encode("ascii") or b"/"
+    path = target.partition("?")[0]
+    if not path.startswith("/") and "://" in path:
+        # The absolute form, which RFC 9112 (3.2.2) tells servers to accept; "*" and authorities stay as they
+        # are.
+        authority, slash, path = path.partition("://")[2].partition("/")
+        path = slash + path or "/"
+    return _wire(path)
+
+
+def _headers(environ: Environ) -> list[tuple[bytes, bytes]]:
+    headers: list[tuple[bytes, bytes]] = []
+    for key, value in environ.items():
+        name = _field_names.get(key)
+        if name is None:
+            name = _learn_field_name(key)
+        if name:
+            headers.append((name, value.encode("latin-1") if value.isascii() else _wire(value)))
+    # RFC 3875 has these two without HTTP_. Empty is how a server says that there is none.
+    if content_type := environ.get("CONTENT_TYPE"):
+        headers.append((b"content-type", _wire(content_type)))
+    if content_length := environ.get("CONTENT_LENGTH"):
+        headers.append((b"content-length", _wire(content_length)))
+    return headers
+
+
+def _learn_field_name(key: str) -> bytes:
+    """The name of the header field behind an environ key; empty where there is none, or none that may be
+    passed on.
+
+    ``HTTP_CONTENT_LENGTH`` and ``HTTP_CONTENT_TYPE`` come from clients that write an underscore, to be
+    mistaken for the real ones. ``HTTP_PROXY`` is, on servers that put their process' variables into the
+    environ, no header at all.
+    """
+    name = b""
+    if key.startswith("HTTP_") and key not in {"HTTP_PROXY", "HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"}:
+        name = _wire(key[5:].replace("_", "-").lower())
+    if len(_field_names) < _CACHE_SIZE and len(key) <= _CACHE_NAME_LENGTH:
+        _field_names[key] = name
+    return name
+
+
+def _client(environ: Environ) -> tuple[str, int] | None:
+    """The peer, ``None`` for a Unix socket, which has no address; port 0 where the server doesn't say."""
+    host = environ.get("REMOTE_ADDR")
+    return (host, _port(environ.get("REMOTE_PORT")) or 0) if host else None
+
+
+def _server(environ: Environ) -> tuple[str, int | None] | None:
+    """``(host, port)``, or ``(path, None)`` for a Unix socket, whose path some servers have in ``SERVER_PORT``."""
+    port = environ.get("SERVER_PORT")
+    if type(port) is str and port.startswith("/"):
+        return port, None
+    host = environ.get("SERVER_NAME")
+    return (host, _port(port)) if host else None
+
+
+def _port(port: object) -> int | None:
+    text = str(port)
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _extensions(environ: Environ, scheme: str) -> dict[str, Any]:
+    extensions: dict[str, Any] = {}
+    if "wsgi.file_wrapper" in environ:
+        extensions["http.response.pathsend"] = {}
+    if "wsgi.early_hints" in environ:
+        extensions["http.response.early_hint"] = {}
+    if scheme == "https" and (tls := tls_extension(environ)):
+        extensions["tls"] = tls
+    return extensions
+
+
+class Head(NamedTuple):
+    """What ``start_response()`` is called with, and what the headers promise."""
+
+    status: str
+    headers: Headers
+    content_length: int | None
+    #: RFC 9110, section 6.4.1: the status has no content.
+    bodyless: bool
+
+
+def response_head(status: object, headers: object) -> Head:
+    """The meaning of an ``http.response.start`` message.
+
+    Raises:
+        ApplicationError: the status or a header is not of the type or form that the ASGI specification
+            ("Response Start") and RFC 9110 ask for.
+    """
+    # bool is an int as well, and so is http.HTTPStatus, which is welcome.
+    if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 999:
+        raise ApplicationError(
+            f"http.response.start has the status {status!r}; ASGI wants an integer, and a response's is 200 or more"
+        )
+    bodyless = status in BODYLESS
+    native: Headers = []
+    content_length: int | None = None
+    for name, value in _pairs(headers):
+        known = _header_names.get(name)
+        if known is None:
+            known = _learn_header_name(name)
+        if not known:
+            continue  # hop-by-hop: the connection is the server's affair (PEP 3333, "Other HTTP Features")
+        text = value.decode("latin-1")
+        if not text.isprintable():
+            _check_value(name, text)
+        # 14 is the length of "content-length": most names are told from it without a call.
+        if len(known) == 14 and known.lower() == "content-length":
+            repeated = content_length is not None
+            content_length = _content_length(value, content_length)
+            if repeated or bodyless:
+                # A second one that says the same; or one that RFC 9110, section 8.6, forbids (204), or that
+                # servers hold against the empty body that follows (304).
+                continue
+        native.append((known, text))
+    line = _STATUS_LINES.get(int(status)) or f"{int(status)} Unknown"
+    return Head(line, native, content_length, bodyless)
+
+
+def _pairs(headers: object) -> Iterable[tuple[bytes, bytes]]:
+    if isinstance(headers, (str, bytes, dict)) or not isinstance(headers, Iterable):
+        raise ApplicationError(
+            f"http.response.start has {type(headers).__name__} as its headers; ASGI wants (name, value) pairs"
+        )
+    for pair in headers:
+        try:
+            name, value = pair
+        except (TypeError, ValueError):
+            name = value = None
+        if not isinstance(name, bytes) or not isinstance(value, bytes):
+            raise ApplicationError(
+                f"http.response.start has the header {pair!r}; ASGI wants a (name, value) pair of byte strings"
+            )
+        yield name, value
+
+
+def _learn_header_name(name: bytes) -> str:
+    """A header's name for WSGI; empty for one that is not passed on."""
+    text = name.decode("latin-1")
+    if not TOKEN.fullmatch(text):
+        raise ApplicationError(f"the header name {text!r} is not a field name (RFC 9110, 5.1)")
+    known = "" if text.lower() in HOP_BY_HOP else text
+    if len(_header_names) < _CACHE_SIZE and len(name) <= _CACHE_NAME_LENGTH:
+        _header_names[name] = known
+    return known
+
+
+def _check_value(name: bytes, value: str) -> None:
+    if _CONTROL.search(value):
+        raise ApplicationError(
+            f"the header {name.decode('latin-1')!r} has the value {value!r}: a control character in it, CR and LF above "
+            "all, would let it write headers of its own (RFC 9110, 5.5)"
+        )
+
+
+def _content_length(value: bytes, before: int | None) -> int:
+    """The application's Content-Length; all of them have to agree."""
+    if not value.isdigit():
+        raise ApplicationError(f"the application's Content-Length is {value!r}, not a number (RFC 9110, 8.6)")
+    length = int(value)
+    if before is not None and before != length:
+        raise ApplicationError(f"the application sends two Content-Length headers, {before} and {length}")
+    return length

@@ -1,0 +1,333 @@
+"""One request on the process' shared loop (``loop="shared"``).
+
+Two threads meet in a ``SharedExchange``: the one that the WSGI server gave, which alone may touch
+``wsgi.input`` and what the server handed over, and the loop's. All that both look at is guarded by the lock
+of ``_changed``:
+
+* the loop puts messages into ``_response``, the thread takes what waits there;
+* the loop asks for a block of the body (``_wanted``), the thread reads it and posts it to the loop;
+* either says that it is over (``_outcome``, ``_gone``).
+
+The thread waits on ``_changed`` and nowhere else, but for the server's own reads and writes. Its wait ends:
+the app's task ends some time, and its done callback says so, which also holds for a task that is cancelled
+before its first step or with the loop. The loop never waits for the thread: ``send()`` and ``receive()``
+await futures that the thread has resolved on the loop, and that ``_leave()`` resolves when the thread goes
+away.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterable
+
+from ._exchange import (
+    BLOCK,
+    DISCONNECT,
+    EARLY_HINT,
+    GRACE,
+    PROBE_INTERVAL,
+    Phase,
+    RequestBody,
+    Response,
+    ResponseStream,
+    call_app,
+    client_left,
+    client_probe,
+    early_hints,
+)
+from ._loops import SharedLoop
+from ._types import ASGIApp, Environ, Headers, Message, Scope, StartResponse
+from .errors import ApplicationError, ApplicationExit
+
+__all__ = ["SharedExchange"]
+
+logger = logging.getLogger("bridge")
+
+
+class SharedExchange:
+    """A request and the app's task for it, on a loop that serves others as well."""
+
+    def __init__(
+        self, app: ASGIApp, scope: Scope, environ: Environ, body: RequestBody, shared: SharedLoop
+    ) -> None:
+        self._app = app
+        self._scope = scope
+        self._shared = shared
+        self._loop = shared.loop
+        # The server's thread.
+        self._environ = environ
+        self._body = body
+        self._probe = client_probe(environ)
+        # Both; see the module's text.
+        self._changed = threading.Condition()
+        self._response = Response(scope["method"])
+        #: A burst is complete: what is in the response is for the server.
+        self._due = False
+        #: The app waits for the next message of the body.
+        self._wanted = False
+        #: Early hints that wait to be sent.
+        self._hints: list[Headers] = []
+        #: The app waits in receive() or the response is under way, so that a client that leaves is to be
+        #: noticed.
+        self._watched = False
+        #: The client is known to have left, or the server has no use for the rest.
+        self._gone = False
+        #: The app has ended: with this error, or well.
+        self._ended = False
+        self._error: BaseException | None = None
+        # The loop.
+        self._task: asyncio.Task[None] | None = None
+        self._block: Message | None = None
+        self._flush_scheduled = False
+        self._reader: asyncio.Future[None] | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._drained: asyncio.Future[None] | None = None
+
+    # The server's thread.
+
+    def begin(self, start_response: StartResponse) -> Iterable[bytes]:
+        """Run the app until the response's head is due, and return its body.
+
+        Raises:
+            Exception: what the app raised before that, or ``ApplicationError``.
+        """
+        try:
+            self._shared.call_soon(self._start)
+            response = self._response
+            self._wait(
+                lambda: response.phase is Phase.COMPLETE or (self._due and response.phase is Phase.BODY)
+            )
+            with self._changed:
+                head = response.head
+                if head is None or (self._ended and response.phase is not Phase.COMPLETE):
+                    raise self._failure()
+                complete = response.phase is Phase.COMPLETE
+                chunk = response.take() if complete else b""
+            start_response(head.status, head.headers)
+        except BaseException:
+            self.close()
+            raise
+        if not complete:
+            return ResponseStream(self, start_response)
+        if response.file is not None:
+            wrapper: Callable[..., Iterable[bytes]] = self._environ["wsgi.file_wrapper"]
+            return wrapper(response.file, BLOCK)
+        return [chunk] if chunk else []
+
+    def next_chunk(self) -> bytes:
+        """The next part of the body; empty at its end.
+
+        Raises:
+            Exception: what the app raised, or ``ApplicationError``: the response can't become complete.
+        """
+        response = self._response
+        self._watched = True
+        self._wait(lambda: bool(response.size and self._due) or response.phase is Phase.COMPLETE)
+        with self._changed:
+            if response.size:
+                chunk = response.take()
+                self._due = False
+                waits = self._drained is not None
+            elif response.phase is Phase.COMPLETE:
+                return b""
+            else:
+                raise self._failure()
+        if waits:
+            # A closed loop has no one who waits.
+            with contextlib.suppress(RuntimeError):
+                self._shared.call_soon(self._drain)
+        return chunk
+
+    def close(self) -> None:
+        """The server is done. The app goes on if its response is complete; else it is told that nobody listens."""
+        with self._changed:
+            if self._ended or self._gone or self._response.phase is Phase.COMPLETE:
+                return
+            self._gone = True
+            self._response.close()
+        with contextlib.suppress(RuntimeError):
+            self._shared.call_soon(self._leave)
+
+    def _wait(self, due: Callable[[], bool]) -> None:
+        """Do what the app asks for, until ``due()`` is true or the app has ended."""
+        timeout = None if self._probe is None else PROBE_INTERVAL
+        while True:
+            with self._changed:
+                while not (due() or self._ended or self._wanted or self._hints):
+                    if not self._changed.wait(timeout) and self._watched:
+                        break
+                if due() or self._ended:
+                    # Hints that come with the response are of no more use.
+                    return
+                wanted, self._wanted = self._wanted, False
+                hints, self._hints = self._hints, []
+            for hint in hints:
+                self._environ["wsgi.early_hints"](hint)
+            if wanted:
+                self._read()
+            elif not hints and self._probe is not None and self._probe():
+                self.close()
+                raise client_left()
+
+    def _read(self) -> None:
+        message: Message | Exception
+        try:
+            message = self._body.read()
+        except Exception as exc:  # noqa: BLE001 - it is the app's to handle
+            message = exc
+        self._shared.call_soon(self._feed, message)
+
+    def _failure(self) -> BaseException:
+        """Why the response is not complete although the app has ended. Called with the lock."""
+        if self._error is not None:
+            return self._error
+        if self._gone:
+            return client_left()
+        try:
+            self._response.check_end()
+        except ApplicationError as error:
+            return error
+        raise AssertionError("the response is complete")
+
+    # The loop's thread.
+
+    def _start(self) -> None:
+        self._task = task = self._loop.create_task(self._main())
+        task.add_done_callback(self._end)
+
+    async def _main(self) -> None:
+        try:
+            await call_app(self._app, self._scope, self._receive, self._send)
+        except (SystemExit, KeyboardInterrupt) as exc:
+            # On a server's thread it would end the request or the worker; here it would end the loop for
+            # everybody.
+            raise ApplicationExit(f"the app raised {type(exc).__name__}") from exc
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        error: BaseException | None
+        if task.cancelled():
+            error = ApplicationError("the app's task was cancelled, by the app itself or with its loop")
+        else:
+            error = task.exception()
+        with self._changed:
+            self._ended = True
+            self._error = error
+            late = self._response.phase is Phase.COMPLETE
+            gone = self._gone
+            self._changed.notify()
+        self._task = None
+        if late and error is not None and not gone:
+            logger.error("the application failed after its response was complete", exc_info=error)
+
+    def _feed(self, message: Message | Exception) -> None:
+        reader, self._reader = self._reader, None
+        if isinstance(message, Exception):
+            if reader is not None and not reader.done():
+                reader.set_exception(message)
+            return
+        # Kept if who asked for it was cancelled: the next one has it.
+        self._block = message
+        if reader is not None and not reader.done():
+            reader.set_result(None)
+
+    def _drain(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+    def _leave(self) -> None:
+        """The client is gone: http.disconnect for who listens, then cancellation."""
+        task = self._task
+        if task is None:
+            return
+        listening = bool(self._waiters)
+        self._wake()
+        self._drain()
+        if listening:
+            self._loop.call_later(GRACE, task.cancel)
+        else:
+            task.cancel()
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        reader, self._reader = self._reader, None
+        if reader is not None and not reader.done():
+            reader.set_result(None)
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        with self._changed:
+            self._due = True
+            self._changed.notify()
+
+    async def _receive(self) -> Message:
+        while True:
+            if self._block is not None:
+                message, self._block = self._block, None
+                return message
+            if self._gone or self._response.phase is Phase.COMPLETE:
+                return {"type": DISCONNECT}
+            if self._body.finished:
+                break
+            if not self._body.blocks:
+                return self._body.read()
+            if self._reader is None:
+                self._reader = self._loop.create_future()
+                with self._changed:
+                    self._wanted = True
+                    self._due = True
+                    self._changed.notify()
+            reader = self._reader
+            await asyncio.wait({reader})
+            reader.result()
+        with self._changed:
+            self._watched = True
+            self._changed.notify()
+        waiter = self._loop.create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+        return {"type": DISCONNECT}
+
+    async def _send(self, message: Message) -> None:
+        response = self._response
+        if message["type"] == EARLY_HINT and response.phase is Phase.EMPTY:
+            hint = early_hints(self._environ, message)
+            with self._changed:
+                self._hints.append(hint)
+                self._changed.notify()
+            return
+        with self._changed:
+            if self._gone:
+                raise client_left()
+            response.put(message)
+            complete = response.phase is Phase.COMPLETE
+            full = response.size >= BLOCK
+            if complete or full:
+                self._due = True
+                self._changed.notify()
+        if complete:
+            self._wake()
+            return
+        if response.phase is not Phase.BODY:
+            return
+        if not full:
+            # The rest of this burst comes before this callback, and leaves with it.
+            if not self._flush_scheduled:
+                self._flush_scheduled = True
+                self._loop.call_soon(self._flush)
+            return
+        while True:
+            with self._changed:
+                # Together, or the thread could take all there is in between, and see nobody who waits.
+                if response.size < BLOCK or self._gone:
+                    return
+                if self._drained is None:
+                    self._drained = self._loop.create_future()
+                drained = self._drained
+            await asyncio.wait({drained})

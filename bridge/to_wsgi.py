@@ -1,0 +1,331 @@
+"""``AsgiToWsgi``: an ASGI application on a WSGI server.
+
+What lasts longer than a request is in a ``_Runtime``, made at the first request of a process and left behind
+by a fork: the loops, and the application's lifespan. A request is an exchange: ``_request_loop`` or
+``_shared_loop``.
+"""
+
+import asyncio
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from ._exchange import RequestBody
+from ._lifespan import Lifespan, LifespanMode
+from ._loops import LoopFactory, LoopPool, SharedLoop, at_exit, close_loop
+from ._request_loop import RequestExchange
+from ._scope import build_scope
+from ._shared_loop import SharedExchange
+from ._types import ASGIApp, Environ, StartResponse
+from .errors import LifespanError
+
+__all__ = ["AsgiToWsgi"]
+
+logger = logging.getLogger("bridge")
+
+LoopMode = Literal["request", "shared"]
+
+# What asyncio and its users say when something of one loop is used on another.
+_LOOP_BOUND = (
+    "attached to a different loop",
+    "Event loop is closed",
+    "bound to a different event loop",
+    "is bound to a different loop",
+    "different event loop",
+)
+
+
+class AsgiToWsgi:
+    """An ASGI application as a WSGI application.
+
+    HTTP in all its parts works as far as WSGI can carry it. **WebSocket can't work**: WSGI has nothing like
+    it. A handshake is answered with 501.
+
+    Nothing is started before the first request, so that the object can be made at import, pickled, and used
+    after a fork.
+
+    Args:
+        app: the ASGI application (version 3: one callable with ``scope``, ``receive`` and ``send``).
+        loop: ``"request"``: each request has an event loop of its own, which runs in the thread that the
+            server gave, while the server waits for the application. Tasks that are left over when the
+            application returns are cancelled. ``"shared"``: all requests run on one loop per process, in one
+            background thread, which adapters with the same ``loop_factory`` share; for connection pools and
+            clients that are bound to a loop, and for tasks that outlive their request.
+        loop_factory: makes an event loop, ``uvloop.new_event_loop`` for example; by default asyncio's own.
+        lifespan: ``"auto"``: the application's lifespan is run, unless it has none. ``"on"``: it must have
+            one. ``"off"``: it is not asked. The startup comes before the first request of a process, which
+            waits for it as all others do; the shutdown at ``close()`` or when the interpreter exits. If the
+            startup fails, the requests that waited for it get the error, and the next one tries again.
+
+    Raises:
+        ValueError: a parameter is none of those above.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        loop: LoopMode = "request",
+        loop_factory: LoopFactory | None = None,
+        lifespan: LifespanMode = "auto",
+    ) -> None:
+        if not callable(app):
+            raise TypeError(f"AsgiToWsgi wants an ASGI application, not {type(app).__name__}")
+        if loop not in {"request", "shared"}:
+            raise ValueError(f'loop is {loop!r}; it can be "request" or "shared"')
+        if lifespan not in {"auto", "on", "off"}:
+            raise ValueError(f'lifespan is {lifespan!r}; it can be "auto", "on" or "off"')
+        if loop_factory is not None and not callable(loop_factory):
+            raise TypeError(
+                f"loop_factory is {loop_factory!r}; it has to be a function that makes an event loop"
+            )
+        self.app = app
+        self.loop: LoopMode = loop
+        self.loop_factory = loop_factory
+        self.lifespan: LifespanMode = lifespan
+        self._runtime: _Runtime | None = None
+
+    def __repr__(self) -> str:
+        return f"<AsgiToWsgi {self.app!r} loop={self.loop!r} lifespan={self.lifespan!r}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_runtime": None}
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """PEP 3333's application."""
+        if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
+            return _refuse_websocket(environ, start_response)
+        runtime = self._runtime
+        if runtime is None or runtime.pid != os.getpid():
+            runtime = self._begin()
+        if not runtime.started:
+            runtime.start()
+        scope = build_scope(environ, runtime.state)
+        try:
+            body = RequestBody(environ)
+        except ValueError:
+            return _refuse(start_response, "400 Bad Request", "The Content-Length is not a number.\n")
+        if runtime.pool is not None:
+            if asyncio._get_running_loop() is not None:
+                raise RuntimeError(
+                    "a WSGI application was called in a thread whose event loop is running; with loop='request' the "
+                    "thread's own loop has to be free: call it in a thread of its own"
+                )
+            return RequestExchange(self.app, scope, environ, body, runtime.pool, runtime.hint).begin(
+                start_response
+            )
+        return SharedExchange(self.app, scope, environ, body, runtime.shared_loop()).begin(start_response)
+
+    def _begin(self) -> "_Runtime":
+        with _lock:
+            runtime = self._runtime
+            if runtime is None or runtime.pid != os.getpid():
+                self._runtime = runtime = _Runtime(self)
+                _runtimes.add(runtime)
+        return runtime
+
+    def close(self) -> None:
+        """Run the application's shutdown, end the loops, and wait for all of it; the next request starts
+        anew.
+
+        Requests that are under way should have ended: on the shared loop they are cancelled.
+        """
+        with _lock:
+            runtime, self._runtime = self._runtime, None
+        if runtime is not None:
+            runtime.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Runtime:
+    """What an adapter has in one process: its loops and the lifespan.
+
+    ``_lock`` guards ``_attempt`` and ``_closed``; whoever has made an attempt owns ``_lifespan`` and its loop
+    until it is decided, and after it ``close()`` does. ``started`` goes from false to true once, after all
+    that a request reads of it.
+    """
+
+    def __init__(self, adapter: AsgiToWsgi) -> None:
+        self.pid = os.getpid()
+        self.pool = LoopPool(adapter.loop_factory) if adapter.loop == "request" else None
+        self.started = False
+        self.state: dict[str, Any] = {}
+        self._app = adapter.app
+        self._mode = adapter.lifespan
+        self._loop_factory = adapter.loop_factory
+        self._lock = threading.Lock()
+        self._attempt: _Attempt | None = None
+        self._closed = False
+        self._shared: SharedLoop | None = None
+        self._lifespan: Lifespan | None = None
+        self._lifespan_loop: asyncio.AbstractEventLoop | None = None
+        self._hinted = False
+
+    def shared_loop(self) -> SharedLoop:
+        if self._shared is None:
+            raise RuntimeError("the adapter was closed while it had requests")
+        return self._shared
+
+    def start(self) -> None:
+        """Start the loop and the lifespan, or wait until another request has.
+
+        Raises:
+            LifespanError: the startup failed; the next request tries again.
+        """
+        with self._lock:
+            attempt = self._attempt
+            mine = attempt is None
+            if attempt is None:
+                self._attempt = attempt = _Attempt()
+        if not mine:
+            attempt.wait()
+            return
+        try:
+            self._start()
+        except BaseException as exc:
+            attempt.error = exc
+            with self._lock:
+                self._attempt = None
+            raise
+        else:
+            self.started = True
+        finally:
+            attempt.done.set()
+
+    def _start(self) -> None:
+        if self.pool is None and self._shared is None:
+            self._shared = SharedLoop.acquire(self._loop_factory)
+        if self._mode == "off":
+            return
+        lifespan = Lifespan(self._app, self._mode)
+        if self._shared is not None:
+            asyncio.run_coroutine_threadsafe(lifespan.startup(), self._shared.loop).result()
+        else:
+            # Kept for the shutdown, and run by nobody in between.
+            loop = (self._loop_factory or asyncio.new_event_loop)()
+            try:
+                loop.run_until_complete(lifespan.startup())
+            except BaseException:
+                close_loop(loop)
+                raise
+            self._lifespan_loop = loop
+        self._lifespan = lifespan
+        self.state = lifespan.state
+
+    def hint(self, error: BaseException) -> None:
+        """Once, if ``error`` is of the kind that a loop for each request brings about: say what to do."""
+        if not self._hinted and _is_loop_bound(error):
+            self._hinted = True
+            logger.error(
+                "the application uses something on one event loop that belongs to another (%s). With loop='request' each "
+                "request has a loop of its own; use AsgiToWsgi(app, loop='shared') for what lives across requests",
+                error,
+            )
+
+    def close(self) -> None:
+        """End everything; a second call does nothing."""
+        with self._lock:
+            if self._closed or self.pid != os.getpid():
+                return
+            self._closed = True
+            attempt = self._attempt
+        if attempt is not None:
+            attempt.done.wait()
+        lifespan, loop, shared = self._lifespan, self._lifespan_loop, self._shared
+        self._lifespan = self._lifespan_loop = self._shared = None
+        try:
+            if lifespan is not None and loop is not None:
+                try:
+                    loop.run_until_complete(lifespan.shutdown())
+                finally:
+                    close_loop(loop)
+            elif lifespan is not None and shared is not None:
+                asyncio.run_coroutine_threadsafe(lifespan.shutdown(), shared.loop).result()
+        finally:
+            if shared is not None:
+                shared.release()
+            if self.pool is not None:
+                self.pool.close()
+
+
+class _Attempt:
+    """One request's try to start; the others wait for it."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.error: BaseException | None = None
+
+    def wait(self) -> None:
+        self.done.wait()
+        if self.error is not None:
+            raise LifespanError(f"the application's startup failed: {self.error}") from self.error
+
+
+def _is_loop_bound(error: BaseException) -> bool:
+    errors: list[BaseException | None] = [error]
+    for _ in range(20):
+        if not errors:
+            return False
+        exc = errors.pop()
+        if exc is None:
+            continue
+        if isinstance(exc, RuntimeError) and any(text in str(exc) for text in _LOOP_BOUND):
+            return True
+        errors += [exc.__cause__, exc.__context__]
+        if isinstance(exc, BaseExceptionGroup):
+            errors += exc.exceptions
+    return False
+
+
+def _refuse_websocket(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    logger.warning(
+        "a WebSocket handshake for %r was refused: WSGI has no WebSocket. Serve the application on an ASGI server for it",
+        environ.get("PATH_INFO", ""),
+    )
+    return _refuse(
+        start_response,
+        "501 Not Implemented",
+        "This server speaks WSGI, which has no WebSocket; the application needs an ASGI server for it.\n",
+    )
+
+
+def _refuse(start_response: StartResponse, status: str, text: str) -> Iterable[bytes]:
+    body = text.encode()
+    start_response(
+        status, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    )
+    return [body]
+
+
+_runtimes: "weakref.WeakSet[_Runtime]" = weakref.WeakSet()
+_lock = threading.Lock()
+
+
+def _close_all() -> None:
+    for runtime in list(_runtimes):
+        try:
+            runtime.close()
+        except Exception:
+            logger.exception("an application's shutdown failed at exit")
+
+
+def _after_fork() -> None:
+    """The lock may be held by a thread that does not exist in the child."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+at_exit(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
