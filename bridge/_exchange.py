@@ -11,6 +11,7 @@ import contextlib
 import enum
 import errno
 import io
+import logging
 import select
 import socket
 import sys
@@ -27,19 +28,27 @@ from .errors import ApplicationError, ClientDisconnected
 
 __all__ = [
     "BLOCK",
+    "BODY",
+    "COMPLETE",
     "DISCONNECT",
     "EARLY_HINT",
+    "EMPTY",
     "GRACE",
     "PROBE_INTERVAL",
+    "STARTED",
     "Phase",
     "RequestBody",
     "Response",
     "ResponseStream",
     "call_app",
+    "chain",
     "client_left",
     "client_probe",
     "early_hints",
+    "log_late_error",
 ]
+
+logger = logging.getLogger("bridge")
 
 #: The most that is read from ``wsgi.input`` at once, and what the response may hold before ``send()`` waits,
 #: in bytes.
@@ -58,11 +67,13 @@ async def call_app(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
     The context is a mark in the task's context; its thread is made when it is first used, and ends here.
     """
     context = ThreadSensitiveContext()
-    context.token = SyncToAsync.thread_sensitive_context.set(context)
+    token = SyncToAsync.thread_sensitive_context.set(context)
     try:
         await app(scope, receive, send)
     finally:
         if context in SyncToAsync.context_to_thread_executor:
+            # Not before: the token refers to the context, and only __aexit__() takes the two apart.
+            context.token = token
             await context.__aexit__(*sys.exc_info())
 
 
@@ -148,6 +159,13 @@ class Phase(enum.IntEnum):
     COMPLETE = 3
 
 
+# Members of an Enum are looked up by a call.
+EMPTY, STARTED, BODY, COMPLETE = Phase
+
+
+_NO_HEAD = Head("", [], None, False)
+
+
 class Response:
     """The app's messages, checked, and what of them the server has not had yet.
 
@@ -157,8 +175,8 @@ class Response:
     __slots__ = ("_chunks", "_omit_body", "_trailers", "_written", "file", "head", "phase", "size")
 
     def __init__(self, method: str) -> None:
-        self.phase = Phase.EMPTY
-        self.head: Head | None = None
+        self.phase = EMPTY
+        self.head = _NO_HEAD
         #: An open file that is the whole body, from ``http.response.pathsend``.
         self.file: BinaryIO | None = None
         #: Bytes that wait for the server.
@@ -181,16 +199,16 @@ class Response:
                 f"send() got {message!r}; ASGI wants a dictionary with a 'type' (specification, \"Events\")"
             ) from None
         phase = self.phase
-        if kind == "http.response.body" and (phase is Phase.STARTED or phase is Phase.BODY):
+        if kind == "http.response.body" and (phase is STARTED or phase is BODY):
             self._put_body(message)
-        elif kind == "http.response.start" and phase is Phase.EMPTY:
+        elif kind == "http.response.start" and phase is EMPTY:
             self.head = response_head(message.get("status"), message.get("headers", ()))
             self._omit_body = self._omit_body or self.head.bodyless
             self._trailers = bool(message.get("trailers", False))
-            self.phase = Phase.STARTED
-        elif kind == "http.response.pathsend" and phase is Phase.STARTED:
+            self.phase = STARTED
+        elif kind == "http.response.pathsend" and phase is STARTED:
             self._put_file(message)
-        elif kind == "http.response.trailers" and phase is Phase.COMPLETE and self._trailers:
+        elif kind == "http.response.trailers" and phase is COMPLETE and self._trailers:
             # WSGI has none: they are taken, and dropped.
             self._trailers = bool(message.get("more_trailers", False))
         else:
@@ -212,21 +230,21 @@ class Response:
             pass
         elif body:
             self._written += len(body)
-            if head is not None and head.content_length is not None and self._written > head.content_length:
+            if head.content_length is not None and self._written > head.content_length:
                 raise ApplicationError(
                     f"the app sent more than its Content-Length of {head.content_length} bytes (RFC 9110, 8.6)"
                 )
             self._chunks.append(body)
             self.size += len(body)
         if last:
-            if head is not None and not self._omit_body and self._written < (head.content_length or 0):
+            if not self._omit_body and self._written < (head.content_length or 0):
                 raise ApplicationError(
                     f"the app ended its response after {self._written} of the {head.content_length} bytes that its "
                     "Content-Length promises (RFC 9110, 8.6)"
                 )
-            self.phase = Phase.COMPLETE
+            self.phase = COMPLETE
         else:
-            self.phase = Phase.BODY
+            self.phase = BODY
 
     def _put_file(self, message: Message) -> None:
         path = message.get("path")
@@ -236,7 +254,7 @@ class Response:
             )
         if not self._omit_body:
             self.file = io.FileIO(path)
-        self.phase = Phase.COMPLETE
+        self.phase = COMPLETE
 
     def take(self) -> bytes:
         """What the server has not had yet, as one chunk."""
@@ -246,26 +264,17 @@ class Response:
         self.size = 0
         return chunk
 
-    def check_end(self) -> None:
-        """The app returned: is the response complete?
-
-        Raises:
-            ApplicationError: it is not.
-        """
-        if self.phase is Phase.COMPLETE:
-            return
-        if self.phase is Phase.EMPTY:
-            raise ApplicationError("the app returned without a response: no http.response.start was sent")
-        raise ApplicationError(
+    def incomplete(self) -> ApplicationError:
+        """Which rule an app broke that has returned in this phase."""
+        if self.phase is EMPTY:
+            return ApplicationError("the app returned without a response: no http.response.start was sent")
+        return ApplicationError(
             "the app returned before its response was complete: the last http.response.body has more_body=False"
         )
 
-    def close(self) -> None:
-        """Nobody will take the rest."""
-        self._chunks.clear()
-        self.size = 0
-        if self.file is not None:
-            self.file.close()
+    def read_file(self) -> bytes:
+        """The next block of the file; empty at its end, and where there is no file."""
+        return self.file.read(BLOCK) if self.file is not None else b""
 
 
 def _out_of_order(kind: object, phase: Phase) -> str:
@@ -326,6 +335,36 @@ class ResponseStream:
 
     def close(self) -> None:
         self._exchange.close()
+
+
+def log_late_error(error: BaseException, *, gone: bool) -> None:
+    """Log what an app raised when nobody could be told any more.
+
+    Args:
+        error: what it raised.
+        gone: its client had left; that it couldn't send is then no news.
+    """
+    if gone and any(isinstance(exc, ClientDisconnected) for exc in chain(error)):
+        logger.debug("the application ended with an error, its client having left", exc_info=error)
+    elif gone:
+        logger.error("the application failed after its client had left", exc_info=error)
+    else:
+        logger.error("the application failed after its response was complete", exc_info=error)
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """``error``, what it was raised from, and the members of groups."""
+    errors: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while errors:
+        exc = errors.pop()
+        if exc is None or id(exc) in seen:
+            continue
+        seen.add(id(exc))
+        yield exc
+        errors += [exc.__cause__, exc.__context__]
+        if isinstance(exc, BaseExceptionGroup):
+            errors += exc.exceptions
 
 
 def early_hints(environ: Environ, message: Message) -> Headers:

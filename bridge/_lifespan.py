@@ -54,6 +54,11 @@ class Lifespan:
     def __repr__(self) -> str:
         return f"<Lifespan {self._phase.value}>"
 
+    @property
+    def running(self) -> bool:
+        """Whether the startup is complete and the shutdown is still to come."""
+        return self._phase is _Phase.RUNNING
+
     async def startup(self) -> None:
         """Run the app until it says that its startup is complete.
 

@@ -22,85 +22,189 @@ import os
 import selectors
 import sys
 import threading
+import weakref
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeAlias
 
-__all__ = ["LoopFactory", "LoopPool", "RequestLoop", "SharedLoop", "at_exit", "close_loop"]
+__all__ = [
+    "MAX_ROUNDS",
+    "KeptLoop",
+    "LoopFactory",
+    "LoopPool",
+    "OtherLoop",
+    "RequestLoop",
+    "SharedLoop",
+    "at_exit",
+    "close_loop",
+    "leave_alone",
+]
 
-LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 
 logger = logging.getLogger("bridge")
 
 # Idle loops that a pool keeps. Each has three file descriptors; more than this many requests at once are
 # rare.
 _MAX_IDLE = 64
-# Polls without waiting that a loop leaves out in a row.
-_SKIPPED_POLLS = 8
-
-
-class _SparingSelector(selectors.DefaultSelector):
-    """A selector that asks the kernel only at times when the loop asks without waiting.
-
-    A loop with callbacks to run polls once for each round of them. For a request that never waits that poll
-    is most of the cost, and more so with threads, because it lets go of the GIL. Leaving it out is as if
-    nothing had been ready yet; that what is ready is seen at the ninth round at the latest keeps a busy app
-    from starving its own sockets. Wake-ups by other threads are not late: call_soon_threadsafe() puts its
-    callback where the next round finds it.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._skipped = 0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout == 0 and self._skipped < _SKIPPED_POLLS:
-            self._skipped += 1
-            return []
-        self._skipped = 0
-        return super().select(timeout)
+#: Rounds of callbacks that are run without a poll, in a row: an app that is never idle has its sockets and
+#: timers then.
+MAX_ROUNDS = 8
 
 
 class RequestLoop(asyncio.SelectorEventLoop):
-    """asyncio's loop of Unix, made cheap for short requests, and able to tell whether it was left as it was found."""
+    """asyncio's loop, made cheap for short requests, and able to tell whether it was left as it was found.
 
-    # From the base class, which documents them by use; the loop of the standard library has had them since
-    # 3.4.
+    It uses what the base class has without documenting it, as a subclass may: all of that has been there,
+    under the same names, since asyncio came to the standard library.
+    """
+
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
     _selector: selectors.BaseSelector
+    _stopping: bool
+    _thread_id: int | None
+    _debug: bool
+    _default_executor: object
+    _task_factory: object
+    _exception_handler: object
+    _asyncgens: "weakref.WeakSet[Any]"
+    _asyncgen_firstiter_hook: Callable[..., None]
+    _asyncgen_finalizer_hook: Callable[..., None]
 
     def __init__(self) -> None:
-        super().__init__(_SparingSelector())
-        #: Tasks made since the loop was last found clean.
-        self.tasks_made = 0
+        super().__init__()
+        # Tasks made since the loop was last settled: with one alone there is none to look for.
+        self._tasks_made = 0
         self._own_descriptors = len(self._selector.get_map())
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """As ``OtherLoop.loop``."""
+        return self
+
+    def run(self) -> None:
+        """As ``OtherLoop.run()``."""
+        self.run_forever()
+
     def create_task(self, *args: Any, **kwargs: Any) -> asyncio.Task[Any]:
-        self.tasks_made += 1
+        self._tasks_made += 1
         return super().create_task(*args, **kwargs)
 
-    def has_ready(self) -> bool:
-        """Whether a callback could run now without waiting."""
-        return bool(self._ready)
+    def run_ready(self) -> bool:
+        """Run the callbacks that are ready, once, and say whether others are ready now.
 
-    def is_clean(self) -> bool:
-        """Whether nothing is left of the request that the loop served; not to be called while it runs.
+        It is a round of ``run_forever()`` without its poll and its timers, and whatever is called can't tell
+        it from
+        one: the loop is the running one, and tasks are stepped by their own handles. A short request is done
+        in such a round, and the poll, a system call that lets go of the GIL, would be most of what it costs.
+        It is as if nothing had become readable yet and no timer were due; who calls this again and again
+        without ``run_forever()`` in between keeps both waiting.
+        """
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError("cannot run an event loop in a thread where another is running")
+        if self._debug:
+            # With its checks and measurements.
+            self.call_soon(self.stop)
+            self.run_forever()
+            return bool(self._ready)
+        hooks = sys.get_asyncgen_hooks()
+        ready = self._ready
+        try:
+            self._thread_id = threading.get_ident()
+            sys.set_asyncgen_hooks(self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
+            asyncio._set_running_loop(self)
+            for _ in range(len(ready)):
+                handle: Any = ready.popleft()
+                if not handle._cancelled:
+                    handle._run()
+        finally:
+            self._stopping = False
+            self._thread_id = None
+            asyncio._set_running_loop(None)
+            sys.set_asyncgen_hooks(*hooks)
+        return bool(ready)
+
+    def settle(self) -> bool:
+        """Run what the end of the app's task has left to run, and say whether nothing is left of the request
+        then.
 
         Left can be tasks, callbacks, timers, watched descriptors (open transports), async generators that
-        were begun and not ended, the default executor, and settings of the loop itself.
+        were begun and not ended, the default executor, and settings of the loop itself. Not to be called
+        while the loop runs.
         """
-        base: Any = self
+        for _ in range(MAX_ROUNDS):
+            if not self._ready or not self.run_ready():
+                break
+        made, self._tasks_made = self._tasks_made, 0
         return not (
             self._ready
-            or base._default_executor is not None
-            or len(base._asyncgens)
+            or (self._scheduled and not all(timer.cancelled() for timer in self._scheduled))
+            or self._default_executor is not None
+            or self._task_factory is not None
+            or self._exception_handler is not None
+            or len(self._asyncgens)
             or len(self._selector.get_map()) != self._own_descriptors
-            or any(not timer.cancelled() for timer in self._scheduled)
-            or self.get_task_factory() is not None
-            or self.get_exception_handler() is not None
-            or (self.tasks_made > 1 and asyncio.all_tasks(self))
+            or (made > 1 and asyncio.all_tasks(self))
         )
+
+
+class OtherLoop:
+    """A loop of the user's ``loop_factory``, uvloop's for example, of which nothing but the interface is
+    known.
+
+    It can be told whether tasks, async generators and the default executor are left on it. Timers and open
+    transports can't be seen: they stay on the loop.
+    """
+
+    run_ready = None
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+        # asyncio would make one when it is first needed, and not tell.
+        self._executor = _NotingExecutor(thread_name_prefix="asyncio")
+        loop.set_default_executor(self._executor)
+
+    def run(self) -> None:
+        """``run_forever()``, and keep an eye on what it leaves."""
+        self.loop.call_soon(self._note_asyncgens)
+        self.loop.run_forever()
+
+    def _note_asyncgens(self) -> None:
+        # The loop has put its own hooks in place for this run, and takes them away at its end.
+        hooks = sys.get_asyncgen_hooks()
+
+        def firstiter(generator: AsyncGenerator[Any, Any]) -> None:
+            self._asyncgens.add(generator)
+            if hooks.firstiter is not None:
+                hooks.firstiter(generator)
+
+        sys.set_asyncgen_hooks(firstiter=firstiter)
+
+    def settle(self) -> bool:
+        """As ``RequestLoop.settle()``."""
+        self.loop.call_soon(self.loop.stop)
+        self.run()
+        return not (
+            self._executor.used
+            or any(generator.ag_frame is not None for generator in self._asyncgens)
+            or asyncio.all_tasks(self.loop)
+        )
+
+
+class _NotingExecutor(ThreadPoolExecutor):
+    """A thread pool that knows whether it was ever used; its threads are started by use."""
+
+    used = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        self.used = True
+        return super().submit(fn, *args, **kwargs)
+
+
+KeptLoop: TypeAlias = RequestLoop | OtherLoop
 
 
 def close_loop(loop: asyncio.AbstractEventLoop) -> None:
@@ -113,58 +217,63 @@ class LoopPool:
     """Loops for requests. Any thread may call any method."""
 
     def __init__(self, factory: LoopFactory | None) -> None:
-        if factory is None:
-            # On Windows only the proactor loop, asyncio's own choice there, has subprocesses.
-            factory = asyncio.new_event_loop if sys.platform == "win32" else RequestLoop
+        if factory is None and sys.platform == "win32":
+            # Only the proactor loop, asyncio's own choice there, has subprocesses.
+            factory = asyncio.new_event_loop
         self._factory = factory
         self._pid = os.getpid()
         self._lock = threading.Lock()
         # Guarded by the lock. Last in, first out: the loop that is used next is the one still in the CPU's
         # cache.
-        self._idle: list[asyncio.AbstractEventLoop] = []
+        self._idle: list[KeptLoop] = []
         self._closed = False
 
     def __repr__(self) -> str:
         return f"<LoopPool idle={len(self._idle)} closed={self._closed}>"
 
-    def take(self) -> asyncio.AbstractEventLoop:
+    def take(self) -> KeptLoop:
+        """A loop without anything on it."""
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return self._factory()
+        return RequestLoop() if self._factory is None else OtherLoop(self._factory())
 
-    def give_back(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Keep ``loop`` for another request if it is as good as new, else end what is left on it and close
-        it.
-
-        Only a ``RequestLoop`` can tell; a loop of the user's own making serves one request.
-        """
-        if isinstance(loop, RequestLoop) and loop.is_clean():
-            with self._lock:
-                if not self._closed and len(self._idle) < _MAX_IDLE:
-                    loop.tasks_made = 0
-                    self._idle.append(loop)
-                    return
-        close_loop(loop)
+    def give_back(self, kept: KeptLoop) -> None:
+        """Keep a loop for another request if it is as good as new, else end what is left on it and close it."""
+        try:
+            if kept.settle():
+                with self._lock:
+                    if not self._closed and len(self._idle) < _MAX_IDLE:
+                        self._idle.append(kept)
+                        return
+        except BaseException:
+            close_loop(kept.loop)
+            raise
+        close_loop(kept.loop)
 
     def close(self) -> None:
         """Close the idle loops, and each other one when its request is done."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-        for loop in idle:
-            loop.close()
+        for kept in idle:
+            kept.loop.close()
 
     def __del__(self) -> None:
         # An adapter that nobody closed. In a forked child the loops are the parent's: see the module's text.
         if self._pid == os.getpid():
             self.close()
         else:
-            _inherited.extend(self._idle)
+            leave_alone(self._idle)
 
 
-# Loops of a parent process, kept from being collected, which would close them.
-_inherited: list[Any] = []
+# What a parent process had, kept from being collected, which would close it.
+_inherited: list[object] = []
+
+
+def leave_alone(inherited: object) -> None:
+    """Keep, in a forked child, what has the parent's loops."""
+    _inherited.append(inherited)
 
 
 class SharedLoop:

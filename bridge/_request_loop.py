@@ -15,15 +15,18 @@ closes, and the app's coroutines run only inside those calls.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+import types
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from ._exchange import (
     BLOCK,
+    BODY,
+    COMPLETE,
     DISCONNECT,
     EARLY_HINT,
+    EMPTY,
     GRACE,
     PROBE_INTERVAL,
-    Phase,
     RequestBody,
     Response,
     ResponseStream,
@@ -31,8 +34,9 @@ from ._exchange import (
     client_left,
     client_probe,
     early_hints,
+    log_late_error,
 )
-from ._loops import LoopPool, RequestLoop, close_loop
+from ._loops import MAX_ROUNDS, LoopPool, close_loop
 from ._types import ASGIApp, Environ, Message, Scope, StartResponse
 from .errors import ApplicationError
 
@@ -40,34 +44,29 @@ __all__ = ["RequestExchange"]
 
 logger = logging.getLogger("bridge")
 
-# Rounds of callbacks that may run before a read that blocks; an app whose tasks are never idle has to wait in
-# the end.
-_ROUNDS = 16
-
 
 class RequestExchange:
     """A request, the app's task for it, and the loop under both."""
 
-    __slots__ = (
-        "_app",
-        "_block",
-        "_body",
-        "_drained",
-        "_environ",
-        "_gone",
-        "_loop",
-        "_on_error",
-        "_over",
-        "_pool",
-        "_probe",
-        "_reader",
-        "_reported",
-        "_response",
-        "_scope",
-        "_task",
-        "_waiters",
-        "_watch",
-    )
+    # What most requests never change.
+
+    #: The loop was given back or closed.
+    _over = False
+    #: What the app raised has reached the server.
+    _reported = False
+    #: The client is known to have left, or the server has no use for the rest.
+    _gone = False
+    # The loop was told to stop in this run; the task will tell it when it ends.
+    _stopped = False
+    _stops_at_end = False
+    # A message of the body that was read and not received yet; who waits for one to be read.
+    _block: Message | None = None
+    _reader: asyncio.Future[None] | None = None
+    # Who waits in send() until the server has taken what there is.
+    _drained: asyncio.Future[None] | None = None
+    # How to see that the client has left, once somebody needs to know; the timer that looks again.
+    _probe: Callable[[], bool] | None = None
+    _watch: asyncio.TimerHandle | None = None
 
     def __init__(
         self,
@@ -78,31 +77,19 @@ class RequestExchange:
         pool: LoopPool,
         on_error: Callable[[BaseException], None],
     ) -> None:
-        self._app = app
-        self._scope = scope
         self._environ = environ
         self._body = body
-        self._pool = pool
         self._on_error = on_error
         self._response = Response(scope["method"])
-        self._loop = pool.take()
-        self._task: asyncio.Task[None] | None = None
-        #: The loop was given back or closed.
-        self._over = False
-        #: What the app raised has reached the server.
-        self._reported = False
-        #: The client is known to have left, or the server has no use for the rest.
-        self._gone = False
-        # A message of the body that was read and not received yet; who waits for it to be read.
-        self._block: Message | None = None
-        self._reader: asyncio.Future[None] | None = None
-        # Who waits for the response's end in receive(); who waits in send() until the server has taken what
-        # there is.
+        # Who waits in receive() for the response's end.
         self._waiters: set[asyncio.Future[None]] = set()
-        self._drained: asyncio.Future[None] | None = None
-        # How to see that the client has left, once somebody needed to know; the timer that looks again.
-        self._probe: Callable[[], bool] | None = None
-        self._watch: asyncio.TimerHandle | None = None
+        self._pool = pool
+        self._kept = kept = pool.take()
+        self._loop = loop = kept.loop
+        self._task = loop.create_task(call_app(app, scope, self._receive, self._send))
+
+    def __repr__(self) -> str:
+        return f"<RequestExchange {self._response.phase.name} over={self._over} gone={self._gone}>"
 
     # The server's side.
 
@@ -113,38 +100,37 @@ class RequestExchange:
             Exception: what the app raised before that, or ``ApplicationError``; nothing is left of the
             request then.
         """
+        response = self._response
         try:
-            self._task = self._loop.create_task(self._main())
             self._advance()
-            response = self._response
-            head = response.head
-            if self._task.done() and (response.phase is not Phase.COMPLETE or head is None):
+            if response.phase is not COMPLETE and self._task.done():
                 # Even where the app had sent a part of the body: the server has had nothing of it, and can
                 # still answer with an error.
                 raise self._error()
-            if head is None:
-                raise AssertionError("the loop stopped without reason")
-            start_response(head.status, head.headers)
-            if response.phase is Phase.COMPLETE:
-                if response.file is not None:
-                    return self._file_body(start_response)
-                chunk = response.take()
-                return _Whole(self, [chunk] if chunk else [])
-            return ResponseStream(self, start_response)
+            start_response(*response.head[:2])
+            if response.phase is not COMPLETE:
+                return ResponseStream(self, start_response)
+            if response.file is not None:
+                return self._file_body(start_response)
         except BaseException:
             self.abandon()
             raise
+        chunk = response.take()
+        return _Whole(self, [chunk] if chunk else [])
 
     def _file_body(self, start_response: StartResponse) -> Iterable[bytes]:
-        """The file of ``pathsend``, by the server's own means if the app has ended: those know nothing of its rest."""
-        # A few rounds of callbacks are the app's return, unless there is work after the response. Servers
-        # keep the file beyond the iteration (waitress closes it in the thread of its sockets), so that
-        # nothing may hang on its close().
-        self._settle()
-        file = self._response.file
-        if file is not None and self._task is not None and self._task.done():
+        """The file of ``pathsend``, by the server's own means if the app has ended.
+
+        Those know nothing of work after the response. Nor can it hang on the file's ``close()``: servers keep
+        the file beyond the iteration, and waitress closes it in the thread of its sockets.
+        """
+        # A few rounds of callbacks are all that an app without such work needs to end.
+        self._run_ready()
+        response = self._response
+        wrapper: Callable[..., Iterable[bytes]] | None = self._environ.get("wsgi.file_wrapper")
+        if wrapper is not None and self._task.done():
+            file, response.file = response.file, None
             self.close()
-            wrapper: Callable[..., Iterable[bytes]] = self._environ["wsgi.file_wrapper"]
             return wrapper(file, BLOCK)
         return ResponseStream(self, start_response)
 
@@ -156,9 +142,9 @@ class RequestExchange:
         """
         response = self._response
         while not response.size:
-            if response.phase is Phase.COMPLETE:
-                return response.file.read(BLOCK) if response.file is not None else b""
-            if self._task is None or self._task.done():
+            if response.phase is COMPLETE:
+                return response.read_file()
+            if self._task.done():
                 raise self._error()
             if self._watch is None:
                 self._watch_client()
@@ -167,67 +153,59 @@ class RequestExchange:
 
     def close(self) -> None:
         """The server is done: let the app finish what comes after the response, or tell it that nobody listens."""
-        task = self._task
-        if self._over or task is None:
+        if self._over:
             return
-        if not task.done() and self._response.phase is not Phase.COMPLETE:
+        task = self._task
+        if not task.done() and self._response.phase is not COMPLETE:
             self._leave()
         while not task.done():
             self._advance()
-        self._log_late_error(task)
-        self._settle()
+        if task.cancelled() or task.exception() is not None:
+            self._log_late_error(task)
         self._end()
-        self._pool.give_back(self._loop)
+        self._pool.give_back(self._kept)
 
     def abandon(self) -> None:
         """End the app, whatever it does, and close the loop: the way out when something else than the app failed."""
         if self._over:
             return
         task = self._task
-        if task is not None and task.done() and not task.cancelled():
+        if task.done() and not task.cancelled():
             task.exception()  # it is known: asyncio need not log that nobody asked for it
         self._end()
-        self._response.close()
         close_loop(self._loop)
 
     def _end(self) -> None:
         self._over = True
         if self._watch is not None:
             self._watch.cancel()
-        self._task = None  # it refers to the exchange
+        if self._response.file is not None:
+            self._response.file.close()
 
     def _log_late_error(self, task: asyncio.Task[None]) -> None:
-        """What the app raised when its response was complete or of no more use goes to the log; there is no one else."""
-        if task.cancelled():
-            if not self._gone and not self._reported:
-                logger.error("the application was cancelled after its response, and not by the bridge")
+        """What the app raised when its response was complete or of no more use: there is only the log for it."""
+        if self._reported:
             return
-        exc = task.exception()
-        if exc is not None and not self._gone and not self._reported:
+        if task.cancelled():
+            if not self._gone:
+                logger.error("the application was cancelled after its response, and not by the bridge")
+        elif (exc := task.exception()) is not None:
             self._on_error(exc)
-            logger.error("the application failed after its response was complete", exc_info=exc)
+            log_late_error(exc, gone=self._gone)
 
     def _error(self) -> BaseException:
         """Why the response is not complete although the app has ended."""
         task = self._task
-        if task is None:
-            raise AssertionError("the exchange is over")
         self._reported = True
+        if self._gone and task.cancelled():
+            return client_left()
         if task.cancelled():
-            if self._gone:
-                return client_left()
             return ApplicationError("the app's task was cancelled, and not by the bridge")
         exc = task.exception()
         if exc is not None:
             self._on_error(exc)
             return exc
-        if self._gone:
-            return client_left()
-        try:
-            self._response.check_end()
-        except ApplicationError as error:
-            return error
-        raise AssertionError("the response is complete")
+        return client_left() if self._gone else self._response.incomplete()
 
     # The loop.
 
@@ -235,8 +213,6 @@ class RequestExchange:
         """Run the loop until something is there for the server, or the app has ended."""
         response = self._response
         task = self._task
-        if task is None:
-            raise AssertionError("the exchange is over")
         phase = response.phase
         if self._drained is not None:
             if not self._drained.done():
@@ -246,20 +222,20 @@ class RequestExchange:
             while True:
                 if self._reader is not None and not self._feed(self._reader):
                     return
-                self._loop.run_forever()
+                self._run()
                 if response.size or task.done():
                     return
-                if response.phase is not phase and response.phase >= Phase.BODY:
+                if response.phase is not phase and response.phase >= BODY:
                     return
         except BaseException:
-            # Not of the app's task, whose errors stay in it: SystemExit or KeyboardInterrupt, by a signal or
-            # by the app.
+            # Not the app's errors, which stay in its task: SystemExit or KeyboardInterrupt, by a signal or an
+            # app.
             self.abandon()
             raise
 
     def _feed(self, reader: asyncio.Future[None]) -> bool:
         """Read a message of the body for who waits for it; ``False``: the server has to have something first."""
-        self._settle()
+        self._run_ready()
         if self._response.size:
             return False
         self._reader = None
@@ -273,20 +249,32 @@ class RequestExchange:
                 reader.set_result(None)
         return True
 
-    def _settle(self) -> None:
-        """Run what can run without waiting, but for an app that is never idle; it ends early if the server has to act."""
-        loop = self._loop
-        for _ in range(_ROUNDS):
-            if not isinstance(loop, RequestLoop) or not loop.has_ready() or self._response.size:
-                return
-            loop.call_soon(loop.stop)
-            loop.run_forever()
+    def _run(self) -> None:
+        """Run the loop until it is told to stop, or the app has ended."""
+        if self._run_ready():
+            return
+        if not self._stops_at_end:
+            self._stops_at_end = True
+            self._task.add_done_callback(lambda _: self._stop())
+        self._kept.run()
 
-    async def _main(self) -> None:
-        try:
-            await call_app(self._app, self._scope, self._receive, self._send)
-        finally:
-            self._loop.stop()
+    def _run_ready(self) -> bool:
+        """Run some of what can run without waiting; true if the loop was told to stop, or the app has ended."""
+        run_ready = self._kept.run_ready
+        if run_ready is None:
+            return False
+        self._stopped = False
+        for _ in range(MAX_ROUNDS):
+            more = run_ready()
+            if self._stopped or self._task.done():
+                return True
+            if not more:
+                break
+        return False
+
+    def _stop(self) -> None:
+        self._stopped = True
+        self._loop.stop()
 
     # The app's side.
 
@@ -295,7 +283,7 @@ class RequestExchange:
             if self._block is not None:
                 message, self._block = self._block, None
                 return message
-            if self._gone or self._response.phase is Phase.COMPLETE:
+            if self._gone or self._response.phase is COMPLETE:
                 return {"type": DISCONNECT}
             if self._body.finished:
                 break
@@ -303,7 +291,7 @@ class RequestExchange:
                 return self._body.read()
             if self._reader is None or self._reader.done():
                 self._reader = self._loop.create_future()
-                self._loop.stop()
+                self._stop()
                 await self._reader
             else:
                 # Somebody else waits for the same: what is read is for whom it finds first.
@@ -322,21 +310,22 @@ class RequestExchange:
         response = self._response
         if self._gone:
             raise client_left()
-        if message["type"] == EARLY_HINT and response.phase is Phase.EMPTY:
+        was = response.phase
+        if was is EMPTY and message["type"] == EARLY_HINT:
             self._environ["wsgi.early_hints"](early_hints(self._environ, message))
             return
-        was = response.phase
         response.put(message)
-        if response.phase is Phase.COMPLETE:
-            if was is Phase.COMPLETE:
+        phase = response.phase
+        if phase is COMPLETE:
+            if was is COMPLETE:
                 return  # a trailer
             self._wake()
-            self._loop.stop()
+            self._stop()
             # What the app does now is done after the response, and must not delay it: not even if it never
             # waits.
-            await asyncio.sleep(0)
-        elif response.phase is Phase.BODY:
-            self._loop.stop()
+            await _once()
+        elif phase is BODY:
+            self._stop()
             while response.size >= BLOCK and not self._gone:
                 if self._drained is None:
                     self._drained = self._loop.create_future()
@@ -352,7 +341,7 @@ class RequestExchange:
             self._watch = self._loop.call_later(PROBE_INTERVAL, self._look)
 
     def _look(self) -> None:
-        if self._gone or self._response.phase is Phase.COMPLETE or self._probe is None:
+        if self._gone or self._response.phase is COMPLETE or self._probe is None:
             return
         if self._probe():
             self._leave()
@@ -361,18 +350,15 @@ class RequestExchange:
 
     def _leave(self) -> None:
         """The client is gone: http.disconnect for who listens, then cancellation."""
-        listening = bool(self._waiters)
+        listening = bool(self._waiters) or self._reader is not None
         self._gone = True
         self._wake()
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
-        task = self._task
-        if task is None:
-            return
         if listening:
-            self._watch = self._loop.call_later(GRACE, task.cancel)
+            self._watch = self._loop.call_later(GRACE, self._task.cancel)
         else:
-            task.cancel()
+            self._task.cancel()
 
     def _wake(self) -> None:
         """Let ``_receive()`` go on: there is nothing to come but http.disconnect."""
@@ -383,6 +369,12 @@ class RequestExchange:
             if not self._reader.done():
                 self._reader.set_result(None)
             self._reader = None
+
+
+@types.coroutine
+def _once() -> Generator[None, None, None]:
+    """``asyncio.sleep(0)``."""
+    yield
 
 
 class _Whole:

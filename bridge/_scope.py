@@ -49,7 +49,7 @@ _CACHE_NAME_LENGTH = 64
 _field_names: dict[str, bytes] = {}
 _header_names: dict[bytes, str] = {}
 
-_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus if status >= 200}
 
 
 def build_scope(environ: Environ, state: dict[str, Any]) -> Scope:
@@ -63,28 +63,37 @@ def build_scope(environ: Environ, state: dict[str, Any]) -> Scope:
         state: the lifespan's state, of which the scope gets a shallow copy (ASGI lifespan specification,
             "Lifespan State").
     """
-    script_name = environ.get("SCRIPT_NAME", "")
-    root_path = script_name if script_name.isascii() else _text(script_name)
-    root_path = root_path.rstrip("/")
-    path_info = environ.get("PATH_INFO", "")
+    get = environ.get
+    script_name = get("SCRIPT_NAME", "")
+    root_path = (script_name if script_name.isascii() else _text(script_name)).rstrip("/")
+    path_info = get("PATH_INFO", "")
     path = root_path + (path_info if path_info.isascii() else _text(path_info))
-    scheme = environ.get("wsgi.url_scheme") or "http"
-    protocol = environ.get("SERVER_PROTOCOL", "")
+    scheme = get("wsgi.url_scheme") or "http"
+    protocol = get("SERVER_PROTOCOL", "")
+    host = get("REMOTE_ADDR")
+    extensions: dict[str, Any] = {}
+    if "wsgi.file_wrapper" in environ:
+        extensions["http.response.pathsend"] = {}
+    if "wsgi.early_hints" in environ:
+        extensions["http.response.early_hint"] = {}
+    if scheme == "https" and (tls := tls_extension(environ)):
+        extensions["tls"] = tls
     return {
         "type": "http",
         "asgi": ASGI_VERSION.copy(),
         "http_version": _HTTP_VERSIONS.get(protocol) or _http_version(protocol),
-        "method": environ.get("REQUEST_METHOD", "GET").upper(),
+        "method": get("REQUEST_METHOD", "GET").upper(),
         "scheme": scheme,
         "path": path or "/",
         "raw_path": _raw_path(environ, script_name, path_info),
-        "query_string": _wire(environ.get("QUERY_STRING", "")),
+        "query_string": _wire(get("QUERY_STRING", "")),
         "root_path": root_path,
         "headers": _headers(environ),
-        "client": _client(environ),
+        # None for a Unix socket, which has no address; port 0 where the server doesn't say.
+        "client": (host, _port(get("REMOTE_PORT")) or 0) if host else None,
         "server": _server(environ),
         "state": state.copy(),
-        "extensions": _extensions(environ, scheme),
+        "extensions": extensions,
         "wsgi_environ": environ,
     }
 
@@ -97,7 +106,7 @@ def _text(native: str) -> str:
 def _wire(native: str) -> bytes:
     """The bytes that a native string stands for; some server decoded them as UTF-8 where it isn't latin-1."""
     try:
-        return native.encode("latin-1")
+        return native.encode("latin-1") if native else b""
     except UnicodeEncodeError:
         return native.encode("utf-8", "surrogateescape")
 
@@ -111,7 +120,7 @@ def _http_version(protocol: str) -> str:
 
 
 def _raw_path(environ: Environ, script_name: str, path_info: str) -> bytes:
-    """The target's path as the client sent it, where the server tells (``REQUEST_URI``, or gunicorn's ``RAW_URI``)."""
+    """The target's path as the client sent it, where the server tells it: ``REQUEST_URI``, gunicorn's ``RAW_URI``."""
     target: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
     if not target:
         return quote(_wire(script_name + path_info), _PATH_SAFE).encode("ascii") or b"/"
@@ -119,7 +128,7 @@ def _raw_path(environ: Environ, script_name: str, path_info: str) -> bytes:
     if not path.startswith("/") and "://" in path:
         # The absolute form, which RFC 9112 (3.2.2) tells servers to accept; "*" and authorities stay as they
         # are.
-        authority, slash, path = path.partition("://")[2].partition("/")
+        _, slash, path = path.partition("://")[2].partition("/")
         path = slash + path or "/"
     return _wire(path)
 
@@ -131,7 +140,7 @@ def _headers(environ: Environ) -> list[tuple[bytes, bytes]]:
         if name is None:
             name = _learn_field_name(key)
         if name:
-            headers.append((name, value.encode("latin-1") if value.isascii() else _wire(value)))
+            headers.append((name, value.encode() if value.isascii() else _wire(value)))
     # RFC 3875 has these two without HTTP_. Empty is how a server says that there is none.
     if content_type := environ.get("CONTENT_TYPE"):
         headers.append((b"content-type", _wire(content_type)))
@@ -156,12 +165,6 @@ def _learn_field_name(key: str) -> bytes:
     return name
 
 
-def _client(environ: Environ) -> tuple[str, int] | None:
-    """The peer, ``None`` for a Unix socket, which has no address; port 0 where the server doesn't say."""
-    host = environ.get("REMOTE_ADDR")
-    return (host, _port(environ.get("REMOTE_PORT")) or 0) if host else None
-
-
 def _server(environ: Environ) -> tuple[str, int | None] | None:
     """``(host, port)``, or ``(path, None)`` for a Unix socket, whose path some servers have in ``SERVER_PORT``."""
     port = environ.get("SERVER_PORT")
@@ -172,19 +175,7 @@ def _server(environ: Environ) -> tuple[str, int | None] | None:
 
 
 def _port(port: object) -> int | None:
-    text = str(port)
-    return int(text) if text.isascii() and text.isdigit() else None
-
-
-def _extensions(environ: Environ, scheme: str) -> dict[str, Any]:
-    extensions: dict[str, Any] = {}
-    if "wsgi.file_wrapper" in environ:
-        extensions["http.response.pathsend"] = {}
-    if "wsgi.early_hints" in environ:
-        extensions["http.response.early_hint"] = {}
-    if scheme == "https" and (tls := tls_extension(environ)):
-        extensions["tls"] = tls
-    return extensions
+    return int(port) if isinstance(port, str) and port.isascii() and port.isdigit() else None
 
 
 class Head(NamedTuple):
@@ -204,15 +195,18 @@ def response_head(status: object, headers: object) -> Head:
         ApplicationError: the status or a header is not of the type or form that the ASGI specification
             ("Response Start") and RFC 9110 ask for.
     """
-    # bool is an int as well, and so is http.HTTPStatus, which is welcome.
-    if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 999:
+    line = _STATUS_LINES.get(status) if type(status) is int else None
+    if line is None:
+        line = _status_line(status)
+    if isinstance(headers, (str, bytes, dict)) or not isinstance(headers, Iterable):
         raise ApplicationError(
-            f"http.response.start has the status {status!r}; ASGI wants an integer, and a response's is 200 or more"
+            f"http.response.start has {type(headers).__name__} as its headers; ASGI wants (name, value) pairs"
         )
     bodyless = status in BODYLESS
     native: Headers = []
     content_length: int | None = None
-    for name, value in _pairs(headers):
+    for pair in headers:
+        name, value = _pair(pair)
         known = _header_names.get(name)
         if known is None:
             known = _learn_header_name(name)
@@ -220,7 +214,7 @@ def response_head(status: object, headers: object) -> Head:
             continue  # hop-by-hop: the connection is the server's affair (PEP 3333, "Other HTTP Features")
         text = value.decode("latin-1")
         if not text.isprintable():
-            _check_value(name, text)
+            _check_value(known, text)
         # 14 is the length of "content-length": most names are told from it without a call.
         if len(known) == 14 and known.lower() == "content-length":
             repeated = content_length is not None
@@ -230,25 +224,28 @@ def response_head(status: object, headers: object) -> Head:
                 # servers hold against the empty body that follows (304).
                 continue
         native.append((known, text))
-    line = _STATUS_LINES.get(int(status)) or f"{int(status)} Unknown"
     return Head(line, native, content_length, bodyless)
 
 
-def _pairs(headers: object) -> Iterable[tuple[bytes, bytes]]:
-    if isinstance(headers, (str, bytes, dict)) or not isinstance(headers, Iterable):
+def _status_line(status: object) -> str:
+    # bool is an int as well, and so is http.HTTPStatus, which is welcome.
+    if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 999:
         raise ApplicationError(
-            f"http.response.start has {type(headers).__name__} as its headers; ASGI wants (name, value) pairs"
+            f"http.response.start has the status {status!r}; ASGI wants an integer, and a response's is 200 or more"
         )
-    for pair in headers:
-        try:
-            name, value = pair
-        except (TypeError, ValueError):
-            name = value = None
-        if not isinstance(name, bytes) or not isinstance(value, bytes):
-            raise ApplicationError(
-                f"http.response.start has the header {pair!r}; ASGI wants a (name, value) pair of byte strings"
-            )
-        yield name, value
+    return _STATUS_LINES.get(int(status)) or f"{int(status)} Unknown"
+
+
+def _pair(pair: Any) -> tuple[bytes, bytes]:
+    try:
+        name, value = pair
+    except (TypeError, ValueError):
+        name = value = None
+    if isinstance(name, bytes) and isinstance(value, bytes):
+        return name, value
+    raise ApplicationError(
+        f"http.response.start has the header {pair!r}; ASGI wants a (name, value) pair of byte strings"
+    )
 
 
 def _learn_header_name(name: bytes) -> str:
@@ -262,11 +259,11 @@ def _learn_header_name(name: bytes) -> str:
     return known
 
 
-def _check_value(name: bytes, value: str) -> None:
+def _check_value(name: str, value: str) -> None:
     if _CONTROL.search(value):
         raise ApplicationError(
-            f"the header {name.decode('latin-1')!r} has the value {value!r}: a control character in it, CR and LF above "
-            "all, would let it write headers of its own (RFC 9110, 5.5)"
+            f"the header {name!r} has the value {value!r}: a control character in it, CR and LF above all, would "
+            "let it write headers of its own (RFC 9110, 5.5)"
         )
 
 

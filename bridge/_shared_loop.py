@@ -17,17 +17,18 @@ away.
 
 import asyncio
 import contextlib
-import logging
 import threading
 from collections.abc import Callable, Iterable
 
 from ._exchange import (
     BLOCK,
+    BODY,
+    COMPLETE,
     DISCONNECT,
     EARLY_HINT,
+    EMPTY,
     GRACE,
     PROBE_INTERVAL,
-    Phase,
     RequestBody,
     Response,
     ResponseStream,
@@ -35,14 +36,13 @@ from ._exchange import (
     client_left,
     client_probe,
     early_hints,
+    log_late_error,
 )
 from ._loops import SharedLoop
 from ._types import ASGIApp, Environ, Headers, Message, Scope, StartResponse
 from .errors import ApplicationError, ApplicationExit
 
 __all__ = ["SharedExchange"]
-
-logger = logging.getLogger("bridge")
 
 
 class SharedExchange:
@@ -95,23 +95,24 @@ class SharedExchange:
         try:
             self._shared.call_soon(self._start)
             response = self._response
-            self._wait(
-                lambda: response.phase is Phase.COMPLETE or (self._due and response.phase is Phase.BODY)
-            )
+            self._wait(lambda: response.phase is COMPLETE or (self._due and response.phase is BODY))
             with self._changed:
                 head = response.head
-                if head is None or (self._ended and response.phase is not Phase.COMPLETE):
+                if self._ended and response.phase is not COMPLETE:
                     raise self._failure()
-                complete = response.phase is Phase.COMPLETE
+                complete = response.phase is COMPLETE
                 chunk = response.take() if complete else b""
-            start_response(head.status, head.headers)
+            start_response(*head[:2])
         except BaseException:
             self.close()
             raise
         if not complete:
             return ResponseStream(self, start_response)
         if response.file is not None:
-            wrapper: Callable[..., Iterable[bytes]] = self._environ["wsgi.file_wrapper"]
+            wrapper: Callable[..., Iterable[bytes]] | None = self._environ.get("wsgi.file_wrapper")
+            if wrapper is None:
+                return ResponseStream(self, start_response)
+            # The server closes it.
             return wrapper(response.file, BLOCK)
         return [chunk] if chunk else []
 
@@ -123,14 +124,14 @@ class SharedExchange:
         """
         response = self._response
         self._watched = True
-        self._wait(lambda: bool(response.size and self._due) or response.phase is Phase.COMPLETE)
+        self._wait(lambda: bool(response.size and self._due) or response.phase is COMPLETE)
         with self._changed:
             if response.size:
                 chunk = response.take()
                 self._due = False
                 waits = self._drained is not None
-            elif response.phase is Phase.COMPLETE:
-                return b""
+            elif response.phase is COMPLETE:
+                return response.read_file()
             else:
                 raise self._failure()
         if waits:
@@ -141,11 +142,12 @@ class SharedExchange:
 
     def close(self) -> None:
         """The server is done. The app goes on if its response is complete; else it is told that nobody listens."""
+        if self._response.file is not None:
+            self._response.file.close()
         with self._changed:
-            if self._ended or self._gone or self._response.phase is Phase.COMPLETE:
+            if self._ended or self._gone or self._response.phase is COMPLETE:
                 return
             self._gone = True
-            self._response.close()
         with contextlib.suppress(RuntimeError):
             self._shared.call_soon(self._leave)
 
@@ -182,13 +184,7 @@ class SharedExchange:
         """Why the response is not complete although the app has ended. Called with the lock."""
         if self._error is not None:
             return self._error
-        if self._gone:
-            return client_left()
-        try:
-            self._response.check_end()
-        except ApplicationError as error:
-            return error
-        raise AssertionError("the response is complete")
+        return client_left() if self._gone else self._response.incomplete()
 
     # The loop's thread.
 
@@ -213,12 +209,12 @@ class SharedExchange:
         with self._changed:
             self._ended = True
             self._error = error
-            late = self._response.phase is Phase.COMPLETE
+            late = self._response.phase is COMPLETE
             gone = self._gone
             self._changed.notify()
         self._task = None
-        if late and error is not None and not gone:
-            logger.error("the application failed after its response was complete", exc_info=error)
+        if error is not None and (late or gone) and not task.cancelled():
+            log_late_error(error, gone=gone)
 
     def _feed(self, message: Message | Exception) -> None:
         reader, self._reader = self._reader, None
@@ -268,7 +264,7 @@ class SharedExchange:
             if self._block is not None:
                 message, self._block = self._block, None
                 return message
-            if self._gone or self._response.phase is Phase.COMPLETE:
+            if self._gone or self._response.phase is COMPLETE:
                 return {"type": DISCONNECT}
             if self._body.finished:
                 break
@@ -296,7 +292,7 @@ class SharedExchange:
 
     async def _send(self, message: Message) -> None:
         response = self._response
-        if message["type"] == EARLY_HINT and response.phase is Phase.EMPTY:
+        if message["type"] == EARLY_HINT and response.phase is EMPTY:
             hint = early_hints(self._environ, message)
             with self._changed:
                 self._hints.append(hint)
@@ -306,7 +302,7 @@ class SharedExchange:
             if self._gone:
                 raise client_left()
             response.put(message)
-            complete = response.phase is Phase.COMPLETE
+            complete = response.phase is COMPLETE
             full = response.size >= BLOCK
             if complete or full:
                 self._due = True
@@ -314,7 +310,7 @@ class SharedExchange:
         if complete:
             self._wake()
             return
-        if response.phase is not Phase.BODY:
+        if response.phase is not BODY:
             return
         if not full:
             # The rest of this burst comes before this callback, and leaves with it.

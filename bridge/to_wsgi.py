@@ -9,14 +9,13 @@ import asyncio
 import logging
 import os
 import threading
-import weakref
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from ._exchange import RequestBody
+from ._exchange import RequestBody, chain
 from ._lifespan import Lifespan, LifespanMode
-from ._loops import LoopFactory, LoopPool, SharedLoop, at_exit, close_loop
+from ._loops import LoopFactory, LoopPool, SharedLoop, at_exit, close_loop, leave_alone
 from ._request_loop import RequestExchange
 from ._scope import build_scope
 from ._shared_loop import SharedExchange
@@ -124,8 +123,9 @@ class AsgiToWsgi:
         with _lock:
             runtime = self._runtime
             if runtime is None or runtime.pid != os.getpid():
+                if runtime is not None:
+                    leave_alone(runtime)
                 self._runtime = runtime = _Runtime(self)
-                _runtimes.add(runtime)
         return runtime
 
     def close(self) -> None:
@@ -184,6 +184,8 @@ class _Runtime:
             LifespanError: the startup failed; the next request tries again.
         """
         with self._lock:
+            if self._closed:
+                raise RuntimeError("the adapter was closed while it had requests")
             attempt = self._attempt
             mine = attempt is None
             if attempt is None:
@@ -204,24 +206,40 @@ class _Runtime:
             attempt.done.set()
 
     def _start(self) -> None:
+        with _lock:
+            # From here to close(): there may be something that wants to be ended at exit.
+            _runtimes.add(self)
         if self.pool is None and self._shared is None:
             self._shared = SharedLoop.acquire(self._loop_factory)
-        if self._mode == "off":
-            return
-        lifespan = Lifespan(self._app, self._mode)
+        if self._mode != "off":
+            lifespan = Lifespan(self._app, self._mode)
+            self._start_lifespan(lifespan)
+            self.state = lifespan.state
+        if self._lifespan is None and self._shared is None:
+            # The loops close themselves with their pool.
+            with _lock:
+                _runtimes.discard(self)
+
+    def _start_lifespan(self, lifespan: Lifespan) -> None:
         if self._shared is not None:
-            asyncio.run_coroutine_threadsafe(lifespan.startup(), self._shared.loop).result()
-        else:
-            # Kept for the shutdown, and run by nobody in between.
-            loop = (self._loop_factory or asyncio.new_event_loop)()
+            future = asyncio.run_coroutine_threadsafe(lifespan.startup(), self._shared.loop)
             try:
-                loop.run_until_complete(lifespan.startup())
+                future.result()
             except BaseException:
-                close_loop(loop)
+                future.cancel()
                 raise
-            self._lifespan_loop = loop
-        self._lifespan = lifespan
-        self.state = lifespan.state
+            if lifespan.running:
+                self._lifespan = lifespan
+            return
+        # Run by nobody between startup and shutdown.
+        loop = (self._loop_factory or asyncio.new_event_loop)()
+        try:
+            loop.run_until_complete(lifespan.startup())
+            if lifespan.running:
+                self._lifespan, self._lifespan_loop = lifespan, loop
+        finally:
+            if self._lifespan is None:
+                close_loop(loop)
 
     def hint(self, error: BaseException) -> None:
         """Once, if ``error`` is of the kind that a loop for each request brings about: say what to do."""
@@ -257,6 +275,8 @@ class _Runtime:
                 shared.release()
             if self.pool is not None:
                 self.pool.close()
+            with _lock:
+                _runtimes.discard(self)
 
 
 class _Attempt:
@@ -273,19 +293,10 @@ class _Attempt:
 
 
 def _is_loop_bound(error: BaseException) -> bool:
-    errors: list[BaseException | None] = [error]
-    for _ in range(20):
-        if not errors:
-            return False
-        exc = errors.pop()
-        if exc is None:
-            continue
-        if isinstance(exc, RuntimeError) and any(text in str(exc) for text in _LOOP_BOUND):
-            return True
-        errors += [exc.__cause__, exc.__context__]
-        if isinstance(exc, BaseExceptionGroup):
-            errors += exc.exceptions
-    return False
+    return any(
+        isinstance(exc, RuntimeError) and any(text in str(exc) for text in _LOOP_BOUND)
+        for exc in chain(error)
+    )
 
 
 def _refuse_websocket(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -308,12 +319,16 @@ def _refuse(start_response: StartResponse, status: str, text: str) -> Iterable[b
     return [body]
 
 
-_runtimes: "weakref.WeakSet[_Runtime]" = weakref.WeakSet()
+# Guards _runtimes, and the adapters' _runtime.
 _lock = threading.Lock()
+# What wants to be ended at exit.
+_runtimes: set[_Runtime] = set()
 
 
 def _close_all() -> None:
-    for runtime in list(_runtimes):
+    with _lock:
+        runtimes = list(_runtimes)
+    for runtime in runtimes:
         try:
             runtime.close()
         except Exception:
