@@ -10,6 +10,7 @@ threads does.
 import contextlib
 import enum
 import errno
+import importlib
 import io
 import logging
 import select
@@ -36,6 +37,7 @@ __all__ = [
     "GRACE",
     "PROBE_INTERVAL",
     "STARTED",
+    "LengthRequiredError",
     "Phase",
     "RequestBody",
     "Response",
@@ -90,6 +92,7 @@ class RequestBody:
 
     Raises:
         ValueError: ``CONTENT_LENGTH`` is not a number.
+        LengthRequiredError: there is a body, and no way to find its end.
     """
 
     __slots__ = ("_environ", "_remaining", "finished")
@@ -133,17 +136,42 @@ class RequestBody:
         return {"type": "http.request", "body": block, "more_body": remaining > 0}
 
 
+class LengthRequiredError(ValueError):
+    """The server passes a chunked body on and does not say that it ends it: what is read may never come."""
+
+
 def _until_the_end(environ: Environ) -> bool:
     """Whether a body without a length has to be read to find out that there is one."""
-    if not environ.get("wsgi.input_terminated"):
-        return False
-    # In HTTP/1 a body without length has Transfer-Encoding (RFC 9112, 6.3). For methods that hardly ever have
-    # one that is taken by its word; for the others a server may have removed the field with the encoding.
-    return not (
-        environ.get("REQUEST_METHOD") in {"GET", "HEAD"}
-        and "HTTP_TRANSFER_ENCODING" not in environ
-        and environ.get("SERVER_PROTOCOL", "").startswith("HTTP/1.")
-    )
+    chunked = "HTTP_TRANSFER_ENCODING" in environ
+    if environ.get("wsgi.input_terminated"):
+        # In HTTP/1 a body without length has Transfer-Encoding (RFC 9112, 6.3). For methods that hardly ever
+        # have one that is taken by its word; for the others a server may have removed the field with the
+        # encoding.
+        return (
+            chunked
+            or environ.get("REQUEST_METHOD") not in {"GET", "HEAD"}
+            or not environ.get("SERVER_PROTOCOL", "").startswith("HTTP/1.")
+        )
+    if chunked and "uwsgi.version" in environ:
+        environ["wsgi.input"] = _UwsgiChunks()
+        return True
+    if chunked:
+        raise LengthRequiredError
+    return False
+
+
+class _UwsgiChunks:
+    """uWSGI's own way to a chunked body, which its ``wsgi.input`` does not have."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        if not self._rest:
+            # Nothing that can be installed without it: the module exists in the server's process alone.
+            self._rest = importlib.import_module("uwsgi").chunked_read()
+        block, self._rest = self._rest[:size], self._rest[size:]
+        return block
 
 
 class Phase(enum.IntEnum):
@@ -232,15 +260,15 @@ class Response:
             self._written += len(body)
             if head.content_length is not None and self._written > head.content_length:
                 raise ApplicationError(
-                    f"the app sent more than its Content-Length of {head.content_length} bytes (RFC 9110, 8.6)"
+                    f"the app sent more than its Content-Length, {head.content_length} bytes (RFC 9110, 8.6)"
                 )
             self._chunks.append(body)
             self.size += len(body)
         if last:
             if not self._omit_body and self._written < (head.content_length or 0):
                 raise ApplicationError(
-                    f"the app ended its response after {self._written} of the {head.content_length} bytes that its "
-                    "Content-Length promises (RFC 9110, 8.6)"
+                    f"the app ended its response after {self._written} of the {head.content_length} bytes "
+                    "that its Content-Length promises (RFC 9110, 8.6)"
                 )
             self.phase = COMPLETE
         else:
@@ -269,7 +297,7 @@ class Response:
         if self.phase is EMPTY:
             return ApplicationError("the app returned without a response: no http.response.start was sent")
         return ApplicationError(
-            "the app returned before its response was complete: the last http.response.body has more_body=False"
+            "the app returned before its response was complete: no http.response.body had more_body=False"
         )
 
     def read_file(self) -> bytes:
@@ -292,7 +320,9 @@ def _out_of_order(kind: object, phase: Phase) -> str:
         case "http.response.early_hint", _:
             return "http.response.early_hint was sent after http.response.start"
         case "http.response.trailers", _:
-            return "http.response.trailers was sent without trailers=True in http.response.start, or before the body's end"
+            return (
+                "http.response.trailers was sent before the body's end, or without trailers=True in the start"
+            )
     return (
         f"send() got a message of the type {kind!r}, which is none of the ASGI specification's HTTP messages"
     )
@@ -371,7 +401,7 @@ def early_hints(environ: Environ, message: Message) -> Headers:
     """What ``wsgi.early_hints`` is to be called with for an ``http.response.early_hint`` message."""
     if "wsgi.early_hints" not in environ:
         raise ApplicationError(
-            "http.response.early_hint was sent, but the server has no early hints: the scope's extensions tell"
+            "http.response.early_hint was sent, but the server has none: the scope's extensions tell"
         )
     links = list(message.get("links", ()))
     if not all(isinstance(link, bytes) for link in links):
@@ -380,7 +410,7 @@ def early_hints(environ: Environ, message: Message) -> Headers:
 
 
 def client_probe(environ: Environ) -> Callable[[], bool] | None:
-    """A function that tells whether the client has gone, where the server shows the connection; it never blocks."""
+    """A function that tells at once whether the client has gone, where the server shows the connection."""
     probe: Callable[[], bool] | None = environ.get("waitress.client_disconnected")
     if probe is not None:
         return probe

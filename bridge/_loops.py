@@ -208,7 +208,7 @@ KeptLoop: TypeAlias = RequestLoop | OtherLoop
 
 
 def close_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """End everything on ``loop`` as ``asyncio.run()`` does: tasks, async generators, default executor; and close it."""
+    """Close ``loop`` as ``asyncio.run()`` does: tasks, async generators, default executor go first."""
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.get_loop()
 
@@ -226,6 +226,8 @@ class LoopPool:
         # Guarded by the lock. Last in, first out: the loop that is used next is the one still in the CPU's
         # cache.
         self._idle: list[KeptLoop] = []
+        # The loops that may be waiting, each with what ends the wait when the pool is closed.
+        self._waiting: dict[asyncio.AbstractEventLoop, Callable[[], object]] = {}
         self._closed = False
 
     def __repr__(self) -> str:
@@ -239,7 +241,7 @@ class LoopPool:
         return RequestLoop() if self._factory is None else OtherLoop(self._factory())
 
     def give_back(self, kept: KeptLoop) -> None:
-        """Keep a loop for another request if it is as good as new, else end what is left on it and close it."""
+        """Keep a loop for another request if it is as good as new; else end what is left, and close it."""
         try:
             if kept.settle():
                 with self._lock:
@@ -251,11 +253,26 @@ class LoopPool:
             raise
         close_loop(kept.loop)
 
+    def run(self, kept: KeptLoop, leave: Callable[[], object]) -> None:
+        """Run a loop until it is stopped; ``leave`` is called on it if the pool is closed before."""
+        with self._lock:
+            if self._closed:
+                kept.loop.call_soon(leave)
+            self._waiting[kept.loop] = leave
+        try:
+            kept.run()
+        finally:
+            with self._lock:
+                del self._waiting[kept.loop]
+
     def close(self) -> None:
-        """Close the idle loops, and each other one when its request is done."""
+        """Close the idle loops, and each other one when its request is done, which is told to end."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
+            # With the lock: a loop that is in here can't be closed meanwhile.
+            for loop, leave in self._waiting.items():
+                loop.call_soon_threadsafe(leave)
         for kept in idle:
             kept.loop.close()
 
@@ -399,7 +416,10 @@ def at_exit(callback: Callable[[], object]) -> None:
     """Call ``callback`` when the interpreter exits, while threads can still be started if at all possible.
 
     What atexit has runs after ``concurrent.futures`` was shut down, so that a lifespan that closes a pool
-    with ``asyncio.to_thread()`` would fail there. ``threading`` has an earlier moment, which
-    ``concurrent.futures`` itself uses: private, and present in each supported version.
+    with ``asyncio.to_thread()`` would fail there; and after the wait for threads, which a request that waits
+    for an event would make endless. ``threading`` has an earlier moment, which ``concurrent.futures`` itself
+    uses: private, and present in each supported version. Not every server that embeds Python gets there, so
+    that ``callback`` is called at both, and has to bear it.
     """
     getattr(threading, "_register_atexit", atexit.register)(callback)
+    atexit.register(callback)

@@ -152,11 +152,11 @@ class RequestExchange:
         return response.take()
 
     def close(self) -> None:
-        """The server is done: let the app finish what comes after the response, or tell it that nobody listens."""
+        """The server is done: let the app do what is left, or tell it that nobody listens."""
         if self._over:
             return
         task = self._task
-        if not task.done() and self._response.phase is not COMPLETE:
+        if not task.done():
             self._leave()
         while not task.done():
             self._advance()
@@ -166,7 +166,7 @@ class RequestExchange:
         self._pool.give_back(self._kept)
 
     def abandon(self) -> None:
-        """End the app, whatever it does, and close the loop: the way out when something else than the app failed."""
+        """End the app, whatever it does, and close the loop: something else than the app failed."""
         if self._over:
             return
         task = self._task
@@ -183,7 +183,7 @@ class RequestExchange:
             self._response.file.close()
 
     def _log_late_error(self, task: asyncio.Task[None]) -> None:
-        """What the app raised when its response was complete or of no more use: there is only the log for it."""
+        """What the app raised when its response was complete or of no more use is for the log."""
         if self._reported:
             return
         if task.cancelled():
@@ -234,7 +234,7 @@ class RequestExchange:
             raise
 
     def _feed(self, reader: asyncio.Future[None]) -> bool:
-        """Read a message of the body for who waits for it; ``False``: the server has to have something first."""
+        """Read a message of the body for who waits for it; false: the server has to have something first."""
         self._run_ready()
         if self._response.size:
             return False
@@ -242,7 +242,9 @@ class RequestExchange:
         # It may have been cancelled: then nothing is read that nobody wants.
         if not reader.done():
             try:
-                self._block = self._body.read()
+                self._block = message = self._body.read()
+                # A body that ends early is how most servers tell that the client has left.
+                self._gone = message["type"] == DISCONNECT
             except Exception as exc:  # noqa: BLE001 - it is the app's to handle
                 reader.set_exception(exc)
             else:
@@ -256,10 +258,10 @@ class RequestExchange:
         if not self._stops_at_end:
             self._stops_at_end = True
             self._task.add_done_callback(lambda _: self._stop())
-        self._kept.run()
+        self._pool.run(self._kept, self._leave)
 
     def _run_ready(self) -> bool:
-        """Run some of what can run without waiting; true if the loop was told to stop, or the app has ended."""
+        """Run some of what can run without waiting; true: the loop was told to stop, or the app has ended."""
         run_ready = self._kept.run_ready
         if run_ready is None:
             return False
@@ -341,7 +343,7 @@ class RequestExchange:
             self._watch = self._loop.call_later(PROBE_INTERVAL, self._look)
 
     def _look(self) -> None:
-        if self._gone or self._response.phase is COMPLETE or self._probe is None:
+        if self._probe is None or self._gone or self._response.phase is COMPLETE:
             return
         if self._probe():
             self._leave()
@@ -349,7 +351,9 @@ class RequestExchange:
             self._watch_client()
 
     def _leave(self) -> None:
-        """The client is gone: http.disconnect for who listens, then cancellation."""
+        """The response is of no more use: http.disconnect for who listens, then cancellation."""
+        if self._gone or self._response.phase is COMPLETE:
+            return
         listening = bool(self._waiters) or self._reader is not None
         self._gone = True
         self._wake()

@@ -120,7 +120,7 @@ def _http_version(protocol: str) -> str:
 
 
 def _raw_path(environ: Environ, script_name: str, path_info: str) -> bytes:
-    """The target's path as the client sent it, where the server tells it: ``REQUEST_URI``, gunicorn's ``RAW_URI``."""
+    """The path as the client sent it, if the server tells: in ``REQUEST_URI``, or gunicorn's ``RAW_URI``."""
     target: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
     if not target:
         return quote(_wire(script_name + path_info), _PATH_SAFE).encode("ascii") or b"/"
@@ -166,7 +166,7 @@ def _learn_field_name(key: str) -> bytes:
 
 
 def _server(environ: Environ) -> tuple[str, int | None] | None:
-    """``(host, port)``, or ``(path, None)`` for a Unix socket, whose path some servers have in ``SERVER_PORT``."""
+    """``(host, port)``, or ``(path, None)`` for a Unix socket, whose path may be in ``SERVER_PORT``."""
     port = environ.get("SERVER_PORT")
     if type(port) is str and port.startswith("/"):
         return port, None
@@ -231,7 +231,7 @@ def _status_line(status: object) -> str:
     # bool is an int as well, and so is http.HTTPStatus, which is welcome.
     if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 999:
         raise ApplicationError(
-            f"http.response.start has the status {status!r}; ASGI wants an integer, and a response's is 200 or more"
+            f"http.response.start has the status {status!r}; ASGI wants an integer, here of 200 or more"
         )
     return _STATUS_LINES.get(int(status)) or f"{int(status)} Unknown"
 
@@ -262,8 +262,8 @@ def _learn_header_name(name: bytes) -> str:
 def _check_value(name: str, value: str) -> None:
     if _CONTROL.search(value):
         raise ApplicationError(
-            f"the header {name!r} has the value {value!r}: a control character in it, CR and LF above all, would "
-            "let it write headers of its own (RFC 9110, 5.5)"
+            f"the header {name!r} has the value {value!r}: a control character in it, CR and LF above all, "
+            "would let it write headers of its own (RFC 9110, 5.5)"
         )
 
 

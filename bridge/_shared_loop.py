@@ -141,7 +141,7 @@ class SharedExchange:
         return chunk
 
     def close(self) -> None:
-        """The server is done. The app goes on if its response is complete; else it is told that nobody listens."""
+        """The server is done: an app whose response is not complete is told that nobody listens."""
         if self._response.file is not None:
             self._response.file.close()
         with self._changed:
@@ -156,19 +156,23 @@ class SharedExchange:
         timeout = None if self._probe is None else PROBE_INTERVAL
         while True:
             with self._changed:
-                while not (due() or self._ended or self._wanted or self._hints):
+                while not (self._hints or due() or self._ended or self._wanted):
                     if not self._changed.wait(timeout) and self._watched:
                         break
-                if due() or self._ended:
-                    # Hints that come with the response are of no more use.
-                    return
-                wanted, self._wanted = self._wanted, False
+                # Hints come before the response that they are about, and what was sent before a read that may
+                # block.
                 hints, self._hints = self._hints, []
+                if not hints:
+                    if due() or self._ended:
+                        return
+                    wanted, self._wanted = self._wanted, False
             for hint in hints:
                 self._environ["wsgi.early_hints"](hint)
+            if hints:
+                continue
             if wanted:
                 self._read()
-            elif not hints and self._probe is not None and self._probe():
+            elif self._probe is not None and self._probe():
                 self.close()
                 raise client_left()
 
@@ -176,6 +180,10 @@ class SharedExchange:
         message: Message | Exception
         try:
             message = self._body.read()
+            if message["type"] == DISCONNECT:
+                # A body that ends early is how most servers tell that the client has left.
+                with self._changed:
+                    self._gone = True
         except Exception as exc:  # noqa: BLE001 - it is the app's to handle
             message = exc
         self._shared.call_soon(self._feed, message)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from ._exchange import RequestBody, chain
+from ._exchange import LengthRequiredError, RequestBody, chain
 from ._lifespan import Lifespan, LifespanMode
 from ._loops import LoopFactory, LoopPool, SharedLoop, at_exit, close_loop, leave_alone
 from ._request_loop import RequestExchange
@@ -106,13 +106,17 @@ class AsgiToWsgi:
         scope = build_scope(environ, runtime.state)
         try:
             body = RequestBody(environ)
+        except LengthRequiredError:
+            return _refuse(
+                start_response, "411 Length Required", "This server takes no body without a Content-Length.\n"
+            )
         except ValueError:
             return _refuse(start_response, "400 Bad Request", "The Content-Length is not a number.\n")
         if runtime.pool is not None:
             if asyncio._get_running_loop() is not None:
                 raise RuntimeError(
-                    "a WSGI application was called in a thread whose event loop is running; with loop='request' the "
-                    "thread's own loop has to be free: call it in a thread of its own"
+                    "a WSGI application blocks, and was called in a thread whose event loop is running: "
+                    "call it in another thread"
                 )
             return RequestExchange(self.app, scope, environ, body, runtime.pool, runtime.hint).begin(
                 start_response
@@ -246,8 +250,8 @@ class _Runtime:
         if not self._hinted and _is_loop_bound(error):
             self._hinted = True
             logger.error(
-                "the application uses something on one event loop that belongs to another (%s). With loop='request' each "
-                "request has a loop of its own; use AsgiToWsgi(app, loop='shared') for what lives across requests",
+                "the application uses something on one event loop that belongs to another (%s). Each request "
+                "has a loop of its own here; AsgiToWsgi(app, loop='shared') is for what lives longer",
                 error,
             )
 
@@ -301,7 +305,7 @@ def _is_loop_bound(error: BaseException) -> bool:
 
 def _refuse_websocket(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     logger.warning(
-        "a WebSocket handshake for %r was refused: WSGI has no WebSocket. Serve the application on an ASGI server for it",
+        "a WebSocket handshake for %r was refused: WSGI has no WebSocket; it takes an ASGI server",
         environ.get("PATH_INFO", ""),
     )
     return _refuse(
