@@ -289,6 +289,8 @@ def _signature(app: Callable[..., object]) -> inspect.Signature | None:
         return inspect.signature(app)
     except ValueError:
         return None
+    except TypeError:  # the class has only a slot for __call__
+        return inspect.signature(app.__call__)
 
 
 def _takes(signature: inspect.Signature, count: int) -> bool:

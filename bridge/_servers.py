@@ -6,6 +6,7 @@ for is dropped.
 """
 
 import importlib.util
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,6 +90,8 @@ def _granian(options: Options, address: Address | None) -> list[str]:
     # The app by its file: granian takes the name of a module for a path, and goes astray in a directory that
     # is itself a package.
     app = f"{Path(__file__).with_name('_serve_target.py')}:app"
+    if address is not None:
+        address = _ip_address(address[0]), address[1]
     words = ["granian", app, "--interface", "asgi", *_host_and_port(address)]
     return ["-m", *words, *_workers(options), *_reload(options), *options.extra]
 
@@ -112,6 +115,14 @@ def _waitress(options: Options, address: Address | None) -> list[str]:
 def _wsgiref(_options: Options, address: Address | None) -> list[str]:
     host, port = address or (_DEFAULT_HOST, _DEFAULT_PORT)
     return ["-m", "bridge._wsgiref", host, str(port)]
+
+
+def _ip_address(host: str) -> str:
+    """The address of a host: granian takes no names, not even localhost."""
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError as exc:
+        raise UsageError(f"--host {host}: {exc.strerror}") from exc
 
 
 def _host_and_port(address: Address | None) -> list[str]:
@@ -220,16 +231,16 @@ def check(server: Server, options: Options) -> None:
     if options.workers is not None and options.workers > 1:
         if not server.workers:
             raise UsageError(
-                _cannot(server, "--workers", "runs one process", [s for s in _TABLE if s.workers])
+                _cannot(server, "--workers", "can't run more than one", [s for s in _TABLE if s.workers])
             )
         if options.reload and server.reload == "one worker":
             both = [s for s in _TABLE if s.reload == "yes"]
-            raise UsageError(_cannot(server, "--reload with --workers", "does one or the other", both))
+            raise UsageError(_cannot(server, "--reload with --workers", "can't do both", both))
     if options.reload and server.reload == "no":
         raise UsageError(_cannot(server, "--reload", "can't", [s for s in _TABLE if s.reload != "no"]))
     if options.threads is not None and server.interface == "wsgi" and not server.threads:
         able = [s for s in _TABLE if s.threads]
-        raise UsageError(_cannot(server, "--threads", "handles one request at a time", able))
+        raise UsageError(_cannot(server, "--threads", "can't, it handles one request at a time", able))
     if options.extra and server.name == "wsgiref":
         raise UsageError("wsgiref has no options of its own to take after --")
     _check_extra(server, options)
@@ -238,15 +249,16 @@ def check(server: Server, options: Options) -> None:
 def check_threads(server: Server, options: Options, kind: Kind) -> None:
     """Raise ``UsageError`` if ``--threads`` has no meaning for an app of this kind on this server."""
     if options.threads is not None and kind == server.interface == "asgi":
-        able = ", ".join(s.name for s in _TABLE if s.threads)
+        able = " and ".join(s.name for s in _TABLE if s.threads)
         raise UsageError(
             f"--threads: {server.name} runs an ASGI app on its event loop, not in threads; "
-            f"it is for WSGI apps, and for {able}"
+            f"the option is for WSGI apps, and for {able}"
         )
 
 
 def _cannot(server: Server, option: str, why: str, able: list[Server]) -> str:
-    return f"{option}: {server.name} {why}; with it: {', '.join(s.name for s in able)}"
+    *names, last = (s.name for s in able)
+    return f"{option}: {server.name} {why}; {', '.join(names)} and {last} can"
 
 
 def _check_extra(server: Server, options: Options) -> None:
@@ -286,7 +298,8 @@ def _address(server: Server, options: Options) -> Address | None:
     """None if the server's own options have it."""
     if _has(options.extra, server.address_options):
         return None
-    return options.host or _DEFAULT_HOST, _DEFAULT_PORT if options.port is None else options.port
+    host = _DEFAULT_HOST if options.host is None else options.host
+    return host, _DEFAULT_PORT if options.port is None else options.port
 
 
 def _has(words: tuple[str, ...], names: frozenset[str]) -> bool:

@@ -136,10 +136,10 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     except UnknownKindError as exc:
-        return _refuse(f"{exc}; say --kind wsgi or --kind asgi")
+        return _refuse(f"{target.app}: {exc}; say --kind wsgi or --kind asgi")
     except (AppNotFoundError, TypeError) as exc:
         if _user_frames(exc) is None:
-            return _refuse(str(exc))
+            return _refuse(f"{target.app}: {exc}")
         return _refuse_with_traceback(target, exc)
     # SystemExit: a script without "if __name__ == ..." that ends itself is no app either.
     except (Exception, SystemExit) as exc:  # noqa: BLE001  (told to the user, whatever it is)
@@ -155,7 +155,7 @@ def _refuse(message: str) -> int:
 
 def _refuse_with_traceback(target: Target, exc: BaseException) -> int:
     traceback.print_exception(type(exc), exc, _user_frames(exc))
-    return _refuse(f"importing {target.app!r} raised {type(exc).__name__}; its traceback is above")
+    return _refuse(f"{target.app}: {type(exc).__name__} was raised, with the traceback above")
 
 
 def _user_frames(exc: BaseException) -> TracebackType | None:

@@ -7,10 +7,11 @@ the open network.
 import contextlib
 import socket
 import sys
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from wsgiref.simple_server import WSGIServer, make_server
 
-from bridge._types import WSGIApp
+if TYPE_CHECKING:
+    from bridge._types import WSGIApp
 
 __all__ = ["main"]
 

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import NoReturn, cast
 
 from bridge import __version__
@@ -20,9 +21,9 @@ from bridge._target import Target
 __all__ = ["main"]
 
 _SERVE_HELP = """\
-Serve a WSGI or an ASGI app on a server of either kind. Which kind the app is, it shows itself; where the
-server is of the other kind, the app is wrapped: in WsgiToAsgi for an ASGI server, in AsgiToWsgi for a WSGI
-server.
+Serve a WSGI or an ASGI app on a server of either kind. The kind of the app is
+seen from the app itself. Where the server is of the other kind, the app is
+wrapped: in WsgiToAsgi for an ASGI server, in AsgiToWsgi for a WSGI server.
 
 APP says where the app is:
   module:app             an attribute of a module; dots lead on (module:site.app)
@@ -63,15 +64,8 @@ def _refuse(message: str) -> int:
 
 def _serve(asked: argparse.Namespace, extra: tuple[str, ...]) -> int:
     server = SERVERS[asked.server]
-    options = Options(
-        host=asked.host,
-        port=asked.port,
-        workers=asked.workers,
-        threads=asked.threads,
-        reload=asked.reload,
-        root_path=asked.root_path,
-        extra=extra,
-    )
+    names = ("host", "port", "workers", "threads", "reload", "root_path")
+    options = Options(**{name: getattr(asked, name) for name in names}, extra=extra)
     check(server, options)
     target = Target(
         app=asked.app,
@@ -86,7 +80,7 @@ def _serve(asked: argparse.Namespace, extra: tuple[str, ...]) -> int:
         return status
     check_threads(server, options, kind)
     print(_start_line(server, options, asked.app, kind), file=sys.stderr)
-    _become(arguments(server, options), target.with_kind(kind).environment(os.environ))
+    return _become(arguments(server, options), target.with_kind(kind).environment(os.environ))
 
 
 def _try_out(target: Target) -> tuple[Kind | None, int]:
@@ -101,7 +95,7 @@ def _try_out(target: Target) -> tuple[Kind | None, int]:
     if trial.returncode in {2, 130}:
         return None, trial.returncode
     if answer not in {"wsgi", "asgi"}:
-        return None, _refuse(f"importing {target.app!r} ended its process (status {trial.returncode})")
+        return None, _refuse(f"{target.app}: importing it ended the process (status {trial.returncode})")
     return cast("Kind", answer), 0
 
 
@@ -162,9 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         usage="bridge serve APP [options] [-- options of the server]",
         description=_SERVE_HELP,
         epilog=_epilog(),
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
-            prog, max_help_position=24, width=100
-        ),
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=22, width=80),
         allow_abbrev=False,
         add_help=False,
     )
@@ -180,7 +172,7 @@ def _add_options(serve: argparse.ArgumentParser) -> None:
         "--threads",
         type=_positive,
         metavar="N",
-        help="threads that run the app: WsgiToAsgi's for a WSGI app on an ASGI server (40 if not said), "
+        help="threads that run the app: WsgiToAsgi's for a WSGI app on an ASGI server (default 40), "
         "the server's own on gunicorn and waitress",
     )
     add(
@@ -196,14 +188,19 @@ def _add_options(serve: argparse.ArgumentParser) -> None:
         choices=tuple(SERVERS),
         default="uvicorn",
         metavar="NAME",
-        help=f"{', '.join(list(SERVERS)[:-1])} or {list(SERVERS)[-1]}; uvicorn if not said",
+        help=f"{', '.join(list(SERVERS)[:-1])} or {list(SERVERS)[-1]} (default uvicorn)",
     )
-    add("--host", metavar="ADDRESS", help="where to listen; 127.0.0.1 if not said, 0.0.0.0 for everywhere")
+    add(
+        "--host",
+        type=_host,
+        metavar="ADDRESS",
+        help="where to listen (default 127.0.0.1); 0.0.0.0 is everywhere",
+    )
     add(
         "--port",
         type=_port,
         metavar="PORT",
-        help="8000 if not said; 0 for a free one, which the server names",
+        help="default 8000; 0 is a free one, which the server names",
     )
     add("--workers", type=_positive, metavar="N", help="worker processes")
     add("--reload", action="store_true", help="start anew when a source file changes")
@@ -215,9 +212,9 @@ def _epilog() -> str:
     for server in SERVERS.values():
         able = ["--workers"] if server.workers else []
         if server.reload != "no":
-            able.append("--reload" if server.reload == "yes" else "--reload (with one worker)")
+            able.append("--reload" if server.reload == "yes" else "--reload (one worker)")
         if server.threads or server.interface == "asgi":
-            able.append("--threads" if server.threads else "--threads (for WSGI apps)")
+            able.append("--threads" if server.threads else "--threads (WSGI apps)")
         what = ", ".join(able) or "one process, one request at a time"
         lines.append(f"  {server.name:<12} {server.interface.upper()}   {what}")
     return "\n".join(
@@ -229,9 +226,9 @@ def _epilog() -> str:
             "  bridge serve \"shop:create_app('production')\" --workers 4 --host 0.0.0.0",
             "  bridge serve api.main:app --server gunicorn --workers 4 --threads 8",
             "  bridge serve site/app.py --reload --port 8080",
-            "  bridge serve shop:app --root-path /shop -- --uds /run/shop.sock --log-level warning",
+            "  bridge serve shop:app --root-path /shop -- --uds /run/shop.sock",
             "",
-            "exit status: the server's; 2 for what can't be served, with one line that says why.",
+            "exit status: the server's; 2, and one line that says why, if it can't be served",
         ]
     )
 
@@ -240,6 +237,12 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
     return int(text)
+
+
+def _host(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; 0.0.0.0 is everywhere")
+    return text
 
 
 def _port(text: str) -> int:

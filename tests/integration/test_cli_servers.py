@@ -1,0 +1,217 @@
+"""``bridge serve`` on every server that it knows, as its user runs it: a command, a client, a signal."""
+
+import contextlib
+import hashlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import httpx
+import pytest
+
+from bridge._servers import SERVERS
+from tests.support.servers import HOST, REPOSITORY, RunningServer, ServerKind, free_port, poll
+
+SITE = Path(__file__).with_name("cli_site")
+APPS = {"wsgi": "flask_site:app", "asgi": "fastapi_site:app"}
+WITH_WORKERS = [name for name, server in SERVERS.items() if server.workers]
+WITH_RELOAD = [name for name, server in SERVERS.items() if server.reload != "no"]
+
+# gunicorn's control socket is one file for all gunicorns of a user.
+OWN_OPTIONS = {"gunicorn": ("--", "--no-control-socket")}
+
+
+@contextlib.contextmanager
+def serving(app: str, server: str, *options: str, directory: Path = SITE) -> Iterator[RunningServer]:
+    """``bridge serve`` in ``directory``; at the end of the block, nothing of it is left."""
+    port = free_port()
+    own = OWN_OPTIONS.get(server, ())
+    command = [
+        sys.executable,
+        "-m",
+        "bridge",
+        "serve",
+        app,
+        "--server",
+        server,
+        "--port",
+        str(port),
+        *options,
+        *own,
+    ]
+    kind = ServerKind(f"bridge-serve-{server}", SERVERS[server].interface, tuple(command), tcp=())
+    with tempfile.TemporaryDirectory(prefix="bridge-") as logs:
+        log_path = Path(logs) / "log"
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=directory,
+                env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(REPOSITORY)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        running = RunningServer(kind, app, HOST, port, None, log_path, process)
+        try:
+            running.wait_until_accepting()
+            yield running
+        finally:
+            running.stop()
+
+
+def answers(server: RunningServer, path: str = "/where") -> httpx.Response:
+    """The answer of a server that accepts, but whose workers may be on their way."""
+    with server.client() as client:
+        return client.get(path)
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+@pytest.mark.parametrize("name", SERVERS)
+def test_serves_either_kind_under_a_root_path_until_it_is_told_to_end(
+    name: str, kind: Literal["wsgi", "asgi"]
+) -> None:
+    body = os.urandom(200_000)
+    with serving(APPS[kind], name, "--root-path", "/site") as server:
+        with server.client() as client:
+            # As behind a proxy that cuts the prefix off, and as behind one that doesn't.
+            for path in ("/where", "/site/where"):
+                answer = client.get(path).raise_for_status().json()
+                assert answer["url"] == "/site/where"
+                assert (answer["root_path"], answer["path"]) == ("/site", "/where")
+            digest = client.post("/digest", content=body).raise_for_status().text
+            assert digest.strip('"') == hashlib.sha256(body).hexdigest()
+
+        first_line = server.log().splitlines()[0]
+        assert first_line == (
+            f"bridge: {kind.upper()} app {APPS[kind]}, {how(name, kind)}, on {name}: {server.url}/site/"
+        )
+
+        # Half of them are ended as by Ctrl-C in a terminal, the others as by a process manager.
+        ends_by = signal.SIGINT if kind == "wsgi" else signal.SIGTERM
+        server.process.send_signal(ends_by)
+        assert server.process.wait(20) == exit_status(name, ends_by)
+        assert not server.processes()
+        if kind == "asgi" and name != "daphne":  # which has no lifespan
+            assert server.log().count("lifespan begins") == 1
+            assert server.log().count("lifespan ends") == 1
+        assert "Traceback" not in server.log()
+
+
+def how(name: str, kind: str) -> str:
+    if kind == SERVERS[name].interface:
+        return "as it is"
+    return "in AsgiToWsgi(app)" if kind == "asgi" else "in WsgiToAsgi(app)"
+
+
+def exit_status(name: str, ended_by: signal.Signals) -> int:
+    """uvicorn ends itself by the SIGTERM that it got, after a shutdown in good order."""
+    return -ended_by if name == "uvicorn" and ended_by == signal.SIGTERM else 0
+
+
+@pytest.mark.parametrize("name", WITH_WORKERS)
+def test_workers_are_processes_that_all_serve_the_app(name: str) -> None:
+    # The app of the other kind, so that each worker has to wrap it.
+    app = APPS["wsgi" if SERVERS[name].interface == "asgi" else "asgi"]
+    with serving(app, name, "--workers", "2") as server:
+        pids: set[int] = set()
+
+        def both_answered() -> bool:
+            # The kernel gives connections to whom it likes: many at once make it likely that both get one.
+            with ThreadPoolExecutor(8) as threads:
+                for answer in threads.map(lambda _: answers(server), range(16)):
+                    pids.add(answer.raise_for_status().json()["pid"])
+            return len(pids) == 2
+
+        poll(both_answered, 20, lambda: f"only {pids} answered; the log:\n{server.log()}")
+        assert pids <= {process.pid for process in server.processes()}
+        assert "2 workers" in server.log().splitlines()[0]
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(20) == 0
+        assert not server.processes()
+
+
+@pytest.mark.parametrize("name", WITH_RELOAD)
+def test_reload_serves_the_changed_source(name: str, tmp_path: Path) -> None:
+    source = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"{answer}"]
+"""
+    module = tmp_path / "changing.py"
+    module.write_text(source.format(answer="before"))
+    os.utime(module, (1_000_000_000, 1_000_000_000))
+    with serving("changing:app", name, "--reload", directory=tmp_path) as server:
+        assert answers(server, "/").text == "before"
+        module.write_text(source.format(answer="after"))
+        saved = itertools.count(int(time.time()))
+
+        def changed() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                if answers(server, "/").text == "after":
+                    return True
+                # gunicorn takes for unchanged what it sees first, which may have been this: save it again.
+                os.utime(module, times=(now := next(saved), now))
+            return False
+
+        poll(changed, 20, lambda: f"still the old answer; the log:\n{server.log()}")
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(20) == 0
+        assert not server.processes()
+
+
+def test_the_servers_own_options_and_a_unix_socket(tmp_path: Path) -> None:
+    socket = tmp_path / "s"
+    command = [
+        sys.executable,
+        "-m",
+        "bridge",
+        "serve",
+        "flask_site",
+        "--",
+        "--uds",
+        str(socket),
+        "--header",
+        "x:y",
+    ]
+    with subprocess.Popen(
+        command,
+        cwd=SITE,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            assert process.stderr.readline() == (
+                "bridge: WSGI app flask_site, in WsgiToAsgi(app), on uvicorn: "
+                f"where its own options say (--uds {socket} --header x:y)\n"
+            )
+            poll(socket.exists, 20, lambda: "no socket")
+            transport = httpx.HTTPTransport(uds=str(socket))
+            with httpx.Client(transport=transport, base_url="http://bridge") as client:
+                answer = client.get("/where")
+            assert answer.json()["path"] == "/where"
+            assert answer.headers["x"] == "y"
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+    assert process.returncode == 0
+    assert not socket.exists()
+
+
+@pytest.mark.parametrize("server", ["waitress", "gunicorn"])
+def test_threads_are_the_servers_own_on_a_wsgi_server(server: str) -> None:
+    with serving(APPS["wsgi"], server, "--threads", "3") as running:
+        assert answers(running).status_code == 200
+        assert "3 threads" in running.log().splitlines()[0]
+        if server == "gunicorn":
+            assert "gthread" in running.log()
