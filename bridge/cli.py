@@ -26,7 +26,7 @@ seen from the app itself. Where the server is of the other kind, the app is
 wrapped: in WsgiToAsgi for an ASGI server, in AsgiToWsgi for a WSGI server.
 
 APP says where the app is:
-  module:app             an attribute of a module; dots lead on (module:site.app)
+  module:app             an attribute of a module, or deeper: module:site.app
   module:create_app()    what a factory returns; its arguments may be literals
   module                 its attribute "app", or else "application"
   path/to/file.py:app    a file in place of a module
@@ -228,7 +228,7 @@ def _epilog() -> str:
             "  bridge serve site/app.py --reload --port 8080",
             "  bridge serve shop:app --root-path /shop -- --uds /run/shop.sock",
             "",
-            "exit status: the server's; 2, and one line that says why, if it can't be served",
+            "exit status: the server's; 2, with one line that says why, if it can't start.",
         ]
     )
 

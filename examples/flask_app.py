@@ -10,8 +10,8 @@ Without a browser:
     curl --no-buffer http://127.0.0.1:8000/countdown
     curl http://127.0.0.1:8000/upload --form file=@README.md
 
-It is an ordinary Flask app, which knows nothing of bridge: it runs as well on the server that it came from
-(bridge serve examples.flask_app:app --server gunicorn), and the page says on which kind it runs.
+It is an ordinary Flask app, which knows nothing of bridge. With --server gunicorn it runs on a WSGI server,
+as it is; the page says on which kind it runs.
 """
 
 import hashlib

@@ -1,9 +1,12 @@
 """``bridge serve`` on every server that it knows, as its user runs it: a command, a client, a signal."""
 
+import ast
 import contextlib
 import hashlib
 import itertools
+import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -215,3 +218,38 @@ def test_threads_are_the_servers_own_on_a_wsgi_server(server: str) -> None:
         assert "3 threads" in running.log().splitlines()[0]
         if server == "gunicorn":
             assert "gthread" in running.log()
+
+
+def test_the_flask_example_runs_as_its_first_lines_say() -> None:
+    example = REPOSITORY / "examples" / "flask_app.py"
+    docstring = ast.get_docstring(ast.parse(example.read_text()))
+    assert docstring is not None
+    serve, *requests = [line.strip() for line in docstring.splitlines() if line.startswith("    ")]
+    assert serve == "bridge serve examples.flask_app:app"
+
+    with serving(serve.split()[-1], "uvicorn", directory=REPOSITORY) as server:
+        with server.client() as client:
+            page = client.get("/").raise_for_status().text
+            assert "on an ASGI server, through bridge" in page
+
+        curls = [
+            ["curl", "--silent", *shlex.split(line.replace("http://127.0.0.1:8000", server.url))[1:]]
+            for line in requests
+        ]
+        greeting, countdown, upload = curls
+        done = subprocess.run(greeting, capture_output=True, text=True, check=True, timeout=60)
+        assert "Hello, Ada!" in done.stdout
+
+        with subprocess.Popen(countdown, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "5\n"
+            assert process.poll() is None, "the first line came with the last"
+            assert process.stdout.read() == "4\n3\n2\n1\nLift-off!\n"
+
+        done = subprocess.run(upload, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60)
+        sent = (REPOSITORY / "README.md").read_bytes()
+        assert json.loads(done.stdout) == {
+            "name": "README.md",
+            "size": len(sent),
+            "sha256": hashlib.sha256(sent).hexdigest(),
+        }
