@@ -166,11 +166,13 @@ class OtherLoop:
         # asyncio would make one when it is first needed, and not tell.
         self._executor = _NotingExecutor(thread_name_prefix="asyncio")
         loop.set_default_executor(self._executor)
+        # The first callback of each run, before any task.
+        loop.call_soon(self._note_asyncgens)
 
     def run(self) -> None:
         """``run_forever()``, and keep an eye on what it leaves."""
-        self.loop.call_soon(self._note_asyncgens)
         self.loop.run_forever()
+        self.loop.call_soon(self._note_asyncgens)
 
     def _note_asyncgens(self) -> None:
         # The loop has put its own hooks in place for this run, and takes them away at its end.
