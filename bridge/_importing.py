@@ -11,7 +11,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, TypeAlias
@@ -174,35 +174,39 @@ def _no_expression(expression: str) -> AppNotFoundError:
 
 
 def guess_kind(app: object) -> Kind:
-    """Say whether ``app`` is called as WSGI, ``app(environ, start_response)``, or as ASGI, ``app(scope,
-    receive, send)``.
+    """Say whether ``app`` is WSGI, ``(environ, start_response)``, or ASGI, ``(scope, receive, send)``.
 
     A coroutine function and an object whose ``__call__`` is one are ASGI. Otherwise the number of positional
-    arguments decides, where it fits both, their names, and where there are none (``*args``) the app that the
-    object wraps.
+    arguments decides; where it fits both, their names; and where these say nothing (``*args``), the app that
+    the object wraps.
 
     Raises ``UnknownKindError`` if all that says nothing, and ``TypeError`` for what is no app: an object that
     can't be called, a factory, a class, an ASGI 2 app.
     """
-    for candidate in _unwrapped(app):
-        kind = _kind_by_signature(candidate)
+    kind = _kind_by_signature(app)
+    for inner in _wrapped_by(app):
         if kind is not None:
-            return kind
+            break
+        try:
+            kind = _kind_by_signature(inner)
+        except TypeError:  # not an app, so it says nothing about the one that holds it
+            break
+    if kind is not None:
+        return kind
     raise UnknownKindError(
         f"{_article(app)} can be called as WSGI and as ASGI, and nothing in it says which it is"
     )
 
 
-def _unwrapped(app: object) -> list[object]:
-    """``app``, the app inside it, and so on; each once, for there are proxies that contain themselves."""
-    chain = [app]
-    while len(chain) < 32:
-        inner = (vars(chain[-1]).get(name) for name in _INNER_NAMES) if hasattr(chain[-1], "__dict__") else ()
-        following = next((each for each in inner if callable(each)), None)
-        if following is None or any(following is seen for seen in chain):
-            break
-        chain.append(following)
-    return chain
+def _wrapped_by(app: object) -> Iterator[object]:
+    """The app inside ``app``, the one inside that, and so on; up to a depth, for one may contain itself."""
+    for _ in range(32):
+        attributes = getattr(app, "__dict__", {})
+        inner = next((attributes[name] for name in _INNER_NAMES if callable(attributes.get(name))), None)
+        if inner is None:
+            return
+        yield inner
+        app = inner
 
 
 def _kind_by_signature(app: object) -> Kind | None:
@@ -281,7 +285,7 @@ def is_async(app: object) -> bool:
     if inspect.isclass(app):
         return False
     # Looked up on the instance: there are middlewares that set it in __init__.
-    return iscoroutinefunction(app) or iscoroutinefunction(getattr(app, "__call__", None))  # noqa: B004
+    return iscoroutinefunction(app) or iscoroutinefunction(getattr(app, "__call__", None))  # noqa: B004 - the method
 
 
 def _signature(app: Callable[..., object]) -> inspect.Signature | None:

@@ -69,11 +69,9 @@ class Target:
 
         Raises what ``find_app`` and ``guess_kind`` raise, and what the user's module raises.
         """
+        # First on the path, as python -m has it: PYTHONSAFEPATH leaves it out, granian puts another before it.
         here = str(Path.cwd())
-        if sys.path[0] not in {
-            "",
-            here,
-        }:  # PYTHONSAFEPATH leaves it out, granian puts bridge's directory first
+        if sys.path[0] not in {"", here}:
             sys.path.insert(0, here)
         app = find_app(self.app)
         kind = self.kind if self.kind is not None and callable(app) else guess_kind(app)
@@ -118,8 +116,7 @@ def _as_coroutine_function(app: ASGIApp) -> ASGIApp:
 
 
 def main() -> int:
-    """Load the target as a server will, and end: the app's kind on stdout, or what is wrong with it on
-    stderr.
+    """Load the target as a server will: the app's kind goes to stdout, or what is wrong with it to stderr.
 
     The command line runs this in a process of its own before it becomes the server. So a mistake is told in
     one line, the same for every server and before any worker starts; and whatever the user's module does when
@@ -142,7 +139,7 @@ def main() -> int:
             return _refuse(f"{target.app}: {exc}")
         return _refuse_with_traceback(target, exc)
     # SystemExit: a script without "if __name__ == ..." that ends itself is no app either.
-    except (Exception, SystemExit) as exc:  # noqa: BLE001  (told to the user, whatever it is)
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - told to the user, whatever it is
         return _refuse_with_traceback(target, exc)
     os.write(answer, kind.encode())
     return 0
@@ -160,12 +157,11 @@ def _refuse_with_traceback(target: Target, exc: BaseException) -> int:
 
 def _user_frames(exc: BaseException) -> TracebackType | None:
     """The traceback without its beginning in bridge and the import system; None if it all happened there."""
+    own = {__file__, _importing.__file__, importlib.__file__}
     frames = exc.__traceback__
     while frames is not None:
         file = frames.tb_frame.f_code.co_filename
-        if file not in {__file__, _importing.__file__, importlib.__file__} and not file.startswith(
-            "<frozen importlib"
-        ):
+        if file not in own and not file.startswith("<frozen importlib"):
             return frames
         frames = frames.tb_next
     return None

@@ -90,7 +90,7 @@ def _try_out(target: Target) -> tuple[Kind | None, int]:
     """
     command = [sys.executable, *_interpreter_options(), "-m", "bridge._target"]
     environment = target.environment(os.environ)
-    trial = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)  # noqa: S603
+    trial = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)  # noqa: S603 - ours
     answer = trial.stdout.decode()
     if trial.returncode in {2, 130}:
         return None, trial.returncode
@@ -104,8 +104,8 @@ def _become(words: list[str], environment: Mapping[str, str]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     if sys.platform == "win32":  # exec there starts a child and leaves the terminal to nobody
-        sys.exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603
-    os.execve(sys.executable, command, environment)  # noqa: S606
+        sys.exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603 - see below
+    os.execve(sys.executable, command, environment)  # noqa: S606 - what the user asked for, without a shell
 
 
 def _interpreter_options() -> list[str]:

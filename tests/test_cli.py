@@ -1,5 +1,6 @@
 """The command ``bridge``: what it says, what it refuses, and what it leaves as it was for the server."""
 
+import inspect
 import os
 import re
 import signal
@@ -55,6 +56,15 @@ def test_help_names_every_server_and_option_and_fits_a_terminal(capsys: pytest.C
     for word in (*SERVERS, *options, "module:create_app()", "path/to/file.py:app", "-- "):
         assert word in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_help_tells_the_true_default_of_threads(capsys: pytest.CaptureFixture[str]) -> None:
+    from bridge.to_asgi import WsgiToAsgi
+
+    default = inspect.signature(WsgiToAsgi).parameters["threads"].default
+    with pytest.raises(SystemExit):
+        cli.main(["serve", "--help"])
+    assert f"(default {default})" in capsys.readouterr().out
 
 
 def test_each_example_of_the_help_is_understood(capsys: pytest.CaptureFixture[str]) -> None:

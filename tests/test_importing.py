@@ -225,9 +225,10 @@ def test_what_is_no_app_is_refused_with_the_reason(value: object, reason: str) -
 
 
 def test_an_app_that_shows_nothing_is_not_guessed() -> None:
+    view = Forwarding(lambda request: request)
     circle = Forwarding(None)
     circle.app = circle
-    for app in (anything, Forwarding(anything), circle, max):
+    for app in (anything, Forwarding(anything), Forwarding(view), circle, max):
         with pytest.raises(UnknownKindError, match="as WSGI and as ASGI"):
             guess_kind(app)
 
