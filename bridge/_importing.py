@@ -5,6 +5,7 @@ the only code of the user's that it runs is what importing a module and calling 
 """
 
 import ast
+import contextlib
 import difflib
 import functools
 import importlib
@@ -201,7 +202,10 @@ def guess_kind(app: object) -> Kind:
 def _wrapped_by(app: object) -> Iterator[object]:
     """The app inside ``app``, the one inside that, and so on; up to a depth, for one may contain itself."""
     for _ in range(32):
-        attributes = getattr(app, "__dict__", {})
+        attributes = dict(getattr(app, "__dict__", {}))
+        if inspect.isfunction(app):  # a closure, such as wsgiref.validate makes
+            with contextlib.suppress(ValueError):  # a variable of it that has no value yet
+                attributes |= inspect.getclosurevars(app).nonlocals
         inner = next((attributes[name] for name in _INNER_NAMES if callable(attributes.get(name))), None)
         if inner is None:
             return

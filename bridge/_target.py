@@ -69,7 +69,7 @@ class Target:
 
         Raises what ``find_app`` and ``guess_kind`` raise, and what the user's module raises.
         """
-        # First on the path, as python -m has it: PYTHONSAFEPATH leaves it out, granian puts another before it.
+        # First on the path, as python -m has it: PYTHONSAFEPATH leaves it out, granian puts one before.
         here = str(Path.cwd())
         if sys.path[0] not in {"", here}:
             sys.path.insert(0, here)

@@ -3,6 +3,7 @@
 import functools
 import sys
 import warnings
+import wsgiref.validate
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -146,6 +147,7 @@ WSGI_APPS: dict[str, Callable[[], object]] = {
     "class": lambda: ResponsePerRequest,
     "one option more": lambda: with_option,
     "forwarding object": lambda: Forwarding(Forwarding(wsgi_function)),
+    "wsgiref.validate": lambda: wsgiref.validate.validator(wsgi_function),
     "Flask": lambda: flask.Flask("x"),
     "Flask.wsgi_app": lambda: flask.Flask("x").wsgi_app,
     "ProxyFix": lambda: werkzeug.middleware.proxy_fix.ProxyFix(flask.Flask("x").wsgi_app),
