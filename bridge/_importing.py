@@ -12,10 +12,10 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from asgiref.sync import iscoroutinefunction
 
@@ -216,7 +216,7 @@ def _wrapped_by(app: object) -> Iterator[object]:
 def _kind_by_signature(app: object) -> Kind | None:
     if not callable(app):
         raise TypeError(f"{_article(app)} is not an app: it can't be called")
-    if inspect.isclass(app):
+    if isinstance(app, type):
         return _kind_of_class(app)
     signature = _signature(app)
     if signature is None:  # some callables written in C
@@ -292,7 +292,7 @@ def is_async(app: object) -> bool:
     return iscoroutinefunction(app) or iscoroutinefunction(getattr(app, "__call__", None))  # noqa: B004 - the method
 
 
-def _signature(app: Callable[..., object]) -> inspect.Signature | None:
+def _signature(app: Any) -> inspect.Signature | None:
     try:
         return inspect.signature(app)
     except ValueError:

@@ -32,7 +32,7 @@ PAGE = """\
   :root { color-scheme: light dark; }
   body { font: 17px/1.5 system-ui, sans-serif; max-width: 36em; margin: 3em auto; padding: 0 1em; }
   h1 { font-size: 1.5em; margin-bottom: 0; }
-  section { border-top: 1px solid #8884; padding: .5em 0; }
+  section { border-top: 1px solid #8884; padding: 0 0 1em; }
   h2 { font-size: 1.05em; }
   input, button { font: inherit; }
   .side { color: #888; margin-top: 0; }
