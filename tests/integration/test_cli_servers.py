@@ -98,9 +98,13 @@ def test_serves_either_kind_under_a_root_path_until_it_is_told_to_end(
             f"bridge: {kind.upper()} app {APPS[kind]}, {how(name, kind)}, on {name}: {server.url}/site/"
         )
 
-        # Half of them are ended as by Ctrl-C in a terminal, the others as by a process manager.
-        ends_by = signal.SIGINT if kind == "wsgi" else signal.SIGTERM
-        server.process.send_signal(ends_by)
+        # One is ended as by Ctrl-C in a terminal, which reaches the workers too, one as by a process manager.
+        if kind == "wsgi":
+            ends_by = signal.SIGINT
+            os.killpg(server.process.pid, ends_by)
+        else:
+            ends_by = signal.SIGTERM
+            server.process.send_signal(ends_by)
         assert server.process.wait(20) == exit_status(name, ends_by)
         assert not server.processes()
         if kind == "asgi" and name != "daphne":  # which has no lifespan
