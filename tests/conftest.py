@@ -28,17 +28,18 @@ class StartServer(Protocol):
 
 
 class ServerPool:
-    """Servers that the tests of one module share: each pair of server and app is started at its first use."""
+    """Servers that the tests of one module share: started at their first use."""
 
     def __init__(self, start: StartServer) -> None:
         self._start = start
-        self._running: dict[tuple[str, str], RunningServer] = {}
+        self._running: dict[tuple[str, str, frozenset[tuple[str, str]]], RunningServer] = {}
 
-    def get(self, name: str, app: str) -> RunningServer:
-        """Return the running server ``name`` with the app ``"module:attribute"``."""
-        if (name, app) not in self._running:
-            self._running[name, app] = self._start(name, app)
-        return self._running[name, app]
+    def get(self, name: str, app: str, environ: Mapping[str, str] | None = None) -> RunningServer:
+        """Return the running server ``name`` with the app ``"module:attribute"`` and these variables."""
+        key = (name, app, frozenset((environ or {}).items()))
+        if key not in self._running:
+            self._running[key] = self._start(name, app, environ=environ)
+        return self._running[key]
 
 
 @pytest.fixture(scope="session")

@@ -68,6 +68,11 @@ class RawConnection:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.socket.sendall(data)
 
+    def finish_sending(self) -> None:
+        """Close the sending side alone, so that the server reads the end and the answer can still be read."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+
     def request(self, data: bytes, method: str = "GET") -> RawResponse:
         """Send one raw request and read its response; ``method`` matters for HEAD alone (no body)."""
         self.send(data)

@@ -22,7 +22,16 @@ from typing import Any, Literal
 import httpx
 import psutil
 
-__all__ = ["ASGI_SERVERS", "SERVERS", "WSGI_SERVERS", "RunningServer", "ServerKind", "free_port", "start"]
+__all__ = [
+    "ASGI_SERVERS",
+    "SERVERS",
+    "WSGI_SERVERS",
+    "RunningServer",
+    "ServerKind",
+    "free_port",
+    "poll",
+    "start",
+]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -254,6 +263,10 @@ class RunningServer:
         poll(
             accepts, START_TIMEOUT, lambda: f"{self!r} does not accept connections; it logged:\n{self.log()}"
         )
+
+    def wait_until_not_accepting(self) -> None:
+        """Return when a shutdown has begun so far that new connections are refused."""
+        poll(lambda: not self._accepts(), STOP_TIMEOUT, lambda: f"{self!r} still accepts connections")
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> int:
         """End the server with SIGTERM; return its exit status (negative: the signal that ended it).

@@ -1,0 +1,157 @@
+"""``WsgiToAsgi`` on real ASGI servers: chunks leave at once, and clients leave in the middle."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.conftest import ServerPool
+from tests.integration.cases_server import facts, new_token, report, settle, start_cases
+from tests.support.raw import RawConnection
+from tests.support.servers import ASGI_SERVERS, SERVERS, RunningServer
+
+HTTP_1_SERVERS = [name for name in ASGI_SERVERS if SERVERS[name].http == "1.1"]
+# daphne calls the app when the whole body is there, whatever the app would like.
+STREAMING_SERVERS = [name for name in ASGI_SERVERS if name != "daphne"]
+
+
+class ClientLeftError(Exception):
+    """What a test's client raises in the middle of its own upload."""
+
+
+@pytest.fixture(scope="module", params=ASGI_SERVERS)
+def server(request: pytest.FixtureRequest, server_pool: ServerPool) -> RunningServer:
+    return start_cases(server_pool, request.param)
+
+
+@pytest.fixture
+def control(server: RunningServer) -> Iterator[httpx.Client]:
+    with server.client() as client:
+        yield client
+
+
+def test_first_chunk_arrives_before_the_second_is_made(server: RunningServer, control: httpx.Client) -> None:
+    token = new_token()
+    with server.client() as client, client.stream("GET", f"/two/{token}") as response:
+        chunks = response.iter_raw()
+        assert next(chunks) == b"first"
+        assert facts(control, token)["chunks"] == 1
+        control.get(f"/signal/{token}")
+        assert b"".join(chunks) == b"second"
+    assert report(control, token) == {"closes": 1, "chunks": 2, "started": 0, "same_thread": True}
+
+
+def test_client_that_leaves_mid_download_ends_the_iteration(
+    server: RunningServer, control: httpx.Client
+) -> None:
+    """The next chunk after the server noticed closes the iterable: no second one is asked for."""
+    token = new_token()
+    client = server.client()
+    with client.stream("GET", f"/endless/{token}?paced") as response:
+        assert next(response.iter_raw())
+        client.close()
+    settle(control)
+    control.get(f"/signal/{token}-1")
+    answer = report(control, token)
+    assert answer["closes"] == 1
+    assert answer["same_thread"]
+    assert answer["chunks"] <= 2
+
+
+def test_client_that_leaves_frees_a_thread_that_waits_for_it(
+    server: RunningServer, control: httpx.Client
+) -> None:
+    """The app is blocked by back-pressure when the client goes, and must be woken."""
+    if server.kind.name == "daphne":
+        pytest.skip(
+            "daphne's send() takes everything into memory: there is no back-pressure to be blocked by"
+        )
+    token = new_token()
+    client = server.client()
+    with client.stream("GET", f"/endless/{token}") as response:
+        assert next(response.iter_raw())
+        client.close()
+    answer = report(control, token)
+    assert (answer["closes"], answer["same_thread"]) == (1, True)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_client_that_leaves_mid_upload_never_reaches_the_app(
+    server: RunningServer, control: httpx.Client, chunked: bool
+) -> None:
+    """In buffer mode the app is not called at all."""
+    token = new_token()
+    _leave_mid_upload(server, f"/upload/{token}", chunked)
+    settle(control)
+    answer = facts(control, token)
+    assert answer["started"] == 0
+    assert "whole" not in answer
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("name", STREAMING_SERVERS)
+def test_client_that_leaves_mid_upload_breaks_a_streamed_body(
+    name: str, chunked: bool, server_pool: ServerPool
+) -> None:
+    """In stream mode the app is called, and ``wsgi.input`` raises where the body breaks off."""
+    server = start_cases(server_pool, name, request_body="stream")
+    token = new_token()
+    with server.client() as control:
+        _leave_mid_upload(server, f"/upload/{token}", chunked)
+        answer = report(control, token)
+    assert answer["started"] == 1
+    assert "whole" not in answer
+    assert "ClientDisconnected" in answer["error"]
+    assert "OSError" in answer["error"]
+
+
+@pytest.mark.parametrize("name", STREAMING_SERVERS)
+def test_streamed_upload_reaches_the_app_as_it_arrives(name: str, server_pool: ServerPool) -> None:
+    server = start_cases(server_pool, name, request_body="stream")
+    token = new_token()
+    with server.client() as control, server.client() as client:
+
+        def body() -> Iterator[bytes]:
+            yield b"u" * 70_000
+            # The app has read a block of the first part before the rest is even sent.
+            assert control.get(f"/reached/{token}-read-0").text == "reached"
+            for number in range(3):
+                control.get(f"/signal/{token}-{number}")
+            yield b"u" * 30_000
+
+        assert client.post(f"/slow_upload/{token}", content=body()).text == "100000"
+
+
+def test_body_that_the_app_does_not_read(server: RunningServer) -> None:
+    with server.client() as client:
+        for _ in range(3):
+            assert client.post("/ignore/x", content=b"i" * 200_000).text == "ignored"
+
+
+@pytest.mark.parametrize("name", HTTP_1_SERVERS)
+@pytest.mark.parametrize(
+    "wire", [b"Content-Length: 100\r\n\r\n0123456789", b"Transfer-Encoding: chunked\r\n\r\nff\r\nabc"]
+)
+def test_half_closed_or_broken_upload(name: str, wire: bytes, server_pool: ServerPool) -> None:
+    """A client that shuts down its sending side within the body has not sent a whole one."""
+    server = start_cases(server_pool, name)
+    token = new_token()
+    with server.client() as control:
+        with RawConnection(server.connect()) as connection:
+            connection.send(f"POST /upload/{token} HTTP/1.1\r\nHost: test\r\n".encode() + wire)
+            connection.finish_sending()
+            connection.read_to_end()
+        settle(control)
+        assert facts(control, token)["started"] == 0
+
+
+def _leave_mid_upload(server: RunningServer, path: str, chunked: bool) -> None:
+    """Send 100,000 bytes of a body of 200,000, or of one without a known end, and close the connection."""
+
+    def body() -> Iterator[bytes]:
+        yield b"u" * 100_000
+        raise ClientLeftError
+
+    headers = {} if chunked else {"Content-Length": "200000"}
+    with server.client() as client, pytest.raises(ClientLeftError):
+        client.post(path, content=body(), headers=headers)
