@@ -32,7 +32,6 @@ __all__ = [
     "BODY",
     "COMPLETE",
     "DISCONNECT",
-    "EARLY_HINT",
     "EMPTY",
     "GRACE",
     "PROBE_INTERVAL",
@@ -60,7 +59,6 @@ PROBE_INTERVAL = 0.5
 #: Seconds that an app which is listening for http.disconnect has for its own way out, before it is cancelled.
 GRACE = 1.0
 DISCONNECT = "http.disconnect"
-EARLY_HINT = "http.response.early_hint"
 
 
 async def call_app(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -200,7 +198,7 @@ class Response:
     Every ``ApplicationError`` names a rule of the ASGI specification's HTTP chapter.
     """
 
-    __slots__ = ("_chunks", "_omit_body", "_trailers", "_written", "file", "head", "phase", "size")
+    __slots__ = ("_chunks", "_omit_body", "_trailers", "_written", "file", "head", "hints", "phase", "size")
 
     def __init__(self, method: str) -> None:
         self.phase = EMPTY
@@ -211,6 +209,8 @@ class Response:
         self.size = 0
         self._chunks: list[bytes] = []
         self._written = 0
+        #: Early hints, from before the start, as the app sent them.
+        self.hints: list[Message] = []
         self._omit_body = method == "HEAD"
         self._trailers = False
 
@@ -236,6 +236,8 @@ class Response:
             self.phase = STARTED
         elif kind == "http.response.pathsend" and phase is STARTED:
             self._put_file(message)
+        elif kind == "http.response.early_hint" and phase is EMPTY:
+            self.hints.append(message)
         elif kind == "http.response.trailers" and phase is COMPLETE and self._trailers:
             # WSGI has none: they are taken, and dropped.
             self._trailers = bool(message.get("more_trailers", False))

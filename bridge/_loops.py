@@ -211,6 +211,10 @@ KeptLoop: TypeAlias = RequestLoop | OtherLoop
 
 def close_loop(loop: asyncio.AbstractEventLoop) -> None:
     """Close ``loop`` as ``asyncio.run()`` does: tasks, async generators, default executor go first."""
+    if not isinstance(loop, RequestLoop):
+        # uvloop's stop() is a callback: one that did not come to run would stop the runner's runs.
+        loop.call_soon(loop.stop)
+        loop.run_forever()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.get_loop()
 

@@ -23,7 +23,6 @@ from ._exchange import (
     BODY,
     COMPLETE,
     DISCONNECT,
-    EARLY_HINT,
     EMPTY,
     GRACE,
     PROBE_INTERVAL,
@@ -177,6 +176,7 @@ class RequestExchange:
 
     def _end(self) -> None:
         self._over = True
+        self._gone = True  # for what may still be running, until it is cancelled
         if self._watch is not None:
             self._watch.cancel()
         if self._response.file is not None:
@@ -220,7 +220,7 @@ class RequestExchange:
             self._drained = None
         try:
             while True:
-                if self._reader is not None and not self._feed(self._reader):
+                if self._reader is not None and not self._feed():
                     return
                 self._run()
                 if response.size or task.done():
@@ -233,14 +233,14 @@ class RequestExchange:
             self.abandon()
             raise
 
-    def _feed(self, reader: asyncio.Future[None]) -> bool:
+    def _feed(self) -> bool:
         """Read a message of the body for who waits for it; false: the server has to have something first."""
         self._run_ready()
         if self._response.size:
             return False
-        self._reader = None
+        reader, self._reader = self._reader, None
         # It may have been cancelled: then nothing is read that nobody wants.
-        if not reader.done():
+        if reader is not None and not reader.done():
             try:
                 self._block = message = self._body.read()
                 # A body that ends early is how most servers tell that the client has left.
@@ -276,7 +276,9 @@ class RequestExchange:
 
     def _stop(self) -> None:
         self._stopped = True
-        self._loop.stop()
+        # Who closes the loop runs it as well, and not for the server.
+        if not self._over:
+            self._loop.stop()
 
     # The app's side.
 
@@ -313,9 +315,6 @@ class RequestExchange:
         if self._gone:
             raise client_left()
         was = response.phase
-        if was is EMPTY and message["type"] == EARLY_HINT:
-            self._environ["wsgi.early_hints"](early_hints(self._environ, message))
-            return
         response.put(message)
         phase = response.phase
         if phase is COMPLETE:
@@ -323,8 +322,7 @@ class RequestExchange:
                 return  # a trailer
             self._wake()
             self._stop()
-            # What the app does now is done after the response, and must not delay it: not even if it never
-            # waits.
+            # What the app does now comes after the response, and must not delay it, even if it never waits.
             await _once()
         elif phase is BODY:
             self._stop()
@@ -332,6 +330,9 @@ class RequestExchange:
                 if self._drained is None:
                     self._drained = self._loop.create_future()
                 await asyncio.wait({self._drained})
+        elif phase is EMPTY:
+            hint = early_hints(self._environ, response.hints.pop())
+            self._environ["wsgi.early_hints"](hint)
 
     # The client.
 

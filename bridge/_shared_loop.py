@@ -25,8 +25,6 @@ from ._exchange import (
     BODY,
     COMPLETE,
     DISCONNECT,
-    EARLY_HINT,
-    EMPTY,
     GRACE,
     PROBE_INTERVAL,
     RequestBody,
@@ -261,6 +259,12 @@ class SharedExchange:
         if reader is not None and not reader.done():
             reader.set_result(None)
 
+    def _ask(self) -> None:
+        with self._changed:
+            self._wanted = True
+            self._due = True
+            self._changed.notify()
+
     def _flush(self) -> None:
         self._flush_scheduled = False
         with self._changed:
@@ -280,10 +284,8 @@ class SharedExchange:
                 return self._body.read()
             if self._reader is None:
                 self._reader = self._loop.create_future()
-                with self._changed:
-                    self._wanted = True
-                    self._due = True
-                    self._changed.notify()
+                # While the thread reads it can't deliver: what can be sent now is sent before.
+                self._loop.call_soon(self._ask)
             reader = self._reader
             await asyncio.wait({reader})
             reader.result()
@@ -300,16 +302,14 @@ class SharedExchange:
 
     async def _send(self, message: Message) -> None:
         response = self._response
-        if message["type"] == EARLY_HINT and response.phase is EMPTY:
-            hint = early_hints(self._environ, message)
-            with self._changed:
-                self._hints.append(hint)
-                self._changed.notify()
-            return
         with self._changed:
             if self._gone:
                 raise client_left()
             response.put(message)
+            if response.hints:
+                self._hints.append(early_hints(self._environ, response.hints.pop()))
+                self._changed.notify()
+                return
             complete = response.phase is COMPLETE
             full = response.size >= BLOCK
             if complete or full:
