@@ -66,7 +66,7 @@ async def call_app(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
 
     The context is a mark in the task's context; its thread is made when it is first used, and ends here.
     """
-    context = ThreadSensitiveContext()
+    context: Any = ThreadSensitiveContext()  # its methods have no types
     token = SyncToAsync.thread_sensitive_context.set(context)
     try:
         await app(scope, receive, send)

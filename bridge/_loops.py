@@ -162,7 +162,8 @@ class OtherLoop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+        # Any: the type of async generators does not have their frame.
+        self._asyncgens: weakref.WeakSet[Any] = weakref.WeakSet()
         # asyncio would make one when it is first needed, and not tell.
         self._executor = _NotingExecutor(thread_name_prefix="asyncio")
         loop.set_default_executor(self._executor)

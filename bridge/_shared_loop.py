@@ -40,14 +40,23 @@ from ._loops import SharedLoop
 from ._types import ASGIApp, Environ, Headers, Message, Scope, StartResponse
 from .errors import ApplicationError, ApplicationExit
 
-__all__ = ["SharedExchange"]
+__all__ = ["SharedExchange", "end_all"]
+
+# Seconds that work after the response has when its adapter is closed, before it is cancelled.
+LINGER = 5.0
 
 
 class SharedExchange:
     """A request and the app's task for it, on a loop that serves others as well."""
 
     def __init__(
-        self, app: ASGIApp, scope: Scope, environ: Environ, body: RequestBody, shared: SharedLoop
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        environ: Environ,
+        body: RequestBody,
+        shared: SharedLoop,
+        running: "set[SharedExchange]",
     ) -> None:
         self._app = app
         self._scope = scope
@@ -74,9 +83,15 @@ class SharedExchange:
         #: The app has ended: with this error, or well.
         self._ended = False
         self._error: BaseException | None = None
-        # The loop.
+        # The loop. The requests of the same adapter are in one set, from _start() to _end().
+        self._running = running
         self._task: asyncio.Task[None] | None = None
+        # Of the body: a message that was read and not received yet; whether one is still to come. The
+        # thread's RequestBody is ahead of these by what is on its way.
         self._block: Message | None = None
+        self._more_body = True
+        if not body.blocks:
+            self._block, self._more_body = body.read(), False
         self._flush_scheduled = False
         self._reader: asyncio.Future[None] | None = None
         self._waiters: set[asyncio.Future[None]] = set()
@@ -111,7 +126,8 @@ class SharedExchange:
             if wrapper is None:
                 return ResponseStream(self, start_response)
             # The server closes it.
-            return wrapper(response.file, BLOCK)
+            file, response.file = response.file, None
+            return wrapper(file, BLOCK)
         return [chunk] if chunk else []
 
     def next_chunk(self) -> bytes:
@@ -142,6 +158,10 @@ class SharedExchange:
         """The server is done: an app whose response is not complete is told that nobody listens."""
         if self._response.file is not None:
             self._response.file.close()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Tell an app whose response is not complete that it is of no use. From any thread."""
         with self._changed:
             if self._ended or self._gone or self._response.phase is COMPLETE:
                 return
@@ -171,7 +191,7 @@ class SharedExchange:
             if wanted:
                 self._read()
             elif self._probe is not None and self._probe():
-                self.close()
+                self.abandon()
                 raise client_left()
 
     def _read(self) -> None:
@@ -197,6 +217,7 @@ class SharedExchange:
     def _start(self) -> None:
         self._task = task = self._loop.create_task(self._main())
         task.add_done_callback(self._end)
+        self._running.add(self)
 
     async def _main(self) -> None:
         try:
@@ -218,6 +239,7 @@ class SharedExchange:
             late = self._response.phase is COMPLETE
             gone = self._gone
             self._changed.notify()
+        self._running.discard(self)
         self._task = None
         if error is not None and (late or gone) and not task.cancelled():
             log_late_error(error, gone=gone)
@@ -230,6 +252,7 @@ class SharedExchange:
             return
         # Kept if who asked for it was cancelled: the next one has it.
         self._block = message
+        self._more_body = message.get("more_body", False)
         if reader is not None and not reader.done():
             reader.set_result(None)
 
@@ -278,10 +301,8 @@ class SharedExchange:
                 return message
             if self._gone or self._response.phase is COMPLETE:
                 return {"type": DISCONNECT}
-            if self._body.finished:
+            if not self._more_body:
                 break
-            if not self._body.blocks:
-                return self._body.read()
             if self._reader is None:
                 self._reader = self._loop.create_future()
                 # While the thread reads it can't deliver: what can be sent now is sent before.
@@ -335,3 +356,16 @@ class SharedExchange:
                     self._drained = self._loop.create_future()
                 drained = self._drained
             await asyncio.wait({drained})
+
+
+async def end_all(running: set[SharedExchange]) -> None:
+    """End the requests of an adapter: those that still respond are told, others may finish their work."""
+    for exchange in running:
+        exchange.abandon()
+    tasks = {exchange._task for exchange in running if exchange._task is not None}
+    if tasks:
+        _, pending = await asyncio.wait(tasks, timeout=LINGER)
+        for task in pending:
+            task.cancel()
+        if pending:
+            await asyncio.wait(pending)

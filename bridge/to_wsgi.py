@@ -18,7 +18,7 @@ from ._lifespan import Lifespan, LifespanMode
 from ._loops import LoopFactory, LoopPool, SharedLoop, at_exit, close_loop, leave_alone
 from ._request_loop import RequestExchange
 from ._scope import build_scope
-from ._shared_loop import SharedExchange
+from ._shared_loop import SharedExchange, end_all
 from ._types import ASGIApp, Environ, StartResponse
 from .errors import LifespanError
 
@@ -121,7 +121,8 @@ class AsgiToWsgi:
             return RequestExchange(self.app, scope, environ, body, runtime.pool, runtime.hint).begin(
                 start_response
             )
-        return SharedExchange(self.app, scope, environ, body, runtime.shared_loop()).begin(start_response)
+        exchange = SharedExchange(self.app, scope, environ, body, runtime.shared_loop(), runtime.running)
+        return exchange.begin(start_response)
 
     def _begin(self) -> "_Runtime":
         with _lock:
@@ -136,8 +137,15 @@ class AsgiToWsgi:
         """Run the application's shutdown, end the loops, and wait for all of it; the next request starts
         anew.
 
-        Requests that are under way should have ended: on the shared loop they are cancelled.
+        Requests that are under way get ``http.disconnect`` and are cancelled. On the shared loop, work after a
+        response is waited for, for up to 5 seconds.
+
+        Raises:
+            RuntimeError: the call comes from the shared loop.
         """
+        runtime = self._runtime
+        if runtime is not None and runtime.on_loop():
+            raise RuntimeError("an adapter can't be closed on its own loop: it waits for the loop to end")
         with _lock:
             runtime, self._runtime = self._runtime, None
         if runtime is not None:
@@ -172,9 +180,15 @@ class _Runtime:
         self._attempt: _Attempt | None = None
         self._closed = False
         self._shared: SharedLoop | None = None
+        # Of the shared loop's thread.
+        self.running: set[SharedExchange] = set()
         self._lifespan: Lifespan | None = None
         self._lifespan_loop: asyncio.AbstractEventLoop | None = None
         self._hinted = False
+
+    def on_loop(self) -> bool:
+        """Whether the caller is on the shared loop's thread."""
+        return self._shared is not None and self._shared.is_current()
 
     def shared_loop(self) -> SharedLoop:
         if self._shared is None:
@@ -267,20 +281,26 @@ class _Runtime:
         lifespan, loop, shared = self._lifespan, self._lifespan_loop, self._shared
         self._lifespan = self._lifespan_loop = self._shared = None
         try:
-            if lifespan is not None and loop is not None:
+            if self.pool is not None:
+                self.pool.close()
+            if loop is not None:
                 try:
-                    loop.run_until_complete(lifespan.shutdown())
+                    loop.run_until_complete(_shut_down(lifespan, self.running))
                 finally:
                     close_loop(loop)
-            elif lifespan is not None and shared is not None:
-                asyncio.run_coroutine_threadsafe(lifespan.shutdown(), shared.loop).result()
+            elif shared is not None:
+                asyncio.run_coroutine_threadsafe(_shut_down(lifespan, self.running), shared.loop).result()
         finally:
             if shared is not None:
                 shared.release()
-            if self.pool is not None:
-                self.pool.close()
             with _lock:
                 _runtimes.discard(self)
+
+
+async def _shut_down(lifespan: Lifespan | None, running: set[SharedExchange]) -> None:
+    await end_all(running)
+    if lifespan is not None:
+        await lifespan.shutdown()
 
 
 class _Attempt:

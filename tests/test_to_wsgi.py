@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from bridge._loops import SharedLoop
 from bridge._types import ASGIApp, Message, Receive, Scope, Send
 from bridge.errors import ApplicationError, ApplicationExit, ClientDisconnected, LifespanError
 from bridge.to_wsgi import AsgiToWsgi, LoopMode
@@ -488,6 +489,36 @@ class TestRequestBody:
         data = b"whole" * 20_000
         assert call(adapt(app), environ_for(method="POST", body=data)).body == data
 
+    def test_a_receive_while_the_last_block_is_on_its_way(
+        self, adapt: Any, mode: LoopMode, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The body has been read to its end by then, and its last message has not arrived."""
+        was_read, may_arrive = threading.Event(), threading.Event()
+        call_soon = SharedLoop.call_soon
+
+        def held_up(shared: SharedLoop, callback: Any, *args: Any) -> None:
+            if callback.__name__ == "_feed":
+                was_read.set()
+                assert may_arrive.wait(60)
+            call_soon(shared, callback, *args)
+
+        if mode == "shared":
+            monkeypatch.setattr(SharedLoop, "call_soon", held_up)
+        else:
+            was_read.set()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            first = asyncio.ensure_future(receive())
+            await until(was_read.is_set)
+            first.cancel()
+            second = asyncio.ensure_future(receive())
+            await asyncio.sleep(0)
+            may_arrive.set()
+            await send(START)
+            await send(last((await second)["body"]))
+
+        assert call(adapt(app), environ_for(method="POST", body=b"whole")).body == b"whole"
+
     def test_after_the_response_there_is_only_disconnect(self, adapt: Any) -> None:
         messages: list[Message] = []
         done = threading.Event()
@@ -932,6 +963,85 @@ class TestFrameworks:
         call(adapt(app), environ_for())
 
 
+class TestShutdown:
+    """On the shared loop an app may go on after its request; the end of the loop waits for it."""
+
+    def test_work_after_the_response_is_waited_for_and_comes_before_the_shutdown(self) -> None:
+        events: list[str] = []
+        go_on = threading.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                await receive()
+                await send({"type": "lifespan.startup.complete"})
+                events.append((await receive())["type"])
+                await send({"type": "lifespan.shutdown.complete"})
+            else:
+                await hello(scope, receive, send)
+                await until(go_on.is_set)
+                events.append("work")
+
+        adapter = AsgiToWsgi(app, loop="shared")
+        call(adapter, environ_for())
+        closing = threading.Thread(target=adapter.close)
+        closing.start()
+        go_on.set()
+        closing.join()
+        assert events == ["work", "lifespan.shutdown"]
+        wait_for_no_bridge_threads()
+
+    def test_not_from_the_loop_itself(self) -> None:
+        errors: list[str] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            with pytest.raises(RuntimeError, match="its own loop") as caught:
+                adapter.close()
+            errors.append(str(caught.value))
+            await hello(scope, receive, send)
+
+        with AsgiToWsgi(app, loop="shared", lifespan="off") as adapter:
+            call(adapter, environ_for())
+        assert len(errors) == 1
+
+    def test_but_not_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bridge._shared_loop.LINGER", 0.01)
+        ended: list[str] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await hello(scope, receive, send)
+            try:
+                await asyncio.sleep(100)
+            finally:
+                ended.append("ended")
+
+        with AsgiToWsgi(app, loop="shared", lifespan="off") as adapter:
+            call(adapter, environ_for())
+        assert ended == ["ended"]
+
+    def test_requests_that_are_under_way_are_told(self) -> None:
+        events: list[object] = []
+        waiting = threading.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            waiting.set()
+            events.append(await receive())
+
+        def serve() -> None:
+            try:
+                call(adapter, environ_for())
+            except ClientDisconnected as error:
+                events.append(type(error))
+
+        adapter = AsgiToWsgi(app, loop="shared", lifespan="off")
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert waiting.wait(60)
+        adapter.close()
+        thread.join()
+        assert events == [{"type": "http.disconnect"}, ClientDisconnected]
+
+
 class TestEarlyHints:
     def test_they_come_before_the_response(self, adapt: Any) -> None:
         order: list[object] = []
@@ -1226,7 +1336,7 @@ class TestRequestMode:
 
         adapter = adapt(app, loop_factory=uvloop.new_event_loop)
         for _ in range(2):
-            assert call(adapter, environ_for(method="POST", body=b"abc")).chunks == [b"abc", b"!"]
+            assert call(adapter, environ_for(method="POST", body=b"abc")).body == b"abc!"
         assert isinstance(seen[0], uvloop.Loop)
         assert seen[0] is seen[1]
 
