@@ -1,64 +1,47 @@
 """What one WSGI request and one ASGI app say to each other, without loop and without thread.
 
-``RequestBody`` makes ``http.request`` messages of ``wsgi.input``; ``Response`` takes the app's messages,
-checks them, and keeps what the server has not had yet, which ``ResponseStream`` is the iterable for;
-``client_probe`` finds out whether the client is still there. The two ways of running an app,
-``_request_loop`` and ``_shared_loop``, are built on these. No object here locks: whoever shares one between
-threads does.
+``Response`` takes the app's messages, checks them, and keeps what the server has not had yet, for which
+``WholeResponse`` and ``ResponseStream`` are the iterables. The two ways of running an app, ``_request_loop``
+and ``_shared_loop``, are built on these. No object here locks: whoever shares one between threads does.
 """
 
-import contextlib
 import enum
 import errno
-import importlib
 import io
 import logging
-import select
-import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 
-from ._mapping import parse_content_length
+from ._request import BLOCK
 from ._scope import Head, response_head
 from ._types import ASGIApp, Environ, Headers, Message, Receive, Scope, Send, StartResponse
 from .errors import ApplicationError, ClientDisconnected
 
 __all__ = [
-    "BLOCK",
     "BODY",
     "COMPLETE",
-    "DISCONNECT",
     "EMPTY",
     "GRACE",
-    "PROBE_INTERVAL",
     "STARTED",
-    "LengthRequiredError",
     "Phase",
-    "RequestBody",
     "Response",
     "ResponseStream",
+    "WholeResponse",
     "call_app",
     "chain",
     "client_left",
-    "client_probe",
     "early_hints",
     "log_late_error",
 ]
 
 logger = logging.getLogger("bridge")
 
-#: The most that is read from ``wsgi.input`` at once, and what the response may hold before ``send()`` waits,
-#: in bytes.
-BLOCK = 65536
-#: Seconds between two looks at whether an idle client is still there.
-PROBE_INTERVAL = 0.5
 #: Seconds that an app which is listening for http.disconnect has for its own way out, before it is cancelled.
 GRACE = 1.0
-DISCONNECT = "http.disconnect"
 
 
 async def call_app(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,96 +63,6 @@ async def call_app(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
 def client_left() -> ClientDisconnected:
     """With the number that servers know: gunicorn, for one, does not log a traceback for it."""
     return ClientDisconnected(errno.EPIPE, "the client left before the response was complete")
-
-
-class RequestBody:
-    """``wsgi.input`` as ``http.request`` messages, of at most 64 KiB each.
-
-    The body ends where ``CONTENT_LENGTH`` says, or, without one, where the stream does if the server promises
-    that it has an end (``wsgi.input_terminated``); else there is none (PEP 3333, "Input and Error Streams").
-
-    Raises:
-        ValueError: ``CONTENT_LENGTH`` is not a number.
-        LengthRequiredError: there is a body, and no way to find its end.
-    """
-
-    __slots__ = ("_environ", "_remaining", "finished")
-
-    def __init__(self, environ: Environ) -> None:
-        self._environ = environ
-        # Bytes still to come; None: until the stream ends.
-        self._remaining = parse_content_length(environ)
-        if self._remaining is None and not _until_the_end(environ):
-            self._remaining = 0
-        #: The last message of the body, or http.disconnect in its place, has been read.
-        self.finished = False
-
-    @property
-    def blocks(self) -> bool:
-        """The next message is read from the server, which may take as long as the client likes."""
-        return self._remaining != 0
-
-    def read(self) -> Message:
-        """The next message. A body that ends early is ``http.disconnect``, never a whole request."""
-        remaining = self._remaining
-        if remaining == 0:
-            self.finished = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        try:
-            block: bytes = self._environ["wsgi.input"].read(
-                BLOCK if remaining is None else min(BLOCK, remaining)
-            )
-        except OSError:
-            # How servers tell that the client has gone, or that its chunks are not what they should be.
-            self.finished = True
-            return {"type": DISCONNECT}
-        if remaining is None:
-            self.finished = not block
-            return {"type": "http.request", "body": block, "more_body": bool(block)}
-        if not block:
-            self.finished = True
-            return {"type": DISCONNECT}
-        self._remaining = remaining = remaining - len(block)
-        self.finished = remaining == 0
-        return {"type": "http.request", "body": block, "more_body": remaining > 0}
-
-
-class LengthRequiredError(ValueError):
-    """The server passes a chunked body on and does not say that it ends it: what is read may never come."""
-
-
-def _until_the_end(environ: Environ) -> bool:
-    """Whether a body without a length has to be read to find out that there is one."""
-    chunked = "HTTP_TRANSFER_ENCODING" in environ
-    if environ.get("wsgi.input_terminated"):
-        # In HTTP/1 a body without length has Transfer-Encoding (RFC 9112, 6.3). For methods that hardly ever
-        # have one that is taken by its word; for the others a server may have removed the field with the
-        # encoding.
-        return (
-            chunked
-            or environ.get("REQUEST_METHOD") not in {"GET", "HEAD"}
-            or not environ.get("SERVER_PROTOCOL", "").startswith("HTTP/1.")
-        )
-    if chunked and "uwsgi.version" in environ:
-        environ["wsgi.input"] = _UwsgiChunks()
-        return True
-    if chunked:
-        raise LengthRequiredError
-    return False
-
-
-class _UwsgiChunks:
-    """uWSGI's own way to a chunked body, which its ``wsgi.input`` does not have."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def read(self, size: int) -> bytes:
-        if not self._rest:
-            # Nothing that can be installed without it: the module exists in the server's process alone.
-            self._rest = importlib.import_module("uwsgi").chunked_read()
-        block, self._rest = self._rest[:size], self._rest[size:]
-        return block
 
 
 class Phase(enum.IntEnum):
@@ -335,6 +228,27 @@ class _Exchange(Protocol):
     def close(self) -> None: ...
 
 
+class WholeResponse:
+    """A body that is all there; ``close()`` runs what the app does after it."""
+
+    __slots__ = ("_chunks", "_exchange")
+
+    def __init__(self, exchange: _Exchange, chunks: list[bytes]) -> None:
+        self._exchange = exchange
+        self._chunks = chunks
+
+    def __len__(self) -> int:
+        # Servers take a Content-Length from a body of one item (PEP 3333, "Handling the Content-Length
+        # Header").
+        return len(self._chunks)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._chunks)
+
+    def close(self) -> None:
+        self._exchange.close()
+
+
 class ResponseStream:
     """The iterable for a body that is made while it is sent."""
 
@@ -409,36 +323,3 @@ def early_hints(environ: Environ, message: Message) -> Headers:
     if not all(isinstance(link, bytes) for link in links):
         raise ApplicationError(f"http.response.early_hint has the links {links!r}; ASGI wants byte strings")
     return [("Link", link.decode("latin-1")) for link in links]
-
-
-def client_probe(environ: Environ) -> Callable[[], bool] | None:
-    """A function that tells at once whether the client has gone, where the server shows the connection."""
-    probe: Callable[[], bool] | None = environ.get("waitress.client_disconnected")
-    if probe is not None:
-        return probe
-    sock = environ.get("gunicorn.socket")
-    if sock is not None:
-        return lambda: _hung_up(sock)
-    return None
-
-
-def _hung_up(sock: Any) -> bool:
-    """Whether the peer of ``sock`` has closed its side; what it has sent stays unread.
-
-    The socket may be of TLS, which can't peek: it is its file descriptor that is looked at.
-    """
-    fd: int = sock.fileno()
-    if fd < 0:
-        return True
-    if hasattr(select, "poll") and hasattr(select, "POLLRDHUP"):
-        poll = select.poll()
-        poll.register(fd, select.POLLRDHUP)
-        return bool(poll.poll(0))
-    with contextlib.closing(socket.fromfd(fd, sock.family, sock.type)) as plain:
-        try:
-            plain.setblocking(False)
-            return plain.recv(1, socket.MSG_PEEK) == b""
-        except (BlockingIOError, InterruptedError):
-            return False
-        except OSError:
-            return True

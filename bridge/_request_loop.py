@@ -16,26 +16,24 @@ closes, and the app's coroutines run only inside those calls.
 import asyncio
 import logging
 import types
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 from ._exchange import (
-    BLOCK,
     BODY,
     COMPLETE,
-    DISCONNECT,
     EMPTY,
     GRACE,
-    PROBE_INTERVAL,
-    RequestBody,
     Response,
     ResponseStream,
+    WholeResponse,
     call_app,
     client_left,
-    client_probe,
     early_hints,
     log_late_error,
 )
-from ._loops import MAX_ROUNDS, LoopPool, close_loop
+from ._kept_loops import MAX_ROUNDS, close_loop
+from ._loops import LoopPool
+from ._request import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
 from ._types import ASGIApp, Environ, Message, Scope, StartResponse
 from .errors import ApplicationError
 
@@ -115,7 +113,7 @@ class RequestExchange:
             self.abandon()
             raise
         chunk = response.take()
-        return _Whole(self, [chunk] if chunk else [])
+        return WholeResponse(self, [chunk] if chunk else [])
 
     def _file_body(self, start_response: StartResponse) -> Iterable[bytes]:
         """The file of ``pathsend``, by the server's own means if the app has ended.
@@ -380,24 +378,3 @@ class RequestExchange:
 def _once() -> Generator[None, None, None]:
     """``asyncio.sleep(0)``."""
     yield
-
-
-class _Whole:
-    """A body that is all there; ``close()`` runs what the app does after it."""
-
-    __slots__ = ("_chunks", "_exchange")
-
-    def __init__(self, exchange: RequestExchange, chunks: list[bytes]) -> None:
-        self._exchange = exchange
-        self._chunks = chunks
-
-    def __len__(self) -> int:
-        # Servers take a Content-Length from a body of one item (PEP 3333, "Handling the Content-Length
-        # Header").
-        return len(self._chunks)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._chunks)
-
-    def close(self) -> None:
-        self._exchange.close()

@@ -21,22 +21,18 @@ import threading
 from collections.abc import Callable, Iterable
 
 from ._exchange import (
-    BLOCK,
     BODY,
     COMPLETE,
-    DISCONNECT,
     GRACE,
-    PROBE_INTERVAL,
-    RequestBody,
     Response,
     ResponseStream,
     call_app,
     client_left,
-    client_probe,
     early_hints,
     log_late_error,
 )
 from ._loops import SharedLoop
+from ._request import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
 from ._types import ASGIApp, Environ, Headers, Message, Scope, StartResponse
 from .errors import ApplicationError, ApplicationExit
 

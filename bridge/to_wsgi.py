@@ -13,9 +13,11 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from ._exchange import LengthRequiredError, RequestBody, chain
+from ._exchange import chain
+from ._kept_loops import close_loop
 from ._lifespan import Lifespan, LifespanMode
-from ._loops import LoopFactory, LoopPool, SharedLoop, at_exit, close_loop, leave_alone
+from ._loops import LoopFactory, LoopPool, SharedLoop, at_exit, leave_alone
+from ._request import LengthRequiredError, RequestBody
 from ._request_loop import RequestExchange
 from ._scope import build_scope
 from ._shared_loop import SharedExchange, end_all
@@ -137,8 +139,8 @@ class AsgiToWsgi:
         """Run the application's shutdown, end the loops, and wait for all of it; the next request starts
         anew.
 
-        Requests that are under way get ``http.disconnect`` and are cancelled. On the shared loop, work after a
-        response is waited for, for up to 5 seconds.
+        Requests that are under way get ``http.disconnect`` and are cancelled. On the shared loop, work after
+        a response is waited for, for up to 5 seconds.
 
         Raises:
             RuntimeError: the call comes from the shared loop.

@@ -19,7 +19,8 @@ import sniffio
 import uvloop
 
 from bridge import _loops
-from bridge._loops import LoopPool, OtherLoop, RequestLoop, SharedLoop, close_loop
+from bridge._kept_loops import OtherLoop, RequestLoop, close_loop
+from bridge._loops import LoopPool, SharedLoop
 from tests.support.threads import wait_for_no_bridge_threads
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -1,0 +1,145 @@
+"""The request that a WSGI server has: its body as ASGI messages, and whether its client is still there.
+
+Nothing here knows a loop or a thread. Reading blocks, looking for the client does not.
+"""
+
+import contextlib
+import importlib
+import select
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from ._mapping import parse_content_length
+from ._types import Environ, Message
+
+__all__ = ["BLOCK", "DISCONNECT", "PROBE_INTERVAL", "LengthRequiredError", "RequestBody", "client_probe"]
+
+#: The most that is read from ``wsgi.input`` at once, in bytes.
+BLOCK = 65536
+#: Seconds between two looks at whether an idle client is still there.
+PROBE_INTERVAL = 0.5
+DISCONNECT = "http.disconnect"
+
+
+class RequestBody:
+    """``wsgi.input`` as ``http.request`` messages, of at most 64 KiB each.
+
+    The body ends where ``CONTENT_LENGTH`` says, or, without one, where the stream does if the server promises
+    that it has an end (``wsgi.input_terminated``); else there is none (PEP 3333, "Input and Error Streams").
+
+    Raises:
+        ValueError: ``CONTENT_LENGTH`` is not a number.
+        LengthRequiredError: there is a body, and no way to find its end.
+    """
+
+    __slots__ = ("_environ", "_remaining", "finished")
+
+    def __init__(self, environ: Environ) -> None:
+        self._environ = environ
+        # Bytes still to come; None: until the stream ends.
+        self._remaining = parse_content_length(environ)
+        if self._remaining is None and not _until_the_end(environ):
+            self._remaining = 0
+        #: The last message of the body, or http.disconnect in its place, has been read.
+        self.finished = False
+
+    @property
+    def blocks(self) -> bool:
+        """The next message is read from the server, which may take as long as the client likes."""
+        return self._remaining != 0
+
+    def read(self) -> Message:
+        """The next message. A body that ends early is ``http.disconnect``, never a whole request."""
+        remaining = self._remaining
+        if remaining == 0:
+            self.finished = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        try:
+            block: bytes = self._environ["wsgi.input"].read(
+                BLOCK if remaining is None else min(BLOCK, remaining)
+            )
+        except OSError:
+            # How servers tell that the client has gone, or that its chunks are not what they should be.
+            self.finished = True
+            return {"type": DISCONNECT}
+        if remaining is None:
+            self.finished = not block
+            return {"type": "http.request", "body": block, "more_body": bool(block)}
+        if not block:
+            self.finished = True
+            return {"type": DISCONNECT}
+        self._remaining = remaining = remaining - len(block)
+        self.finished = remaining == 0
+        return {"type": "http.request", "body": block, "more_body": remaining > 0}
+
+
+class LengthRequiredError(ValueError):
+    """The server passes a chunked body on and does not say that it ends it: what is read may never come."""
+
+
+def _until_the_end(environ: Environ) -> bool:
+    """Whether a body without a length has to be read to find out that there is one."""
+    chunked = "HTTP_TRANSFER_ENCODING" in environ
+    if environ.get("wsgi.input_terminated"):
+        # In HTTP/1 a body without length has Transfer-Encoding (RFC 9112, 6.3). For methods that hardly ever
+        # have one that is taken by its word; for the others a server may have removed the field with the
+        # encoding.
+        return (
+            chunked
+            or environ.get("REQUEST_METHOD") not in {"GET", "HEAD"}
+            or not environ.get("SERVER_PROTOCOL", "").startswith("HTTP/1.")
+        )
+    if chunked and "uwsgi.version" in environ:
+        environ["wsgi.input"] = _UwsgiChunks()
+        return True
+    if chunked:
+        raise LengthRequiredError
+    return False
+
+
+class _UwsgiChunks:
+    """uWSGI's own way to a chunked body, which its ``wsgi.input`` does not have."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        if not self._rest:
+            # Nothing that can be installed without it: the module exists in the server's process alone.
+            self._rest = importlib.import_module("uwsgi").chunked_read()
+        block, self._rest = self._rest[:size], self._rest[size:]
+        return block
+
+
+def client_probe(environ: Environ) -> Callable[[], bool] | None:
+    """A function that tells at once whether the client has gone, where the server shows the connection."""
+    probe: Callable[[], bool] | None = environ.get("waitress.client_disconnected")
+    if probe is not None:
+        return probe
+    sock = environ.get("gunicorn.socket")
+    if sock is not None:
+        return lambda: _hung_up(sock)
+    return None
+
+
+def _hung_up(sock: Any) -> bool:
+    """Whether the peer of ``sock`` has closed its side; what it has sent stays unread.
+
+    The socket may be of TLS, which can't peek: it is its file descriptor that is looked at.
+    """
+    fd: int = sock.fileno()
+    if fd < 0:
+        return True
+    if hasattr(select, "poll") and hasattr(select, "POLLRDHUP"):
+        poll = select.poll()
+        poll.register(fd, select.POLLRDHUP)
+        return bool(poll.poll(0))
+    with contextlib.closing(socket.fromfd(fd, sock.family, sock.type)) as plain:
+        try:
+            plain.setblocking(False)
+            return plain.recv(1, socket.MSG_PEEK) == b""
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            return True

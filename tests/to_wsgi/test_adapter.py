@@ -1,0 +1,253 @@
+"""The adapter itself: its parameters, the lifespan, and its end."""
+
+import asyncio
+import logging
+import pickle
+import threading
+from typing import Any
+
+import cloudpickle
+import psutil
+import pytest
+
+from bridge._types import ASGIApp, Receive, Scope, Send
+from bridge.errors import ApplicationExit, ClientDisconnected, LifespanError
+from bridge.to_wsgi import AsgiToWsgi, LoopMode
+from tests.support.threads import wait_for_no_bridge_threads
+from tests.support.wsgi import Answer, call, environ_for
+from tests.to_wsgi.apps import START, hello, last, part, until
+
+
+class TestLifespan:
+    @staticmethod
+    def app_with(events: list[str]) -> ASGIApp:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                while True:
+                    kind = (await receive())["type"]
+                    events.append(kind)
+                    scope["state"]["since"] = len(events)
+                    await send({"type": f"{kind}.complete"})
+                    if kind == "lifespan.shutdown":
+                        return
+            else:
+                events.append(str(scope["state"]))
+                scope["state"]["request"] = True
+                await hello(scope, receive, send)
+
+        return app
+
+    def test_once_before_the_first_request_and_at_close(self, adapt: Any) -> None:
+        events: list[str] = []
+        with adapt(self.app_with(events), lifespan="on") as adapter:
+            assert events == []
+            call(adapter, environ_for())
+            call(adapter, environ_for())
+        assert events == ["lifespan.startup", "{'since': 1}", "{'since': 1}", "lifespan.shutdown"]
+        adapter.close()
+        call(adapter, environ_for())
+        assert events[4:] == ["lifespan.startup", "{'since': 5}"]
+
+    def test_the_first_request_wins_and_the_others_wait(self, adapt: Any) -> None:
+        starting, go_on = threading.Event(), threading.Event()
+        events: list[str] = []
+        inner = self.app_with(events)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                starting.set()
+                assert go_on.wait(60)
+            await inner(scope, receive, send)
+
+        adapter = adapt(app, lifespan="auto")
+        callers = [threading.Thread(target=call, args=(adapter, environ_for())) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        assert starting.wait(60)
+        assert events == []
+        go_on.set()
+        for caller in callers:
+            caller.join()
+        assert events == ["lifespan.startup"] + ["{'since': 1}"] * 4
+
+    def test_one_that_fails_is_an_error_for_who_waited_and_is_tried_again(self, adapt: Any) -> None:
+        attempts: list[int] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                attempts.append(1)
+                await receive()
+                if len(attempts) == 1:
+                    await send({"type": "lifespan.startup.failed"})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+            else:
+                await hello(scope, receive, send)
+
+        adapter = adapt(app, lifespan="auto")
+        with pytest.raises(LifespanError):
+            call(adapter, environ_for())
+        assert call(adapter, environ_for()).body == b"Hello"
+        assert len(attempts) == 2
+
+    def test_auto_and_an_app_without(self, adapt: Any) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            assert scope["type"] == "http"
+            await hello(scope, receive, send)
+
+        assert call(adapt(app, lifespan="auto"), environ_for()).body == b"Hello"
+        with pytest.raises(LifespanError):
+            call(adapt(app, lifespan="on"), environ_for())
+
+
+class TestShutdown:
+    """On the shared loop an app may go on after its request; the end of the loop waits for it."""
+
+    def test_work_after_the_response_is_waited_for_and_comes_before_the_shutdown(self) -> None:
+        events: list[str] = []
+        go_on = threading.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                await receive()
+                await send({"type": "lifespan.startup.complete"})
+                events.append((await receive())["type"])
+                await send({"type": "lifespan.shutdown.complete"})
+            else:
+                await hello(scope, receive, send)
+                await until(go_on.is_set)
+                events.append("work")
+
+        adapter = AsgiToWsgi(app, loop="shared")
+        call(adapter, environ_for())
+        closing = threading.Thread(target=adapter.close)
+        closing.start()
+        go_on.set()
+        closing.join()
+        assert events == ["work", "lifespan.shutdown"]
+        wait_for_no_bridge_threads()
+
+    def test_not_from_the_loop_itself(self) -> None:
+        errors: list[str] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            with pytest.raises(RuntimeError, match="its own loop") as caught:
+                adapter.close()
+            errors.append(str(caught.value))
+            await hello(scope, receive, send)
+
+        with AsgiToWsgi(app, loop="shared", lifespan="off") as adapter:
+            call(adapter, environ_for())
+        assert len(errors) == 1
+
+    def test_but_not_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bridge._shared_loop.LINGER", 0.01)
+        ended: list[str] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await hello(scope, receive, send)
+            try:
+                await asyncio.sleep(100)
+            finally:
+                ended.append("ended")
+
+        with AsgiToWsgi(app, loop="shared", lifespan="off") as adapter:
+            call(adapter, environ_for())
+        assert ended == ["ended"]
+
+    def test_requests_that_are_under_way_are_told(self) -> None:
+        events: list[object] = []
+        waiting = threading.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            waiting.set()
+            events.append(await receive())
+
+        def serve() -> None:
+            try:
+                call(adapter, environ_for())
+            except ClientDisconnected as error:
+                events.append(type(error))
+
+        adapter = AsgiToWsgi(app, loop="shared", lifespan="off")
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert waiting.wait(60)
+        adapter.close()
+        thread.join()
+        assert events == [{"type": "http.disconnect"}, ClientDisconnected]
+
+
+class TestAdapter:
+    @pytest.mark.parametrize(
+        ("options", "error"),
+        [
+            ({"loop": "other"}, ValueError),
+            ({"lifespan": "yes"}, ValueError),
+            ({"loop_factory": 5}, TypeError),
+        ],
+    )
+    def test_bad_parameters(self, options: dict[str, Any], error: type[Exception]) -> None:
+        with pytest.raises(error, match=next(iter(options))):
+            AsgiToWsgi(hello, **options)
+
+    def test_what_is_no_application(self) -> None:
+        with pytest.raises(TypeError, match="ASGI application"):
+            AsgiToWsgi("module:app")  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("pickler", [pickle, cloudpickle])
+    def test_it_pickles_even_after_use(self, adapt: Any, pickler: Any) -> None:
+        adapter = adapt(hello)
+        call(adapter, environ_for())
+        with pickle.loads(pickler.dumps(adapter)) as copy:
+            assert call(copy, environ_for()).body == b"Hello"
+        assert "AsgiToWsgi" in repr(adapter)
+
+    def test_ten_thousand_requests_leave_nothing(self, adapt: Any, mode: LoopMode, caplog: Any) -> None:
+        """With early closes, errors and left-over tasks."""
+        caplog.set_level(logging.CRITICAL)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            path = scope["path"]
+            if path == "/task":
+                app.task = asyncio.create_task(asyncio.sleep(100))  # type: ignore[attr-defined]
+            if path == "/error":
+                raise KeyError
+            await send(START)
+            if path == "/close":
+                await send(part(b"x"))
+                await asyncio.sleep(0)
+                await send(part(b"x" * 70_000))
+            await send(last(b"x"))
+            if path == "/late":
+                raise KeyError
+
+        adapter = adapt(app)
+        process = psutil.Process()
+        call(adapter, environ_for("/hello"))
+        threads, descriptors = threading.active_count(), process.num_fds()
+        for number in range(10_000 if mode == "request" else 2_000):
+            path = ("/hello", "/close", "/error", "/late", "/hello", "/task" if number % 100 == 5 else "/")[
+                number % 6
+            ]
+            try:
+                body = adapter(environ_for(path), Answer().start_response)
+            except KeyError:
+                continue
+            if path == "/close":
+                next(iter(body))
+            getattr(body, "close", int)()
+        assert threading.active_count() == threads
+        assert process.num_fds() <= descriptors
+
+    def test_shared_and_exits(self) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            raise SystemExit(3)
+
+        with AsgiToWsgi(app, loop="shared", lifespan="off") as adapter:
+            for _ in range(2):
+                with pytest.raises(ApplicationExit, match="SystemExit"):
+                    call(adapter, environ_for())
+        wait_for_no_bridge_threads()

@@ -1,0 +1,305 @@
+"""Apps that fail, and clients that leave."""
+
+import asyncio
+import re
+import socket
+import threading
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from bridge._types import ASGIApp, Receive, Scope, Send
+from bridge.errors import ApplicationError, ClientDisconnected
+from tests.support.wsgi import Answer, call, environ_for, started
+from tests.to_wsgi.apps import START, last, part
+
+
+class TestErrors:
+    @staticmethod
+    def raises(adapt: Any, app: ASGIApp, kind: type[BaseException], match: str = "") -> None:
+        answer = Answer()
+        with pytest.raises(kind, match=match):
+            adapt(app)(environ_for(), answer.start_response)
+        assert answer.status == ""
+
+    def test_before_the_start(self, adapt: Any) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await asyncio.sleep(0)
+            raise KeyError("mine")
+
+        self.raises(adapt, app, KeyError, "mine")
+
+    def test_in_the_first_burst(self, adapt: Any) -> None:
+        """Nothing has left yet: the server can answer with an error."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+            await send(part(b"half"))
+            raise KeyError("mine")
+
+        self.raises(adapt, app, KeyError, "mine")
+
+    def test_in_the_middle_of_the_body(self, adapt: Any) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+            await send(part(b"half"))
+            await asyncio.sleep(0.001)
+            raise KeyError("mine")
+
+        with started(adapt(app), environ_for()) as (answer, body):
+            chunks = iter(body)
+            answer.chunks.append(next(chunks))
+            with pytest.raises(KeyError, match="mine"):
+                next(chunks)
+            assert answer.exc_info is not None
+            assert answer.exc_info[0] is KeyError
+
+    def test_after_the_last_body_message_it_is_for_the_log(
+        self, adapt: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+            await send(last(b"whole"))
+            raise KeyError("mine")
+
+        adapter = adapt(app)
+        assert call(adapter, environ_for()).body == b"whole"
+        adapter.close()
+        (record,) = (record for record in caplog.records if record.name == "bridge")
+        assert "after its response was complete" in record.getMessage()
+        assert record.exc_info
+        assert record.exc_info[0] is KeyError
+
+    def test_no_response(self, adapt: Any) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            pass
+
+        self.raises(adapt, app, ApplicationError, r"without a response: no http\.response\.start")
+
+    def test_only_a_start(self, adapt: Any) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+
+        self.raises(adapt, app, ApplicationError, "more_body=False")
+
+    def test_no_last_body_message(self, adapt: Any) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+            await send(part(b"half"))
+            await asyncio.sleep(0.001)
+
+        with started(adapt(app), environ_for()) as (answer, body):
+            chunks = iter(body)
+            answer.chunks.append(next(chunks))
+            with pytest.raises(ApplicationError, match="more_body=False"):
+                next(chunks)
+
+    @pytest.mark.parametrize(
+        ("messages", "match"),
+        [
+            ([last(b"x")], r"body was sent before http\.response\.start"),
+            ([START, START], "twice"),
+            ([START, last(b"x"), START], "after the response was complete"),
+            ([START, last(b"x"), last(b"y")], "after the response was complete"),
+            ([START, part(b"x"), {"type": "http.response.pathsend", "path": "/x"}], "in place of the body"),
+            ([{"type": "http.response.pathsend", "path": "/x"}], r"before http\.response\.start"),
+            ([START, {"type": "http.response.trailers"}], "trailers"),
+            ([START, {"type": "http.response.early_hint"}], r"after http\.response\.start"),
+            ([{"type": "http.response.early_hint"}], "the server has none"),
+            ([{"type": "http.response.push"}], "none of the ASGI specification's"),
+            ([{"type": "websocket.accept"}], "none of the ASGI specification's"),
+            ([{}], "a dictionary with a 'type'"),
+            ([None], "a dictionary with a 'type'"),
+            ([START, part("text")], "body has str as its body"),  # type: ignore[arg-type]
+            ([START, {"type": "http.response.body", "body": None}], "NoneType"),
+            ([{**START, "status": "200"}], "integer"),
+            ([{**START, "headers": [("a", "b")]}], "byte strings"),
+            ([{**START, "headers": [(b"a", b"b\r\nc: d")]}], "control character"),
+            (
+                [{**START, "headers": [(b"content-length", b"1")]}, part(b"ab")],
+                "more than its Content-Length",
+            ),
+            ([{**START, "headers": [(b"content-length", b"3")]}, last(b"ab")], "after 2 of the 3 bytes"),
+        ],
+    )
+    def test_each_rule_that_an_app_can_break(self, adapt: Any, messages: list[Any], match: str) -> None:
+        caught: list[BaseException] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                for message in messages:
+                    await send(message)
+            except ApplicationError as error:
+                caught.append(error)
+                raise
+
+        adapter = adapt(app)
+        with suppress(ApplicationError):
+            call(adapter, environ_for())
+        adapter.close()
+        (error,) = caught
+        assert re.search(match, str(error)), str(error)
+
+    def test_an_app_that_cancels_itself(self, adapt: Any) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(1)
+
+        self.raises(adapt, app, ApplicationError, "cancelled")
+
+    def test_stop_iteration(self, adapt: Any) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            raise StopIteration
+
+        self.raises(adapt, app, RuntimeError, "StopIteration")
+
+    def test_a_server_that_refuses_the_head(self, adapt: Any) -> None:
+        ended = threading.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await send(START)
+                await send(part(b"x"))
+                await asyncio.sleep(100)
+            finally:
+                ended.set()
+
+        def start_response(*args: object) -> Any:
+            raise ValueError("bad header")
+
+        with pytest.raises(ValueError, match="bad header"):
+            adapt(app)(environ_for(), start_response)
+        assert ended.wait(30)
+
+
+class TestEarlyClose:
+    def test_the_app_is_cancelled_and_its_finally_runs(self, adapt: Any) -> None:
+        events: list[str] = []
+        ended = threading.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+            try:
+                while True:
+                    await send(part(b"x"))
+                    await asyncio.sleep(0.001)
+            except asyncio.CancelledError:
+                events.append("cancelled")
+                raise
+            finally:
+                await asyncio.sleep(0)
+                events.append("finally")
+                ended.set()
+
+        with started(adapt(app), environ_for()) as (_, body):
+            next(iter(body))
+        assert ended.wait(30)
+        assert events[-2:] == ["cancelled", "finally"]
+
+    def test_who_listens_gets_disconnect_first_and_time(self, adapt: Any) -> None:
+        events: list[str] = []
+        ended = threading.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+
+            async def listen() -> None:
+                events.append((await receive())["type"])
+                await asyncio.sleep(0.01)
+                with pytest.raises(OSError, match="client left"):
+                    await send(part(b"late"))
+                ended.set()
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(listen())
+                await asyncio.sleep(0)
+                await send(START)
+                await send(part(b"x"))
+
+        with started(adapt(app), environ_for()) as (_, body):
+            next(iter(body))
+        assert ended.wait(30)
+        assert events == ["http.disconnect"]
+
+    def test_who_waits_in_send_is_told(self, adapt: Any) -> None:
+        ended = threading.Event()
+        errors: list[BaseException] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+            try:
+                while True:
+                    await send(part(b"x" * 100_000))
+            except BaseException as error:
+                errors.append(error)
+                raise
+            finally:
+                ended.set()
+
+        with started(adapt(app), environ_for()) as (_, body):
+            next(iter(body))
+        assert ended.wait(30)
+        assert isinstance(errors[0], (OSError, asyncio.CancelledError))
+
+    def test_a_body_that_is_never_iterated(self, adapt: Any) -> None:
+        ended = threading.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await send(START)
+                await send(part(b"x"))
+                await asyncio.sleep(100)
+            finally:
+                ended.set()
+
+        body = adapt(app)(environ_for(), Answer().start_response)
+        body.close()
+        body.close()
+        assert ended.wait(30)
+
+    @pytest.mark.parametrize("key", ["waitress.client_disconnected", "gunicorn.socket"])
+    @pytest.mark.parametrize("waits", ["stream", "poll"])
+    def test_a_client_that_leaves_is_noticed_where_the_server_shows_it(
+        self, adapt: Any, key: str, waits: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in ("_request_loop", "_shared_loop"):
+            monkeypatch.setattr(f"bridge.{module}.PROBE_INTERVAL", 0.01)
+        ours, theirs = socket.socketpair()
+        probe: Any = (lambda: theirs.fileno() < 0) if key.startswith("waitress") else ours
+        ended = threading.Event()
+        events: list[str] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                if waits == "poll":
+                    theirs.close()
+                    while (await receive())["type"] != "http.disconnect":
+                        pass
+                    events.append("disconnect")
+                    return
+                await send(START)
+                await send(part(b"x"))
+                await asyncio.sleep(100)
+            except asyncio.CancelledError:
+                events.append("cancelled")
+                raise
+            finally:
+                ended.set()
+
+        adapter, environ = adapt(app), environ_for() | {key: probe}
+
+        def take_two_chunks() -> None:
+            with started(adapter, environ) as (_, body):
+                chunks = iter(body)
+                next(chunks)
+                theirs.close()
+                next(chunks)
+
+        with pytest.raises(ClientDisconnected):
+            take_two_chunks()
+        ours.close()
+        assert ended.wait(30)
+        assert events == ["disconnect" if waits == "poll" else "cancelled"]

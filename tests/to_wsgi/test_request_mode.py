@@ -1,0 +1,208 @@
+"""What holds for a loop of the request's own alone."""
+
+import asyncio
+import io
+import threading
+import warnings
+from typing import Any
+
+import pytest
+import uvloop
+
+from bridge._types import Receive, Scope, Send
+from bridge.errors import ClientDisconnected
+from bridge.to_wsgi import LoopMode
+from tests.support.wsgi import Answer, call, environ_for
+from tests.to_wsgi.apps import START, hello, last, part, read_body
+
+
+class TestRequestMode:
+    """What holds for a loop of the request's own alone."""
+
+    @pytest.fixture(params=["request"])
+    def mode(self, request: pytest.FixtureRequest) -> LoopMode:
+        mode: LoopMode = request.param
+        return mode
+
+    def test_it_runs_in_the_callers_thread_and_keeps_a_clean_loop(self, adapt: Any) -> None:
+        seen: list[Any] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append((threading.current_thread(), asyncio.get_running_loop()))
+            await hello(scope, receive, send)
+
+        adapter = adapt(app)
+        call(adapter, environ_for())
+        call(adapter, environ_for())
+        assert seen == [seen[0]] * 2
+        assert seen[0][0] is threading.current_thread()
+
+    def test_tasks_that_are_left_over_are_cancelled_and_the_loop_is_closed(self, adapt: Any) -> None:
+        loops: list[asyncio.AbstractEventLoop] = []
+        ended: list[str] = []
+
+        async def child() -> None:
+            try:
+                await asyncio.sleep(100)
+            finally:
+                ended.append("child")
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            loops.append(asyncio.get_running_loop())
+            task = asyncio.create_task(child())
+            await asyncio.sleep(0)
+            await hello(scope, receive, send)
+            assert not task.done()
+
+        adapter = adapt(app)
+        call(adapter, environ_for())
+        assert ended == ["child"]
+        assert loops[0].is_closed()
+
+    @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+    @pytest.mark.parametrize("where", ["before", "middle", "after"])
+    def test_what_ends_a_process_passes_through_and_leaves_no_loop(
+        self, adapt: Any, kind: type[BaseException], where: str
+    ) -> None:
+        loops: list[asyncio.AbstractEventLoop] = []
+        ended: list[str] = []
+
+        async def child() -> None:
+            try:
+                await asyncio.sleep(100)
+            finally:
+                ended.append("child")
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            loops.append(asyncio.get_running_loop())
+            task = asyncio.create_task(child())
+            await asyncio.sleep(0)
+            if where == "before":
+                raise kind
+            await send(START)
+            await send(part(b"x", more=where == "middle"))
+            await asyncio.sleep(0.001)
+            assert not task.done()
+            raise kind
+
+        with pytest.raises(kind):
+            call(adapt(app), environ_for())
+        assert loops[0].is_closed()
+        assert ended == ["child"]
+
+    def test_an_interrupt_in_a_read_passes_through(self, adapt: Any) -> None:
+        class Interrupted(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                raise SystemExit(1)
+
+        loops: list[asyncio.AbstractEventLoop] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            loops.append(asyncio.get_running_loop())
+            await receive()
+
+        with pytest.raises(SystemExit):
+            call(adapt(app), environ_for(method="POST", body=b"x") | {"wsgi.input": Interrupted()})
+        assert loops[0].is_closed()
+
+    def test_a_thread_whose_loop_is_running_is_told(self, adapt: Any) -> None:
+        adapter = adapt(hello)
+
+        async def wrong() -> None:
+            with pytest.raises(RuntimeError, match="call it in another thread"):
+                adapter(environ_for(), Answer().start_response)
+
+        asyncio.run(wrong())
+
+    @pytest.mark.parametrize("from_handler", [True, False])
+    def test_a_hint_for_what_belongs_to_another_loop(
+        self, adapt: Any, from_handler: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        other = asyncio.new_event_loop()
+        future = other.create_future()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await future
+            except RuntimeError as error:
+                if from_handler:
+                    raise ExceptionGroup("group", [ValueError("view")]) from error
+                raise
+
+        adapter = adapt(app)
+        for _ in range(2):
+            with pytest.raises(ExceptionGroup if from_handler else RuntimeError):
+                call(adapter, environ_for())
+        other.close()
+        hints = [record.getMessage() for record in caplog.records if "loop='shared'" in record.getMessage()]
+        assert len(hints) == 1
+
+    def test_closing_the_adapter_ends_requests_that_wait(self, adapt: Any) -> None:
+        waiting = threading.Event()
+        results: list[object] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            waiting.set()
+            results.append(await receive())
+
+        def serve() -> None:
+            try:
+                call(adapter, environ_for())
+            except ClientDisconnected as error:
+                results.append(type(error))
+
+        adapter = adapt(app)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert waiting.wait(60)
+        adapter.close()
+        thread.join()
+        assert results == [{"type": "http.disconnect"}, ClientDisconnected]
+
+    def test_uvloop(self, adapt: Any) -> None:
+        seen: list[object] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append(asyncio.get_running_loop())
+            body, _ = await read_body(receive)
+            await send(START)
+            await send(part(body))
+            await asyncio.sleep(0.001)
+            await send(last(b"!"))
+
+        adapter = adapt(app, loop_factory=uvloop.new_event_loop)
+        for _ in range(2):
+            assert call(adapter, environ_for(method="POST", body=b"abc")).body == b"abc!"
+        assert isinstance(seen[0], uvloop.Loop)
+        assert seen[0] is seen[1]
+
+    def test_debug_mode_has_nothing_to_say(
+        self, adapt: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A read or a write that blocks is not a callback that takes long: it happens outside the loop."""
+        monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
+
+        class Slow(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                threading.Event().wait(0.15)
+                return super().read(size)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            body, _ = await read_body(receive)
+            await send(START)
+            await send(part(body))
+            await asyncio.sleep(0)
+            await send(last(b"!"))
+
+        environ = environ_for(method="POST", body=b"abc") | {"wsgi.input": Slow(b"abc")}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert call(adapt(app, loop_factory=debug_loop), environ).body == b"abc!"
+        assert [record for record in caplog.records if record.name in {"asyncio", "bridge"}] == []
+
+
+def debug_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_debug(True)
+    return loop
