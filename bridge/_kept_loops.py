@@ -1,7 +1,7 @@
 """The loops that serve one request at a time, and how it can be told that one is fit for the next.
 
 ``RequestLoop`` is asyncio's own, ``OtherLoop`` wraps what a user's ``loop_factory`` makes. Both have
-``loop``, ``run()``, ``run_ready`` and ``settle()``.
+``loop``, ``begin()``, ``run()``, ``run_ready`` and ``settle()``.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeAlias
 
@@ -43,7 +43,7 @@ class RequestLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        # Tasks made since the loop was last settled: with one alone there is none to look for.
+        # Tasks made since the loop was last settled: without any there is none to look for.
         self._tasks_made = 0
         self._own_descriptors = len(self._selector.get_map())
 
@@ -55,6 +55,10 @@ class RequestLoop(asyncio.SelectorEventLoop):
     def run(self) -> None:
         """As ``OtherLoop.run()``."""
         self.run_forever()
+
+    def begin(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """The task of a request, which ``settle()`` does not count: it is called when that one has ended."""
+        return asyncio.Task(coro, loop=self)
 
     def create_task(self, *args: Any, **kwargs: Any) -> asyncio.Task[Any]:
         self._tasks_made += 1
@@ -74,8 +78,11 @@ class RequestLoop(asyncio.SelectorEventLoop):
             raise RuntimeError("cannot run an event loop in a thread where another is running")
         if self._debug:
             # With its checks and measurements.
-            self.call_soon(self.stop)
-            self.run_forever()
+            stop = self.call_soon(self.stop)
+            try:
+                self.run_forever()
+            finally:
+                stop.cancel()
             return bool(self._ready)
         hooks = sys.get_asyncgen_hooks()
         ready = self._ready
@@ -114,7 +121,7 @@ class RequestLoop(asyncio.SelectorEventLoop):
             or self._exception_handler is not None
             or len(self._asyncgens)
             or len(self._selector.get_map()) != self._own_descriptors
-            or (made > 1 and asyncio.all_tasks(self))
+            or (made and asyncio.all_tasks(self))
         )
 
 
@@ -137,6 +144,10 @@ class OtherLoop:
         loop.set_default_executor(self._executor)
         # The first callback of each run, before any task.
         loop.call_soon(self._note_asyncgens)
+
+    def begin(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """As ``RequestLoop.begin()``."""
+        return self.loop.create_task(coro)
 
     def run(self) -> None:
         """``run_forever()``, and keep an eye on what it leaves."""

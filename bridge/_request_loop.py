@@ -82,8 +82,8 @@ class RequestExchange:
         self._waiters: set[asyncio.Future[None]] = set()
         self._pool = pool
         self._kept = kept = pool.take()
-        self._loop = loop = kept.loop
-        self._task = loop.create_task(call_app(app, scope, self._receive, self._send))
+        self._loop = kept.loop
+        self._task = kept.begin(call_app(app, scope, self._receive, self._send))
 
     def __repr__(self) -> str:
         return f"<RequestExchange {self._response.phase.name} over={self._over} gone={self._gone}>"
@@ -104,7 +104,7 @@ class RequestExchange:
                 # Even where the app had sent a part of the body: the server has had nothing of it, and can
                 # still answer with an error.
                 raise self._error()
-            start_response(*response.head[:2])
+            start_response(response.head.status, response.head.headers)
             if response.phase is not COMPLETE:
                 return ResponseStream(self, start_response)
             if response.file is not None:

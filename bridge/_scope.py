@@ -206,7 +206,9 @@ def response_head(status: object, headers: object) -> Head:
     native: Headers = []
     content_length: int | None = None
     for pair in headers:
-        name, value = _pair(pair)
+        name, value = pair if type(pair) is tuple and len(pair) == 2 else _pair(pair)
+        if type(name) is not bytes or type(value) is not bytes:
+            name, value = _pair(pair)
         known = _header_names.get(name)
         if known is None:
             known = _learn_header_name(name)
