@@ -1,3 +1,40 @@
-"""bridge: WSGI apps on ASGI servers, and ASGI apps on WSGI servers."""
+"""bridge: WSGI apps on ASGI servers, and ASGI apps on WSGI servers.
+
+How the package is laid out; lower layers never import higher ones, and the two adapters never import each other:
+
+0  errors, _types                                   one tree of exceptions; the types of both interfaces
+1  _mapping, _environ, _scope, _tls                 scope <-> environ, status, headers: pure functions
+2  _body, _channel, _pool                           WSGI app: its body, the hand-over to the loop, its threads
+   _request, _exchange, _kept_loops, _loops         ASGI app: its body, its response, its loops
+3  _call, _watch, _cut                              WSGI app: one call; a client that leaves; a response that breaks off
+   _request_loop, _shared_loop                      ASGI app: one request, on its own loop or on the shared one
+   _lifespan                                        answering it for a WSGI app, running it for an ASGI app
+4  to_asgi, to_wsgi                                 WsgiToAsgi, AsgiToWsgi
+5  cli, _importing, _servers, _target, _serve_target, _root_path, _wsgiref        the command line
+"""
+
+from .errors import (
+    ApplicationError,
+    ApplicationExit,
+    BridgeError,
+    ClientDisconnected,
+    LifespanError,
+    Overloaded,
+    RequestBodyTooLarge,
+)
+from .to_asgi import WsgiToAsgi
+from .to_wsgi import AsgiToWsgi
+
+__all__ = [
+    "ApplicationError",
+    "ApplicationExit",
+    "AsgiToWsgi",
+    "BridgeError",
+    "ClientDisconnected",
+    "LifespanError",
+    "Overloaded",
+    "RequestBodyTooLarge",
+    "WsgiToAsgi",
+]
 
 __version__ = "0.1.0"

@@ -53,7 +53,10 @@ def build_environ(scope: Scope) -> Environ:
     environ["wsgi.errors"] = sys.stderr
     environ["asgi.scope"] = scope
     environ["REQUEST_METHOD"] = scope.get("method", "GET")
-    environ["SERVER_PROTOCOL"] = "HTTP/" + scope.get("http_version", "1.1")
+    version = scope.get("http_version") or "1.1"
+    environ["SERVER_PROTOCOL"] = (
+        "HTTP/1.0" if version == "1" else "HTTP/" + version
+    )  # granian says "1" for 1.0
 
     query = scope.get("query_string")
     environ["QUERY_STRING"] = query = query.decode("latin-1") if query else ""
@@ -70,9 +73,10 @@ def build_environ(scope: Scope) -> Environ:
     _add_headers(environ, scope.get("headers") or ())
 
     server = scope.get("server")
-    if server and server[0] and server[1] is not None:
+    # On a Unix socket the first is its path, and the second None, or "0" on granian.
+    if server and server[0] and server[0][0] != "/":
         environ["SERVER_NAME"] = server[0]
-        environ["SERVER_PORT"] = str(server[1])
+        environ["SERVER_PORT"] = str(server[1] or _PORTS.get(scheme, "80"))
     else:
         environ["SERVER_NAME"], environ["SERVER_PORT"] = _server_of_host(environ.get("HTTP_HOST", ""), scheme)
     client = scope.get("client")
@@ -146,7 +150,9 @@ def _cut(info: str, root_path: str) -> tuple[str, str]:
     root = root_path.strip("/")
     if not root:
         return "", info
-    script_name = "/" + (root if root.isascii() else root.encode("utf-8", "surrogateescape").decode("latin-1"))
+    script_name = "/" + (
+        root if root.isascii() else root.encode("utf-8", "surrogateescape").decode("latin-1")
+    )
     if info.startswith(script_name) and info[len(script_name) : len(script_name) + 1] in {"", "/"}:
         info = info[len(script_name) :]
     return script_name, info

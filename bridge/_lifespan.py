@@ -7,12 +7,13 @@ the loop, and in which thread it runs, is the caller's affair.
 import asyncio
 import enum
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-from ._types import ASGIApp, Message
+from ._types import ASGIApp, Message, Receive, Send
 from .errors import ApplicationError, LifespanError
 
-__all__ = ["Lifespan", "LifespanMode"]
+__all__ = ["Lifespan", "LifespanMode", "answer_lifespan"]
 
 LifespanMode = Literal["auto", "on", "off"]
 
@@ -159,3 +160,21 @@ class Lifespan:
         if task is None or not task.done() or task.cancelled():
             return None
         return task.exception()
+
+
+async def answer_lifespan(
+    receive: Receive,
+    send: Send,
+    startup: Callable[[], Awaitable[None]],
+    shutdown: Callable[[], Awaitable[None]],
+) -> None:
+    """Answers lifespan for an app that has none, a WSGI app: the application's side of the protocol."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await startup()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await shutdown()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,361 @@
+"""One call of a WSGI app: the server's half of PEP 3333, on the worker's thread.
+
+Everything in here runs on one thread and in one context: the call, the iteration, ``write()``, ``close()``. What leaves
+goes through the channel; see there for how the loop takes it.
+"""
+
+import contextvars
+import io
+import logging
+import os
+import stat
+from asyncio import AbstractEventLoop
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from asgiref.sync import SyncToAsync
+
+from ._channel import Channel, Item
+from ._mapping import BODYLESS, Start, start_of_response
+from ._pool import After
+from ._types import Environ, ExcInfo, Message, Write, WSGIApp
+from .errors import ApplicationError, ApplicationExit, ClientDisconnected
+
+__all__ = ["Call", "FileWrapper"]
+
+logger = logging.getLogger("bridge")
+
+#: A body that is there as a whole is joined up to this size; a larger one goes as it is, rather than twice in memory.
+_JOINED = 65536
+#: The size in which a real file is read, whatever size the app proposed: fewer, larger pieces.
+_FILE_BLOCK = 262144
+
+
+class FileWrapper:
+    """``wsgi.file_wrapper``: PEP 3333, "Optional Platform-Specific File Handling"."""
+
+    def __init__(self, filelike: Any, blksize: int = 8192) -> None:
+        self.filelike = filelike
+        self.blksize = blksize
+
+    def __iter__(self) -> Iterator[bytes]:
+        # A real file never waits for its next byte, so larger blocks only save work; a pipe might.
+        size = self.blksize if regular_file(self.filelike) is None else max(self.blksize, _FILE_BLOCK)
+        while block := self.filelike.read(size):
+            yield block
+
+    def close(self) -> None:
+        """Closes the file, where it can be closed."""
+        close = getattr(self.filelike, "close", None)
+        if close is not None:
+            close()
+
+
+def regular_file(filelike: Any) -> os.stat_result | None:
+    """The status of the file on disk behind ``filelike``, ``None`` where there is none (a pipe, a ``BytesIO``)."""
+    try:
+        status = os.fstat(filelike.fileno())
+    except (AttributeError, OSError, ValueError):
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+class Call:
+    """A request for a worker: a job of ``_pool``."""
+
+    __slots__ = (
+        "_app",
+        "_channel",
+        "_context",
+        "_defer",
+        "_environ",
+        "_extensions",
+        "_head",
+        "_loop",
+        "_remaining",
+        "_start",
+        "_started",
+        "_tell",
+    )
+
+    def __init__(
+        self, app: WSGIApp, environ: Environ, channel: Channel, loop: AbstractEventLoop, extensions: Any
+    ) -> None:
+        """Loop side. ``environ`` is complete; its ``wsgi.input`` is closed at the end."""
+        self._app = app
+        self._environ = environ
+        self._channel = channel
+        self._loop = loop
+        self._extensions = extensions
+        self._context = contextvars.copy_context()
+        self._head = environ["REQUEST_METHOD"] == "HEAD"
+        self._start: Start | None = None
+        # True: the start has been handed over, and start_response() can't replace it any more.
+        self._started = False
+        # Bytes that the app's Content-Length still promises.
+        self._remaining: int | None = None
+        # A body without close() leaves nothing to do after its end: the loop is told when this thread is free again
+        # (see Job.run). Else it is told first, and close() may take its time.
+        self._defer = False
+        self._tell: After | None = None
+
+    # The job.
+
+    def run(self) -> After | None:
+        self._context.run(self._run)
+        return self._tell
+
+    def abandon(self, error: BaseException) -> None:
+        self._environ["wsgi.input"].close()
+        tell = self._channel.finish(error=error)
+        if tell is not None:
+            tell()
+
+    def _run(self) -> None:
+        # Where asgiref's async_to_sync() looks for the loop to run on: the server's, instead of a new one for each call.
+        local = SyncToAsync.threadlocal
+        local.main_event_loop = self._loop
+        local.main_event_loop_pid = os.getpid()
+        local.task_context = None
+        iterable: Iterable[bytes] | None = None
+        try:
+            # The client may have left while the request waited for a thread.
+            if not self._channel.aborted:
+                iterable = self._app(self._environ, self.start_response)
+                self._iterate(iterable)
+        except ClientDisconnected as exc:
+            # Either nobody listens any more, or the body broke off and the app let that pass: that too is no
+            # fault of the app's. The channel knows which.
+            self._fail(exc)
+        except BaseException as exc:  # noqa: BLE001  # it is raised on the loop; SystemExit must not end this thread
+            self._fail(exc)
+        finally:
+            self._close(iterable)
+
+    def _fail(self, exc: BaseException) -> None:
+        if not isinstance(exc, Exception) or isinstance(exc, (StopIteration, StopAsyncIteration)):
+            # A coroutine can't raise StopIteration, and SystemExit in a task ends the server.
+            cause, exc = exc, ApplicationExit(f"the WSGI app raised {type(exc).__name__}: {exc}")
+            exc.__cause__ = cause
+        self._finish((), 0, exc)
+
+    def _finish(self, items: Iterable[Item] = (), size: int = 0, error: BaseException | None = None) -> None:
+        """The end of the response."""
+        tell = self._channel.finish(items, size, error)
+        if self._defer:
+            self._tell = tell
+        elif tell is not None:
+            tell()
+
+    def _close(self, iterable: Any) -> None:
+        """PEP 3333: ``close()`` is called once, however the request ended. The response is out; errors go to the log."""
+        try:
+            close = getattr(iterable, "close", None)
+            if close is not None:
+                close()
+        except BaseException:
+            logger.exception("close() of a WSGI response raised, after %s", self._target())
+        self._environ["wsgi.input"].close()
+
+    def _target(self) -> str:
+        return f"{self._environ['REQUEST_METHOD']} {self._environ['REQUEST_URI']}"
+
+    # What the app calls.
+
+    def start_response(self, status: str, headers: Any, exc_info: ExcInfo | None = None, /) -> Write:
+        """PEP 3333, "The start_response() Callable"."""
+        if exc_info is not None:
+            try:
+                if self._started:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # PEP 3333: it would be a circular reference
+        elif self._start is not None:
+            raise ApplicationError(
+                "start_response() was called a second time without exc_info, which PEP 3333 allows only with it"
+            )
+        self._start = start = start_of_response(status, headers)
+        self._remaining = start.content_length
+        return self._write
+
+    def _write(self, data: bytes, /) -> None:
+        """PEP 3333, "The write() Callable": the data has been handed over when it returns."""
+        _check(data)
+        if data and self._remaining is not None and len(data) > self._remaining and not self._bodyless():
+            raise ApplicationError(
+                f"write() got {len(data)} bytes where the app's Content-Length leaves {self._remaining} (PEP 3333)"
+            )
+        if data:
+            self._put(data)
+
+    def early_hints(self, headers: Iterable[tuple[str, str]]) -> None:
+        """``wsgi.early_hints``: sends a 103 response with the ``Link`` headers among ``headers``, at once."""
+        links = [value.encode("latin-1") for name, value in headers if name.lower() == "link"]
+        if links and not self._started:
+            self._channel.put([{"type": "http.response.early_hint", "links": links}], 0)
+
+    # The body.
+
+    def _bodyless(self) -> bool:
+        """HEAD, 204, 304: nothing of the body is sent. Once start_response() has been called."""
+        return self._head or (self._start is not None and self._start.status in BODYLESS)
+
+    def _iterate(self, iterable: Any) -> None:
+        kind = type(iterable)
+        if kind is list or kind is tuple:
+            self._defer = type(self._environ["wsgi.input"]) is io.BytesIO
+            self._send_list(iterable)
+            return
+        if isinstance(iterable, str | bytes) or not isinstance(iterable, Iterable):
+            raise ApplicationError(
+                f"the WSGI app returned {kind.__name__}; PEP 3333 wants an iterable of bytes, such as [b'...']"
+            )
+        if (
+            kind is FileWrapper
+            and self._start is not None
+            and not self._started
+            and self._send_file(iterable)
+        ):
+            return
+        for chunk in iterable:
+            if type(chunk) is not bytes:
+                _check(chunk)
+            # An empty chunk does not start the response: the app may still call start_response() again.
+            if chunk and self._put(chunk):
+                return
+        self._send_end()
+
+    def _send_list(self, chunks: list[bytes] | tuple[bytes, ...]) -> None:
+        """All of the body is there: it goes out with the start and the end in one hand-over."""
+        for chunk in chunks:
+            if type(chunk) is not bytes:
+                _check(chunk)
+        if len(chunks) > 1:
+            if sum(map(len, chunks)) <= _JOINED:
+                chunks = [b"".join(chunks)]
+            else:
+                for chunk in chunks[:-1]:
+                    if chunk and self._put(chunk):
+                        return
+        if not chunks or not chunks[-1]:
+            self._send_end()
+            return
+        chunk = chunks[-1]
+        if self._bodyless():
+            self._send_end()
+            return
+        remaining = self._remaining
+        if remaining is not None and len(chunk) != remaining:
+            if len(chunk) < remaining:
+                raise self._short(len(chunk))
+            chunk = chunk[:remaining]
+        self._last(chunk)
+
+    def _put(self, chunk: bytes) -> bool:
+        """Hands one chunk over, not empty. ``True``: the response is complete with it, whatever the app has left."""
+        if not self._started and self._start is None:
+            raise _no_start()
+        if self._bodyless():
+            self._send_end()
+            return True
+        remaining = self._remaining
+        if remaining is None:
+            self._put_items(chunk)
+            return False
+        if len(chunk) >= remaining:
+            self._last(chunk[:remaining])
+            return True
+        self._remaining = remaining - len(chunk)
+        self._put_items(chunk)
+        return False
+
+    def _put_items(self, chunk: bytes) -> None:
+        items: list[Item] = [chunk]
+        if not self._started:
+            items.insert(0, self._take_start())
+        self._channel.put(items, len(chunk))
+
+    def _last(self, chunk: bytes) -> None:
+        """The last chunk, together with the start where that is still here."""
+        items: list[Item] = [chunk] if chunk else []
+        if not self._started:
+            items.insert(0, self._take_start())
+        self._remaining = 0
+        self._finish(items, len(chunk))
+
+    def _send_end(self) -> None:
+        """The end of the body, where no chunk comes with it."""
+        if self._remaining and not self._bodyless():
+            raise self._short(0)
+        self._last(b"")
+
+    def _take_start(self) -> Message:
+        if self._start is None:
+            raise _no_start()
+        self._started = True
+        return self._start.message
+
+    def _short(self, size: int) -> ApplicationError:
+        missing = (self._remaining or 0) - size
+        return ApplicationError(
+            f"the body is {missing} bytes shorter than the app's Content-Length of "
+            f"{self._start.content_length if self._start else 0} (PEP 3333)"
+        )
+
+    def _send_file(self, wrapper: FileWrapper) -> bool:
+        """A real file by the server's own means, where it has any. ``False``: it goes in chunks."""
+        extensions = self._extensions
+        if not extensions or self._bodyless():
+            return False
+        status = regular_file(wrapper.filelike)
+        if status is None:
+            return False
+        offset: int = wrapper.filelike.tell()
+        count = status.st_size - offset
+        if self._remaining is not None:
+            if count < self._remaining:
+                return False  # the way of the chunks reports it
+            count = self._remaining
+        message: Message
+        if "http.response.zerocopysend" in extensions:
+            message = {
+                "type": "http.response.zerocopysend",
+                "file": wrapper.filelike,
+                "offset": offset,
+                "count": count,
+                "more_body": False,
+            }
+        elif "http.response.pathsend" in extensions and count == status.st_size and _is_path(wrapper, status):
+            message = {"type": "http.response.pathsend", "path": os.path.abspath(wrapper.filelike.name)}  # noqa: PTH100
+        else:
+            return False
+        start = self._take_start()
+        if self._remaining is None:
+            start["headers"].append((b"content-length", str(count).encode()))
+        self._channel.put([start, message], 0)
+        # The file stays open, and where it is, until the server has it.
+        self._channel.flush()
+        self._finish()
+        return True
+
+
+def _is_path(wrapper: FileWrapper, status: os.stat_result) -> bool:
+    """Whether the file's name still leads to this very file: it may be renamed, deleted, or a descriptor's number."""
+    name = getattr(wrapper.filelike, "name", None)
+    if not isinstance(name, str):
+        return False
+    try:
+        return os.path.samestat(os.stat(name), status)  # noqa: PTH116  # beside samestat()
+    except OSError:
+        return False
+
+
+def _check(chunk: object) -> None:
+    if not isinstance(chunk, bytes):
+        raise ApplicationError(
+            f"the WSGI app's body has a chunk of type {type(chunk).__name__}; PEP 3333 wants bytes"
+        )
+
+
+def _no_start() -> ApplicationError:
+    return ApplicationError("the WSGI app sent its body without a call of start_response() (PEP 3333)")

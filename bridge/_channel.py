@@ -1,0 +1,252 @@
+"""The bounded hand-over between a worker thread and an event loop, abort from either end.
+
+``Mailbox`` wakes a loop: one self-pipe write for everything that worker threads post before the loop gets to look.
+``Channel`` carries one response from a worker to its loop.
+
+Guarantees of a channel:
+
+- What the worker puts is there for the loop at once, and in order. The loop is woken only if it waits; all that is
+  there when it looks goes out together.
+- At most ``limit`` bytes, and one item more, are between the worker and the server's ``send()``: then ``put()`` waits.
+- Every wait ends. The loop's ends by an item, by ``finish()``, by ``abort()``, or by cancellation; the worker's ends when
+  the loop has sent enough, and by ``abort()``, which the loop's side calls on whatever way it leaves.
+
+Who owns what: ``_waiter`` is the loop's. All other fields are guarded by ``_lock``, which either side holds for a few
+operations on them. Nothing is called under it.
+"""
+
+from __future__ import annotations  # threading.Lock is no type before 3.13
+
+import asyncio
+import enum
+import threading
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from ._types import Message
+from .errors import ClientDisconnected
+
+__all__ = ["Batch", "Channel", "End", "Item", "Mailbox"]
+
+#: A piece of the body, or a message that goes to ``send()`` as it is.
+Item = bytes | Message
+
+
+class Mailbox:
+    """Calls back on a loop's thread, for any number of threads; many posts make one wake-up."""
+
+    __slots__ = ("_armed", "_lock", "_posted", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._lock = threading.Lock()
+        self._posted: list[Callable[[], None]] = []
+        # True: the loop has been woken and has not looked yet.
+        self._armed = False
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Any thread: has ``callback`` called by the loop. It must not raise.
+
+        Nothing happens if the loop is closed: whoever waited on it is gone with it.
+        """
+        with self._lock:
+            self._posted.append(callback)
+            if self._armed:
+                return
+            self._armed = True
+        try:
+            self.loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
+
+    def _deliver(self) -> None:
+        with self._lock:
+            posted, self._posted = self._posted, []
+            # Before the callbacks run: what is posted from here on wakes the loop again.
+            self._armed = False
+        for callback in posted:
+            callback()
+
+
+class End(enum.Enum):
+    """What comes after a batch."""
+
+    MORE = enum.auto()
+    COMPLETE = enum.auto()
+    #: The app's error is in ``Channel.error``; with none there, the client left.
+    BROKEN = enum.auto()
+
+
+class Batch(NamedTuple):
+    """What a channel held at one moment."""
+
+    items: list[Item]
+    end: End
+
+
+class Channel:
+    """One response on its way from the worker that makes it to the loop that sends it."""
+
+    __slots__ = (
+        "_aborted",
+        "_end",
+        "_gate",
+        "_items",
+        "_limit",
+        "_lock",
+        "_mailbox",
+        "_pending",
+        "_sending",
+        "_waiter",
+        "_wanted",
+        "error",
+    )
+
+    def __init__(self, mailbox: Mailbox, limit: int) -> None:
+        """Loop side. ``limit``: bytes that may be on their way before the worker waits."""
+        self._mailbox = mailbox
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._items: list[Item] = []
+        self._pending = 0  # bytes in _items
+        self._sending = 0  # bytes that the loop has taken and not yet sent, and 1 for having taken anything
+        self._end = End.MORE
+        self._aborted = False
+        self.error: BaseException | None = None
+        # Worker side: the closed gate at which the worker waits.
+        self._gate: threading.Lock | None = None
+        # Loop side: what wait() waits for. _wanted says that it does, and that nobody has posted the wake-up yet.
+        self._waiter: asyncio.Future[None] = mailbox.loop.create_future()
+        self._wanted = True
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that takes."""
+        return self._mailbox.loop
+
+    # The worker's side.
+
+    @property
+    def aborted(self) -> bool:
+        """The client has left, or the server has given the request up: nobody takes what is put here."""
+        with self._lock:
+            return self._aborted
+
+    def put(self, items: Iterable[Item], size: int) -> None:
+        """Worker side: hands ``items`` over, ``size`` bytes in all; waits while too much is on its way.
+
+        Raises:
+            ClientDisconnected: nobody takes it any more.
+        """
+        with self._lock:
+            if self._aborted:
+                raise ClientDisconnected("the client left before the end of the response")
+            self._items.extend(items)
+            self._pending += size
+            wake = self._wanted
+            self._wanted = False
+            gate = self._close_gate() if self._pending + self._sending > self._limit else None
+        if wake:
+            self._mailbox.post(self._wake)
+        if gate is not None:
+            self._pass(gate)
+
+    def flush(self) -> None:
+        """Worker side: waits until everything that was put has gone to ``send()``.
+
+        Raises:
+            ClientDisconnected: that won't happen.
+        """
+        while True:
+            with self._lock:
+                if not self._aborted and not self._items and not self._sending:
+                    return
+                gate = None if self._aborted else self._close_gate()
+            self._pass(gate)
+
+    def finish(
+        self, items: Iterable[Item] = (), size: int = 0, error: BaseException | None = None
+    ) -> Callable[[], None] | None:
+        """Worker side: the last items, or the error in their place. Never waits; the first call counts.
+
+        Returns what wakes the loop, where it has to be woken: the caller calls it, at once or when it has nothing
+        more to do. Until then the loop does not see the end.
+        """
+        with self._lock:
+            if self._end is not End.MORE or self._aborted:
+                return None
+            self._items.extend(items)
+            self._pending += size
+            self._end = End.COMPLETE if error is None else End.BROKEN
+            self.error = error
+            wake = self._wanted
+            self._wanted = False
+        return self._post_wake if wake else None
+
+    def _close_gate(self) -> threading.Lock:
+        """Under the lock: the gate to wait at. It is opened once, by whoever takes it out of ``_gate``."""
+        gate = self._gate = threading.Lock()
+        gate.acquire()
+        return gate
+
+    def _pass(self, gate: threading.Lock | None) -> None:
+        if gate is not None:
+            gate.acquire()
+        if self.aborted:
+            raise ClientDisconnected("the client left before the end of the response")
+
+    def _post_wake(self) -> None:
+        self._mailbox.post(self._wake)
+
+    # The loop's side.
+
+    def _wake(self) -> None:
+        if not self._waiter.done():  # it was cancelled, or abort() came first
+            self._waiter.set_result(None)
+
+    async def take(self) -> Batch:
+        """Loop side: waits until there is something, and takes all of it."""
+        await self._waiter
+        with self._lock:
+            return self._take()
+
+    def more(self) -> Batch | None:
+        """Loop side: counts what ``take()`` gave as sent, and takes what has come since.
+
+        ``None``: nothing; the next ``take()`` waits for it.
+        """
+        with self._lock:
+            self._sending = 0
+            gate = None
+            # Half the limit: a worker that is let go on for each few bytes would do nothing but wake and sleep. One in
+            # flush() may pass early; it looks again.
+            if self._gate is not None and self._pending <= self._limit // 2:
+                gate, self._gate = self._gate, None
+            batch = None
+            if self._items or self._end is not End.MORE or self._aborted:
+                batch = self._take()
+            else:
+                self._waiter = self._mailbox.loop.create_future()
+                self._wanted = True
+        if gate is not None:
+            gate.release()
+        return batch
+
+    def _take(self) -> Batch:
+        items, self._items = self._items, []
+        self._sending = self._pending + 1
+        self._pending = 0
+        return Batch(items, End.BROKEN if self._aborted else self._end)
+
+    def abort(self) -> None:
+        """Loop side: nobody takes anything any more. Ends both waits; nothing to do after the end."""
+        with self._lock:
+            if self._aborted:
+                return
+            self._aborted = True
+            self._wanted = False
+            gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.release()
+        self._wake()

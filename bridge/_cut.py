@@ -1,0 +1,50 @@
+"""How a response that broke off is ended, so that no client takes its half for a whole.
+
+By the ASGI specification the application raises, and the server cuts the connection. uvicorn, granian, and hypercorn
+for HTTP/1 do. Two cases need more (hypercorn 0.18, daphne 4.2):
+
+- hypercorn, HTTP/2: an ``Exception`` leaves the stream open for ever, and its client waiting. What is no ``Exception``
+  ends the connection, with the other streams on it: the lesser evil.
+- daphne: an exception after the start of a response ends its task that watches over all requests, which from then on
+  never answers an error again. So nothing may leave the application; the connection is reset by its own protocol object.
+"""
+
+import logging
+from typing import Any, NoReturn
+
+from ._types import Scope, Send
+
+__all__ = ["ResponseCut", "break_off"]
+
+logger = logging.getLogger("bridge")
+
+
+class ResponseCut(BaseException):
+    """Ends an HTTP/2 connection on which a response broke off; the application's error is the ``__cause__``."""
+
+
+def break_off(error: BaseException, scope: Scope, send: Send) -> None:
+    """Loop side: the response is under way and ``error`` ends it. Returns only on daphne.
+
+    Raises:
+        BaseException: ``error``, or ``ResponseCut``.
+    """
+    protocol = _daphne_protocol(send)
+    if protocol is not None:
+        logger.error("the WSGI app failed in the middle of a response", exc_info=error)
+        protocol.channel.forceAbortClient()
+        return
+    if scope.get("http_version") in {"2", "3"}:
+        _cut_stream(error)
+    raise error
+
+
+def _cut_stream(error: BaseException) -> NoReturn:
+    logger.error("the WSGI app failed in the middle of a response", exc_info=error)
+    raise ResponseCut("the WSGI app failed in the middle of a response") from error
+
+
+def _daphne_protocol(send: Any) -> Any:
+    """daphne's protocol object, which its ``send`` carries along; ``None`` on other servers."""
+    server = getattr(getattr(send, "func", None), "__self__", None)
+    return send.args[0] if type(server).__module__ == "daphne.server" else None

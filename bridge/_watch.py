@@ -1,0 +1,63 @@
+"""Knowing that a client has left while its response is on the way.
+
+Servers don't raise from ``send()`` then; ``http.disconnect`` from ``receive()`` is the only sign. A short response is
+over before anybody need listen, so listening starts after ``DELAY`` seconds, and costs a response that is done by then
+no more than a timer. All of it is on the loop's thread.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from ._types import Receive
+
+__all__ = ["DELAY", "Watch", "until_disconnect"]
+
+logger = logging.getLogger("bridge")
+
+#: Seconds before listening begins; a client's leaving is noticed that much later at most.
+DELAY = 0.005
+
+
+async def until_disconnect(receive: Receive) -> bool:
+    """Waits for the client's leaving. ``False``: it can't be known, for the server says other things than it should."""
+    try:
+        message = await receive()
+    except Exception:
+        logger.exception(
+            "receive() raised after the end of the request body; nobody listens for a disconnect now"
+        )
+        return False
+    # A second http.request is against the specification; asking again might be answered so for ever.
+    return message["type"] == "http.disconnect"
+
+
+class Watch:
+    """Calls ``left`` when the client has left. At most one call of ``receive()`` is under way."""
+
+    __slots__ = ("_left", "_receive", "_task", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, receive: Receive, left: Callable[[], None]) -> None:
+        self._receive = receive
+        self._left = left
+        self._task: asyncio.Task[None] | None = None
+        self._timer = loop.call_later(DELAY, self._start)
+
+    def _start(self) -> asyncio.Task[None]:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._listen())
+        return self._task
+
+    async def _listen(self) -> None:
+        if await until_disconnect(self._receive):
+            self._left()
+
+    async def until_left(self) -> None:
+        """Waits for the end of the connection, or for what the server says after a complete response."""
+        await asyncio.shield(self._start())
+
+    def cancel(self) -> None:
+        """Ends the listening."""
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()

@@ -1,0 +1,457 @@
+"""``WsgiToAsgi``: a WSGI app as an ASGI app. The loop's side of a request, from its body to the last ``send()``.
+
+The way of a request: the loop collects its body (``_body``), maps its scope (``_environ``), and hands a ``Call`` to a
+worker thread (``_pool``). The worker runs the app (``_call``) and puts what it makes into a ``Channel``, which wakes
+the loop; the loop sends all that is there. A request that fits its buffers costs one hand-over and one wake-up.
+"""
+
+import asyncio
+import functools
+import logging
+import sys
+import time
+from concurrent.futures import Executor, ProcessPoolExecutor
+from io import BytesIO
+from typing import Any, BinaryIO, Literal, NamedTuple, get_args
+
+from ._body import BLOCK, Input, Spool, Stream, disconnected
+from ._call import Call, FileWrapper
+from ._channel import Batch, Channel, End, Mailbox
+from ._cut import break_off
+from ._environ import build_environ
+from ._lifespan import answer_lifespan
+from ._mapping import parse_content_length
+from ._pool import ExecutorPool, ThreadPool
+from ._types import Environ, Receive, Scope, Send, WSGIApp
+from ._watch import Watch, until_disconnect
+from .errors import Overloaded, RequestBodyTooLarge
+
+__all__ = ["WsgiToAsgi"]
+
+logger = logging.getLogger("bridge")
+
+RequestBody = Literal["buffer", "stream"]
+
+#: Bytes in one body message: a larger chunk is sent in pieces, so that the server's buffer stays small.
+_PIECE = 262144
+#: Threads that write large bodies into temporary files; they are short at work.
+_DISK_THREADS = 2
+#: The messages that end a response by themselves.
+_FILE_MESSAGES = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
+#: Seconds that a refused client is asked to wait before it tries again.
+_RETRY_AFTER = 1
+
+
+class _Refused(Exception):  # noqa: N818  # not an error: an answer
+    """The bridge itself answers the request."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(status, text)
+        self.status = status
+        self.text = text
+
+
+class _Body(NamedTuple):
+    """A request body, complete or with its rest on the way into ``stream``."""
+
+    input: BinaryIO
+    size: int
+    stream: Stream | None = None
+
+
+class WsgiToAsgi:
+    """A WSGI app (PEP 3333) as an ASGI 3 app: it runs in worker threads, on any ASGI server.
+
+    Args:
+        app: the WSGI app.
+        threads: worker threads at most; they are started as load needs them. 1 runs one request at a time, for apps
+            that are not thread-safe.
+        backlog: requests, complete with their bodies, that may wait for a thread; one more gets 503 with Retry-After.
+        request_body: ``"buffer"``: the app is called when the body is complete, so that a slow client holds no thread.
+            ``"stream"``: it is called when ``request_buffer`` bytes are there, and reads the rest as it arrives.
+        request_buffer: bytes of the body held in memory; in buffer mode the rest goes to a temporary file.
+        max_body_size: bytes; a longer body gets 413. ``None``: no limit.
+        response_buffer: bytes that the app may be ahead of its client before ``write()`` or the iteration waits.
+        executor: run the app in these threads instead of ``threads`` of the adapter's own. They are never shut down here.
+        shutdown_timeout: seconds that running requests get at the lifespan's shutdown; then they are left behind.
+
+    The environ has what PEP 3333 names, and ``asgi.scope``, ``REQUEST_URI``, ``RAW_URI``, ``REMOTE_PORT``,
+    ``wsgi.input_terminated``, ``wsgi.file_wrapper``, mod_ssl's ``SSL_*`` with the TLS extension, and
+    ``wsgi.early_hints``, called with a list of (name, value), where the server can send a 103.
+
+    In the app, ``asgiref.sync.async_to_sync`` runs on the server's loop.
+
+    The adapter answers lifespan. It holds no thread and no loop before the first request: it can be pickled, and be
+    made before a fork. A websocket scope is refused.
+
+    Errors of the app before its response starts are raised to the ASGI server, which answers 500; later ones cut the
+    connection. An app that breaks PEP 3333 gets ``ApplicationError``.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApp,
+        *,
+        threads: int = 40,
+        backlog: int = 1024,
+        request_body: RequestBody = "buffer",
+        request_buffer: int = 65536,
+        max_body_size: int | None = None,
+        response_buffer: int = 262144,
+        executor: Executor | None = None,
+        shutdown_timeout: float = 30.0,
+    ) -> None:
+        if not callable(app):
+            raise TypeError(
+                f"app is {app!r}, which can't be called; a WSGI app is a callable (environ, start_response)"
+            )
+        for name, value, least in (
+            ("threads", threads, 1),
+            ("backlog", backlog, 0),
+            ("request_buffer", request_buffer, 1),
+            ("max_body_size", 0 if max_body_size is None else max_body_size, 0),
+            ("response_buffer", response_buffer, 1),
+        ):
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} is {value!r}; it has to be a whole number of at least {least}")
+        if request_body not in get_args(RequestBody):
+            raise ValueError(f'request_body is {request_body!r}; it has to be "buffer" or "stream"')
+        if isinstance(executor, ProcessPoolExecutor):
+            raise TypeError(
+                "executor runs processes; a WSGI call can't leave its process, so it has to run threads"
+            )
+        if not shutdown_timeout >= 0:
+            raise ValueError(f"shutdown_timeout is {shutdown_timeout!r}; it has to be seconds, 0 or more")
+        self.app = app
+        self.threads = threads
+        self.backlog = backlog
+        self.request_body = request_body
+        self.request_buffer = request_buffer
+        self.max_body_size = max_body_size
+        self.response_buffer = response_buffer
+        self.executor = executor
+        self.shutdown_timeout = shutdown_timeout
+        self._start_empty()
+
+    def _start_empty(self) -> None:
+        # Made by the first request; a lock is not needed for it as long as one loop runs the adapter. With several
+        # loops, in threads of their own, two may each make one at first: the loser's serves the requests it took.
+        self._pool: ThreadPool | ExecutorPool | None = None
+        self._disk: ThreadPool | None = None
+        # Of the loop that called last, which as a rule is the only one.
+        self._mailbox: Mailbox | None = None
+        # Loop side: when a refusal was logged last, and how many there were since.
+        self._refusals = 0
+        self._refusal_logged = float("-inf")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start_empty()
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.app!r}, threads={self.threads}, request_body={self.request_body!r})"
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI 3. Raises the app's own exceptions, and ``ValueError`` for a scope of an unknown type."""
+        kind = scope["type"]
+        if kind == "http":
+            try:
+                await self._http(scope, receive, send)
+            except _Refused as refused:
+                await _refuse(scope, send, refused)
+        elif kind == "lifespan":
+            await answer_lifespan(receive, send, self._startup, self._shutdown)
+        elif kind == "websocket":
+            logger.warning("refused a WebSocket to %s: the WSGI app behind it has none", scope.get("path"))
+            await receive()
+            await send({"type": "websocket.close", "code": 1000, "reason": ""})
+        else:
+            raise ValueError(f"the scope is of type {kind!r}; WsgiToAsgi serves http, lifespan and websocket")
+
+    # A request. All of this is on the loop's thread.
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        mailbox = self._mailbox
+        if mailbox is None or mailbox.loop is not loop:
+            mailbox = self._mailbox = Mailbox(loop)
+        environ = build_environ(scope)
+        declared = self._declared_length(environ) if "CONTENT_LENGTH" in environ else None
+
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        block: bytes = message.get("body", b"")
+        if message.get("more_body", False):
+            body = await self._collect(receive, block, mailbox)
+            if body is None:
+                return  # the client left: a body that is not complete reaches no app
+        else:
+            body = _Body(BytesIO(block), len(block))
+        self._describe_body(environ, body, declared)
+
+        environ["wsgi.multithread"] = self.threads > 1
+        environ["wsgi.file_wrapper"] = FileWrapper
+        extensions = scope.get("extensions")
+        channel = Channel(mailbox, self.response_buffer)
+        call = Call(self.app, environ, channel, loop, extensions)
+        if extensions and "http.response.early_hint" in extensions:
+            environ["wsgi.early_hints"] = call.early_hints
+        try:
+            (self._pool or self._make_pool()).submit(call)
+        except BaseException as exc:
+            body.input.close()
+            if isinstance(exc, Overloaded):
+                self._log_refusal(exc)
+                raise _Refused(503, "the server is busy; try again in a moment") from None
+            raise
+        await self._respond(scope, receive, send, channel, body, declared)
+
+    def _declared_length(self, environ: Environ) -> int | None:
+        try:
+            declared = parse_content_length(environ)
+        except ValueError as exc:
+            raise _Refused(400, f"{exc}, which is not one number (RFC 9110, section 8.6)") from None
+        if declared is not None:
+            self._check_size(declared)
+        return declared
+
+    def _check_size(self, size: int) -> None:
+        if self.max_body_size is not None and size > self.max_body_size:
+            raise _Refused(413, f"the request body is longer than the {self.max_body_size} bytes allowed")
+
+    def _describe_body(self, environ: Environ, body: _Body, declared: int | None) -> None:
+        environ["wsgi.input"] = body.input
+        if body.stream is not None:
+            return  # its length is what the client says, if it says one
+        try:
+            self._check_size(body.size)
+            if declared is not None and body.size < declared:
+                raise _Refused(400, f"the request body has {body.size} bytes, Content-Length says {declared}")
+        except _Refused:
+            body.input.close()
+            raise
+        # The length as counted, also for a chunked body: frameworks read nothing without one. It is not chunked here.
+        if body.size or declared is not None or environ.pop("HTTP_TRANSFER_ENCODING", None) is not None:
+            environ["CONTENT_LENGTH"] = str(body.size)
+
+    async def _collect(self, receive: Receive, block: bytes, mailbox: Mailbox) -> _Body | None:
+        """The body whose first ``block`` is not all of it; ``None``: the client left before its end."""
+        held = bytearray(block)  # not a list of blocks: a client may send them byte by byte
+        size = len(held)
+        spool: Spool | None = None
+        more = True
+        try:
+            while more:
+                self._check_size(size)
+                if len(held) >= self.request_buffer:
+                    if self.request_body == "stream":
+                        return self._streamed(bytes(held), size, mailbox)
+                    spool = spool or Spool(self._disk_pool(), mailbox)
+                    await spool.write(bytes(held))
+                    held.clear()
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                block = message.get("body", b"")
+                held += block
+                size += len(block)
+                more = message.get("more_body", False)
+            if spool is None:
+                return _Body(BytesIO(held), size)
+            if held:
+                await spool.write(bytes(held))
+            whole, spool = await spool.file(), None
+            return _Body(whole, size)
+        finally:
+            if spool is not None:
+                spool.discard()
+
+    def _streamed(self, held: bytes, size: int, mailbox: Mailbox) -> _Body:
+        stream = Stream(mailbox, self.request_buffer)
+        stream.feed(held)
+        return _Body(Input(stream, BLOCK), size, stream)
+
+    async def _respond(
+        self, scope: Scope, receive: Receive, send: Send, channel: Channel, body: _Body, declared: int | None
+    ) -> None:
+        """Sends what the worker puts into ``channel``, until its end."""
+        watch: Watch | asyncio.Task[None] | None = None
+        if body.stream is not None:
+            # It listens too, once the body has come to its end: receive() has one caller at a time.
+            feeding = self._feed(receive, body.stream, body.size, declared, channel)
+            watch = asyncio.get_running_loop().create_task(feeding)
+        started = False
+        try:
+            batch = await channel.take()
+            while True:
+                await _send(send, batch)
+                started = started or bool(batch.items)
+                if batch.end is not End.MORE:
+                    break
+                if _ends_by_path(batch):
+                    # granian opens the file only after send() has returned, and says so by http.disconnect: until
+                    # then the worker keeps the file.
+                    if not isinstance(watch, Watch):
+                        watch = Watch(channel.loop, receive, channel.abort)
+                    await watch.until_left()
+                    return
+                following = channel.more()
+                if following is None:
+                    if watch is None:
+                        watch = Watch(channel.loop, receive, channel.abort)
+                    following = await channel.take()
+                batch = following
+        finally:
+            # On every way out of here: the worker waits for nobody any more.
+            channel.abort()
+            if watch is not None:
+                watch.cancel()
+            if body.stream is not None:
+                body.stream.end(disconnected())
+        if channel.error is not None:
+            _report(channel.error, started, scope, send)
+
+    async def _feed(
+        self, receive: Receive, stream: Stream, size: int, declared: int | None, channel: Channel
+    ) -> None:
+        """Stream mode: the rest of the body as it arrives, then listening for the client's leaving."""
+        try:
+            more = True
+            while more:
+                await stream.room()
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    stream.end(disconnected())
+                    channel.abort()
+                    return
+                block = message.get("body", b"")
+                size += len(block)
+                more = message.get("more_body", False)
+                self._check_size(size)
+                stream.feed(block)
+        except _Refused as refused:
+            stream.end(RequestBodyTooLarge(refused.text))
+            return
+        except Exception:
+            logger.exception("receive() raised; the request body is taken for broken off")
+            stream.end(disconnected())
+            return
+        stream.end(disconnected() if declared is not None and size < declared else None)
+        if await until_disconnect(receive):
+            channel.abort()
+
+    # Threads.
+
+    def _make_pool(self) -> ThreadPool | ExecutorPool:
+        if self.executor is not None:
+            pool: ThreadPool | ExecutorPool = ExecutorPool(self.executor, self.backlog)
+        else:
+            pool = ThreadPool(self.threads, self.backlog, name="bridge-wsgi")
+        self._pool = pool
+        return pool
+
+    def _disk_pool(self) -> ThreadPool:
+        if self._disk is None:
+            # No limit but that of the requests: each has one job here at a time.
+            self._disk = ThreadPool(_DISK_THREADS, sys.maxsize, name="bridge-disk")
+        return self._disk
+
+    def _log_refusal(self, error: Overloaded) -> None:
+        """One line a second at most: ten thousand refusals at once are one event."""
+        self._refusals += 1
+        now = time.monotonic()
+        if now - self._refusal_logged >= 1:
+            logger.warning("answered 503 to %d requests: %s", self._refusals, error)
+            self._refusals = 0
+            self._refusal_logged = now
+
+    # Lifespan.
+
+    async def _startup(self) -> None:
+        for pool in (self._pool, self._disk):
+            if pool is not None:
+                pool.open()
+
+    async def _shutdown(self) -> None:
+        """Lets running requests finish, and ends the threads."""
+        mailbox = Mailbox(asyncio.get_running_loop())
+        pools = [pool for pool in (self._pool, self._disk) if pool is not None]
+        drained: list[asyncio.Future[None]] = []
+        for pool in pools:
+            future = mailbox.loop.create_future()
+            drained.append(future)
+            pool.drain(functools.partial(mailbox.post, functools.partial(_settle, future)))
+        if not drained:
+            return
+        await asyncio.wait(drained, timeout=self.shutdown_timeout)
+        left = sum(pool.unfinished() for pool in pools)
+        if left:
+            logger.warning("%d requests still run after %s s of shutdown", left, self.shutdown_timeout)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _report(error: BaseException, started: bool, scope: Scope, send: Send) -> None:
+    """Raises the app's error, in the way in which the server understands it."""
+    if started:
+        break_off(error, scope, send)
+    elif isinstance(error, RequestBodyTooLarge):
+        raise _Refused(413, str(error)) from None
+    else:
+        raise error
+
+
+def _ends_by_path(batch: Batch) -> bool:
+    """Whether the last item of ``batch`` hands a file over by its path."""
+    last = batch.items[-1] if batch.items else b""
+    return not isinstance(last, bytes) and last["type"] == "http.response.pathsend"
+
+
+async def _send(send: Send, batch: Batch) -> None:
+    """All items of ``batch``, neighbouring pieces of the body as one; and the end of the body, where it is known."""
+    pieces: list[bytes] = []
+    by_file = False
+    for item in batch.items:
+        if isinstance(item, bytes):
+            pieces.append(item)
+            continue
+        if pieces:
+            await _send_body(send, b"".join(pieces), more=True)
+            pieces.clear()
+        await send(item)
+        by_file = item["type"] in _FILE_MESSAGES
+    complete = batch.end is End.COMPLETE and not by_file
+    if pieces or complete:
+        await _send_body(send, pieces[0] if len(pieces) == 1 else b"".join(pieces), more=not complete)
+
+
+async def _send_body(send: Send, data: bytes, *, more: bool) -> None:
+    if len(data) > _PIECE:
+        for offset in range(0, len(data) - _PIECE, _PIECE):
+            await send(
+                {"type": "http.response.body", "body": data[offset : offset + _PIECE], "more_body": True}
+            )
+        data = data[-((len(data) - 1) % _PIECE + 1) :]
+    await send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+async def _refuse(scope: Scope, send: Send, refused: _Refused) -> None:
+    """A short answer of the bridge's own."""
+    body = f"{refused.text}\n".encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    if refused.status == 503:
+        headers.append((b"retry-after", str(_RETRY_AFTER).encode()))
+    elif scope.get("http_version", "1.1").startswith("1"):
+        # The rest of the body, if there is more, is not read.
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
