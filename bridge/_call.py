@@ -112,7 +112,7 @@ class Call:
             tell()
 
     def _run(self) -> None:
-        # Where asgiref's async_to_sync() looks for the loop to run on: the server's, instead of a new one for each call.
+        # Where asgiref's async_to_sync() looks for the loop to run on: the server's, instead of a new one each time.
         local = SyncToAsync.threadlocal
         local.main_event_loop = self._loop
         local.main_event_loop_pid = os.getpid()
@@ -148,7 +148,7 @@ class Call:
             tell()
 
     def _close(self, iterable: Any) -> None:
-        """PEP 3333: ``close()`` is called once, however the request ended. The response is out; errors go to the log."""
+        """PEP 3333: ``close()`` is called once, however the request ended. The response is out: errors are logged."""
         try:
             close = getattr(iterable, "close", None)
             if close is not None:
@@ -206,16 +206,13 @@ class Call:
             self._defer = type(self._environ["wsgi.input"]) is io.BytesIO
             self._send_list(iterable)
             return
-        if isinstance(iterable, str | bytes) or not isinstance(iterable, Iterable):
+        if isinstance(iterable, str | bytes) or not (
+            hasattr(kind, "__iter__") or hasattr(kind, "__getitem__")
+        ):
             raise ApplicationError(
                 f"the WSGI app returned {kind.__name__}; PEP 3333 wants an iterable of bytes, such as [b'...']"
             )
-        if (
-            kind is FileWrapper
-            and self._start is not None
-            and not self._started
-            and self._send_file(iterable)
-        ):
+        if isinstance(iterable, FileWrapper) and self._send_file(iterable):
             return
         for chunk in iterable:
             if type(chunk) is not bytes:
@@ -305,7 +302,7 @@ class Call:
     def _send_file(self, wrapper: FileWrapper) -> bool:
         """A real file by the server's own means, where it has any. ``False``: it goes in chunks."""
         extensions = self._extensions
-        if not extensions or self._bodyless():
+        if not extensions or self._start is None or self._started or self._bodyless():
             return False
         status = regular_file(wrapper.filelike)
         if status is None:

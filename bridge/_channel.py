@@ -7,9 +7,9 @@ Guarantees of a channel:
 
 - What the worker puts is there for the loop at once, and in order. The loop is woken only if it waits; all that is
   there when it looks goes out together.
-- At most ``limit`` bytes, and one item more, are between the worker and the server's ``send()``: then ``put()`` waits.
-- Every wait ends. The loop's ends by an item, by ``finish()``, by ``abort()``, or by cancellation; the worker's ends when
-  the loop has sent enough, and by ``abort()``, which the loop's side calls on whatever way it leaves.
+- At most ``limit`` bytes, and one item more, are between the worker and the server's ``send()``; then ``put()`` waits.
+- Every wait ends. The loop's ends by an item, by ``finish()``, by ``abort()``, or by cancellation; the worker's ends
+  when the loop has sent enough, and by ``abort()``, which the loop's side calls on whatever way it leaves.
 
 Who owns what: ``_waiter`` is the loop's. All other fields are guarded by ``_lock``, which either side holds for a few
 operations on them. Nothing is called under it.

@@ -6,7 +6,7 @@ for HTTP/1 do. Two cases need more (hypercorn 0.18, daphne 4.2):
 - hypercorn, HTTP/2: an ``Exception`` leaves the stream open for ever, and its client waiting. What is no ``Exception``
   ends the connection, with the other streams on it: the lesser evil.
 - daphne: an exception after the start of a response ends its task that watches over all requests, which from then on
-  never answers an error again. So nothing may leave the application; the connection is reset by its own protocol object.
+  never answers an error again. So nothing may leave the application; its own protocol object resets the connection.
 """
 
 import logging

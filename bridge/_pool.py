@@ -67,7 +67,7 @@ class Pool(Protocol):
 
 
 class _Worker:
-    """A thread's place to sleep. The gate is closed but for the moment between ``wake()`` and the end of ``sleep()``."""
+    """A thread's place to sleep. The gate is closed but between ``wake()`` and the end of ``sleep()``."""
 
     __slots__ = ("_gate",)
 
@@ -264,7 +264,7 @@ class ExecutorPool:
         self._drained: list[After] = []
 
     def submit(self, job: Job) -> None:
-        """See ``ThreadPool.submit``. An executor does not tell how many threads are free: all that is not running waits.
+        """See ``ThreadPool.submit``. An executor does not tell how many threads are free: what does not run, waits.
 
         Raises:
             Overloaded: ``backlog`` jobs wait already.

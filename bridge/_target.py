@@ -85,8 +85,8 @@ class Target:
         else:
             from bridge.to_asgi import WsgiToAsgi
 
-            options = {} if self.threads is None else {"threads": self.threads}
-            served = WsgiToAsgi(cast("WSGIApp", app), **options)
+            wsgi = cast("WSGIApp", app)
+            served = WsgiToAsgi(wsgi) if self.threads is None else WsgiToAsgi(wsgi, threads=self.threads)
         if self.root_path:
             return asgi_under(self.root_path, served)
         if is_async(served):

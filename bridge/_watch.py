@@ -29,7 +29,7 @@ async def until_disconnect(receive: Receive) -> bool:
         )
         return False
     # A second http.request is against the specification; asking again might be answered so for ever.
-    return message["type"] == "http.disconnect"
+    return bool(message["type"] == "http.disconnect")
 
 
 class Watch:

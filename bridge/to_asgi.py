@@ -72,7 +72,7 @@ class WsgiToAsgi:
         request_buffer: bytes of the body held in memory; in buffer mode the rest goes to a temporary file.
         max_body_size: bytes; a longer body gets 413. ``None``: no limit.
         response_buffer: bytes that the app may be ahead of its client before ``write()`` or the iteration waits.
-        executor: run the app in these threads instead of ``threads`` of the adapter's own. They are never shut down here.
+        executor: run the app in these threads instead of ``threads`` of the adapter's own. It is never shut down here.
         shutdown_timeout: seconds that running requests get at the lifespan's shutdown; then they are left behind.
 
     The environ has what PEP 3333 names, and ``asgi.scope``, ``REQUEST_URI``, ``RAW_URI``, ``REMOTE_PORT``,
@@ -105,15 +105,12 @@ class WsgiToAsgi:
             raise TypeError(
                 f"app is {app!r}, which can't be called; a WSGI app is a callable (environ, start_response)"
             )
-        for name, value, least in (
-            ("threads", threads, 1),
-            ("backlog", backlog, 0),
-            ("request_buffer", request_buffer, 1),
-            ("max_body_size", 0 if max_body_size is None else max_body_size, 0),
-            ("response_buffer", response_buffer, 1),
-        ):
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} is {value!r}; it has to be a whole number of at least {least}")
+        _check_number("threads", threads, 1)
+        _check_number("backlog", backlog, 0)
+        _check_number("request_buffer", request_buffer, 1)
+        _check_number("response_buffer", response_buffer, 1)
+        if max_body_size is not None:
+            _check_number("max_body_size", max_body_size, 0)
         if request_body not in get_args(RequestBody):
             raise ValueError(f'request_body is {request_body!r}; it has to be "buffer" or "stream"')
         if isinstance(executor, ProcessPoolExecutor):
@@ -393,6 +390,11 @@ class WsgiToAsgi:
         left = sum(pool.unfinished() for pool in pools)
         if left:
             logger.warning("%d requests still run after %s s of shutdown", left, self.shutdown_timeout)
+
+
+def _check_number(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} is {value!r}; it has to be a whole number of at least {least}")
 
 
 def _settle(future: asyncio.Future[None]) -> None:
