@@ -10,7 +10,7 @@ import functools
 import logging
 import sys
 import time
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from io import BytesIO
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
@@ -113,7 +113,9 @@ class WsgiToAsgi:
             _check_number("max_body_size", max_body_size, 0)
         if request_body not in get_args(RequestBody):
             raise ValueError(f'request_body is {request_body!r}; it has to be "buffer" or "stream"')
-        if isinstance(executor, ProcessPoolExecutor):
+        # An instance is there only if its module is; importing it for the check would cost each start of a server.
+        processes = sys.modules.get("concurrent.futures.process")
+        if processes is not None and isinstance(executor, processes.ProcessPoolExecutor):
             raise TypeError(
                 "executor runs processes; a WSGI call can't leave its process, so it has to run threads"
             )
