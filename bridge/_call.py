@@ -11,7 +11,7 @@ import os
 import stat
 from asyncio import AbstractEventLoop
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from asgiref.sync import SyncToAsync
 
@@ -65,6 +65,7 @@ class Call:
 
     __slots__ = (
         "_app",
+        "_body",
         "_channel",
         "_context",
         "_defer",
@@ -73,6 +74,7 @@ class Call:
         "_head",
         "_loop",
         "_remaining",
+        "_request",
         "_start",
         "_started",
         "_tell",
@@ -84,11 +86,14 @@ class Call:
         """Loop side. ``environ`` is complete; its ``wsgi.input`` is closed at the end."""
         self._app = app
         self._environ = environ
+        # Kept here: the environ is the app's from the call on, and middleware puts inputs of its own in it.
+        self._body: BinaryIO = environ["wsgi.input"]
+        self._request = (environ["REQUEST_METHOD"], environ["REQUEST_URI"])
         self._channel = channel
         self._loop = loop
         self._extensions = extensions
         self._context = contextvars.copy_context()
-        self._head = environ["REQUEST_METHOD"] == "HEAD"
+        self._head = self._request[0] == "HEAD"
         self._start: Start | None = None
         # True: the start has been handed over, and start_response() can't replace it any more.
         self._started = False
@@ -106,7 +111,7 @@ class Call:
         return self._tell
 
     def abandon(self, error: BaseException) -> None:
-        self._environ["wsgi.input"].close()
+        self._body.close()
         tell = self._channel.finish(error=error)
         if tell is not None:
             tell()
@@ -154,11 +159,8 @@ class Call:
             if close is not None:
                 close()
         except BaseException:
-            logger.exception("close() of a WSGI response raised, after %s", self._target())
-        self._environ["wsgi.input"].close()
-
-    def _target(self) -> str:
-        return f"{self._environ['REQUEST_METHOD']} {self._environ['REQUEST_URI']}"
+            logger.exception("close() of a WSGI response raised, after %s %s", *self._request)
+        self._body.close()
 
     # What the app calls.
 
@@ -203,7 +205,7 @@ class Call:
     def _iterate(self, iterable: Any) -> None:
         kind = type(iterable)
         if kind is list or kind is tuple:
-            self._defer = type(self._environ["wsgi.input"]) is io.BytesIO
+            self._defer = type(self._body) is io.BytesIO
             self._send_list(iterable)
             return
         if isinstance(iterable, str | bytes) or not (

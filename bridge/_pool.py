@@ -218,7 +218,7 @@ class ThreadPool:
     def _run(self, job: Job | None) -> None:
         """Runs ``job`` and then what waits; at the end this thread is searching."""
         while job is not None:
-            after = job.run()
+            after = job.run()  # a thread that dies of it would leave the counts wrong, hence the rule not to raise
             with self._lock:
                 if self._jobs:
                     job = self._jobs.popleft()

@@ -342,7 +342,7 @@ def start(
         process = subprocess.Popen(
             command,
             cwd=REPOSITORY,
-            env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{REPOSITORY}:/tmp/dev/probe/shim"} | dict(environ or {}),
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(REPOSITORY)} | dict(environ or {}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
