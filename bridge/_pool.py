@@ -218,7 +218,12 @@ class ThreadPool:
     def _run(self, job: Job | None) -> None:
         """Runs ``job`` and then what waits; at the end this thread is searching."""
         while job is not None:
-            after = job.run()  # a thread that dies of it would leave the counts wrong, hence the rule not to raise
+            try:
+                after = job.run()
+            except BaseException:
+                # Against the rule; but the counts must stay right, and the other requests have a thread.
+                logger.exception("a job raised")
+                after = None
             with self._lock:
                 if self._jobs:
                     job = self._jobs.popleft()
