@@ -1,0 +1,135 @@
+"""The adapters on real servers, one process each, beside native apps and other adapters on the same servers."""
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from functools import partial
+
+from . import load
+from .measure import Group, Sample, Settings, Subject, Wanted
+from .processes import Server, start
+
+__all__ = ["GROUPS"]
+
+#: Connections of the load generator.
+CONNECTIONS = 32
+
+#: Subject, server, name in ``apps.SERVED``.
+_Row = tuple[str, str, str]
+
+_NATIVE_ASGI: _Row = ("native ASGI", "uvicorn", "asgi")
+_ON_UVICORN: tuple[_Row, ...] = (
+    ("bridge", "uvicorn", "wsgi_bridge"),
+    ("a2wsgi", "uvicorn", "wsgi_a2wsgi"),
+    ("uvicorn's old", "uvicorn", "wsgi_uvicorn"),
+    ("asgiref", "uvicorn", "wsgi_asgiref"),
+    _NATIVE_ASGI,
+)
+_UPLOADS: tuple[_Row, ...] = (
+    ("bridge, buffered", "uvicorn", "wsgi_bridge"),
+    ("bridge, streamed", "uvicorn", "wsgi_bridge_stream"),
+    ("a2wsgi", "uvicorn", "wsgi_a2wsgi"),
+    _NATIVE_ASGI,
+)
+_ON_WSGI_SERVERS: tuple[_Row, ...] = (
+    ("gunicorn gthread", "gunicorn gthread", "wsgi"),
+    ("waitress", "waitress", "wsgi"),
+    ("granian WSGI", "granian WSGI", "wsgi"),
+)
+
+
+def _on(server: str) -> tuple[_Row, ...]:
+    return (
+        ("bridge", server, "asgi_bridge"),
+        ("bridge, shared loop", server, "asgi_bridge_shared"),
+        ("a2wsgi", server, "asgi_a2wsgi"),
+        ("native WSGI", server, "wsgi"),
+    )
+
+
+def _measured(server: Server, run: Callable[[], load.Load]) -> Sample:
+    before = server.cpu_seconds()
+    done = run()
+    return Sample(done.count, done.seconds, server.cpu_seconds() - before)
+
+
+def _hello(rows: Iterable[_Row], stack: ExitStack, settings: Settings) -> list[Subject]:
+    def run(server: Server) -> Sample:
+        return _measured(server, lambda: load.hello(server, CONNECTIONS, settings.server_seconds))
+
+    return [Subject(name, partial(run, start(stack, kind, app))) for name, kind, app in rows]
+
+
+def _chunks(rows: Iterable[_Row], stack: ExitStack, settings: Settings) -> list[Subject]:
+    def run(server: Server) -> Sample:
+        path = f"/chunks/{settings.chunks}"
+        return _measured(server, lambda: load.Load(1, load.download(server, path, settings.chunks * 100)))
+
+    return [Subject(name, partial(run, start(stack, kind, app))) for name, kind, app in rows]
+
+
+def _upload(rows: Iterable[_Row], stack: ExitStack, settings: Settings) -> list[Subject]:
+    def run(server: Server) -> Sample:
+        return _measured(server, lambda: load.Load(1, load.upload(server, "/upload", settings.upload)))
+
+    return [Subject(name, partial(run, start(stack, kind, app))) for name, kind, app in rows]
+
+
+GROUPS = (
+    Group(
+        "servers.uvicorn.hello",
+        f"WSGI hello world on uvicorn and on WSGI servers, {CONNECTIONS} connections",
+        "native ASGI",
+        partial(_hello, _ON_UVICORN + _ON_WSGI_SERVERS),
+        (
+            Wanted("bridge", "a2wsgi", 7.0),
+            Wanted("bridge", "native ASGI", 0.5),
+            Wanted("bridge", "gunicorn gthread", 5.0),
+        ),
+    ),
+    Group(
+        "servers.uvicorn.chunks",
+        "a WSGI app's chunks of 100 bytes on uvicorn",
+        "native ASGI",
+        partial(_chunks, _ON_UVICORN),
+        (Wanted("bridge", "native ASGI", 1.3),),
+        measures="time",
+    ),
+    Group(
+        "servers.uvicorn.upload",
+        "100 MiB into a WSGI app on uvicorn",
+        "native ASGI",
+        partial(_upload, _UPLOADS),
+        (Wanted("bridge, buffered", "native ASGI", 2.5), Wanted("bridge, streamed", "native ASGI", 1.5)),
+        measures="time",
+    ),
+    Group(
+        "servers.sync.hello",
+        f"ASGI hello world on gunicorn sync, {CONNECTIONS} connections",
+        "native WSGI",
+        partial(_hello, _on("gunicorn sync")),
+        (Wanted("bridge", "native WSGI", 0.8),),
+    ),
+    Group(
+        "servers.gthread.hello",
+        f"ASGI hello world on gunicorn gthread with 8 threads, {CONNECTIONS} connections",
+        "native WSGI",
+        partial(_hello, _on("gunicorn gthread(8)")),
+        (Wanted("bridge", "native WSGI", 0.7),),
+    ),
+    Group(
+        "servers.gthread.chunks",
+        "an ASGI app's chunks of 100 bytes on gunicorn gthread",
+        "native WSGI",
+        partial(_chunks, _on("gunicorn gthread(8)")),
+        (Wanted("bridge", "native WSGI", 1.0),),
+        measures="time",
+    ),
+    Group(
+        "servers.gthread.upload",
+        "100 MiB into an ASGI app on gunicorn gthread",
+        "native WSGI",
+        partial(_upload, _on("gunicorn gthread(8)")),
+        (Wanted("bridge", "native WSGI", 1.5),),
+        measures="time",
+    ),
+)
