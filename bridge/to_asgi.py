@@ -236,7 +236,8 @@ class WsgiToAsgi:
             body.input.close()
             raise
         # The length as counted, also for a chunked body: frameworks read nothing without one. It is not chunked here.
-        if body.size or declared is not None or environ.pop("HTTP_TRANSFER_ENCODING", None) is not None:
+        chunked = environ.pop("HTTP_TRANSFER_ENCODING", None) is not None
+        if body.size or chunked or declared is not None:
             environ["CONTENT_LENGTH"] = str(body.size)
 
     async def _collect(self, receive: Receive, block: bytes, mailbox: Mailbox) -> _Body | None:
