@@ -45,6 +45,9 @@ def build_environ(scope: Scope) -> Environ:
 
     Args:
         scope: of type ``http`` or ``websocket``. Only ``path`` has to be there: servers leave optional keys out.
+
+    Raises:
+        ValueError: the path is none.
     """
     environ = _BASE.copy()
     scheme = scope.get("scheme") or "http"
@@ -63,6 +66,11 @@ def build_environ(scope: Scope) -> Environ:
     path: str = scope["path"]
     raw_path: bytes | None = scope.get("raw_path")
     target = raw_path.decode("latin-1") if raw_path else quote(path)
+    if path[:1] != "/":
+        path, raw_path = (
+            _path_of_target(path),
+            raw_path and _path_of_target(raw_path.decode("latin-1")).encode("latin-1"),
+        )
     environ["REQUEST_URI"] = environ["RAW_URI"] = f"{target}?{query}" if query else target
     info = path if path.isascii() else _wire_path(path, raw_path)
     root_path = scope.get("root_path")
@@ -130,6 +138,19 @@ def _add_headers(environ: Environ, headers: Any) -> None:
     if repeated is not None:
         for key, values in repeated.items():
             environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
+
+
+def _path_of_target(target: str) -> str:
+    """The path of a request target in another form than the usual one: RFC 9112, sections 3.2.2 and 3.2.4.
+
+    Servers pass ``GET http://host/path`` on as it is, and ``OPTIONS *``, which names no path.
+    """
+    scheme, separator, rest = target.partition("://")
+    if separator and scheme.isalpha():
+        return "/" + rest.partition("/")[2]
+    if target in {"", "*"}:
+        return ""
+    raise ValueError(f"the request target {target!r} is no path")
 
 
 def _wire_path(path: str, raw_path: bytes | None) -> str:

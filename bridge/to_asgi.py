@@ -179,7 +179,10 @@ class WsgiToAsgi:
         mailbox = self._mailbox
         if mailbox is None or mailbox.loop is not loop:
             mailbox = self._mailbox = Mailbox(loop)
-        environ = build_environ(scope)
+        try:
+            environ = build_environ(scope)
+        except ValueError as exc:
+            raise _Refused(400, str(exc)) from None
         declared = self._declared_length(environ) if "CONTENT_LENGTH" in environ else None
 
         message = await receive()

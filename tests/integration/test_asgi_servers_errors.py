@@ -44,10 +44,13 @@ def test_error_before_anything_is_sent_is_a_500(client: httpx.Client, failure: s
 def test_error_after_the_start_never_looks_like_a_whole_response(
     client: httpx.Client, server: RunningServer, failure: str
 ) -> None:
-    with client.stream("GET", f"/fail/{failure}") as response:
+    # Where the connection is reset, the client may not even get to see the head.
+    with (
+        pytest.raises(httpx.TransportError) as error,
+        client.stream("GET", f"/fail/{failure}") as response,
+    ):
         assert response.status_code == 200
-        with pytest.raises(httpx.TransportError) as error:
-            response.read()
+        response.read()
     assert not isinstance(error.value, httpx.TimeoutException), "the client had to give up waiting"
     with server.client() as other:
         assert other.get("/ignore/x").text == "ignored"
@@ -151,7 +154,7 @@ def test_shutdown_lets_running_requests_finish(name: str, path: str, start_serve
 @pytest.mark.parametrize("name", ASGI_SERVERS)
 def test_shutdown_ends_an_endless_response(name: str, start_server: StartServer) -> None:
     """With a client that stopped reading, so that the app's thread waits for it."""
-    server = start_server(name, CASES, environ=options())
+    server = start_server(name, CASES, environ=options(shutdown_timeout=1))
     with server.client() as client, client.stream("GET", f"/two/{new_token()}") as response:
         assert next(response.iter_raw())
         client.close()

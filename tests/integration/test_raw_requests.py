@@ -44,7 +44,7 @@ def test_the_table_is_large() -> None:
     assert len(set(REQUESTS.values())) >= 200
 
 
-@pytest.mark.parametrize(("bridged", "native"), itertools.product(BRIDGED, NATIVE))
+@pytest.mark.parametrize(("bridged", "native"), list(itertools.product(BRIDGED, NATIVE)))
 def test_bridged_and_native_answer_alike(
     bridged: str, native: str, answers: dict[str, dict[str, Answer]]
 ) -> None:
