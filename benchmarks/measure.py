@@ -27,6 +27,10 @@ __all__ = [
 ]
 
 
+#: The share of requests that may fail, for a connection that the server closed just then.
+_TOLERATED = 0.01
+
+
 @dataclass(frozen=True)
 class Settings:
     """How much is measured. Sizes in bytes, times in seconds."""
@@ -61,19 +65,17 @@ QUICK = Settings(
 
 @dataclass(frozen=True)
 class Sample:
-    """``count`` requests took ``seconds`` of wall time and ``cpu`` seconds of the server's processor time."""
+    """``count`` requests took ``seconds`` of wall time and ``cpu`` seconds of processor time; ``failed`` others
+    came to nothing."""
 
     count: int
     seconds: float
     cpu: float
+    failed: int = 0
 
     @property
     def each(self) -> float:
         return self.seconds / self.count
-
-    @property
-    def cpu_each(self) -> float:
-        return self.cpu / self.count
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,26 @@ def measure(group: Group, settings: Settings, progress: Progress) -> Outcome:
         for round_number in range(settings.rounds + 1):
             for subject in subjects:
                 sample = subject.run()
+                _check(group, subject, sample)
                 if round_number:
                     outcome.samples.setdefault(subject.name, []).append(sample)
                 progress.advance(bar)
     return outcome
+
+
+def _check(group: Group, subject: Subject, sample: Sample) -> None:
+    """A peer may fail, and its row says so; a ratio that is wanted has no failures in it."""
+    wanted = {group.reference}.union(*({wanted.subject, wanted.against} for wanted in group.wanted))
+    if sample.failed > _TOLERATED * sample.count and (subject.name in wanted or not sample.count):
+        raise RuntimeError(
+            f"{group.name}: {subject.name} failed {sample.failed} requests, {sample.count} came through"
+        )
+
+
+def _name(name: str, samples: list[Sample]) -> str:
+    failed = sum(sample.failed for sample in samples)
+    everything = failed + sum(sample.count for sample in samples)
+    return f"{name} ({failed / everything:.0%} failed)" if failed > _TOLERATED * everything else name
 
 
 def print_table(console: Console, outcome: Outcome) -> None:
@@ -147,11 +165,12 @@ def print_table(console: Console, outcome: Outcome) -> None:
     table.add_column("rounds, lowest to highest", justify="right")
     for name, samples in outcome.samples.items():
         each = statistics.median(sample.each for sample in samples)
-        cpu = statistics.median(sample.cpu_each for sample in samples)
+        # A mean: servers' processor time is counted in ticks of 10 ms, which a short request hardly fills.
+        cpu = sum(sample.cpu for sample in samples) / sum(sample.count for sample in samples)
         figures = sorted(1 / sample.each if rates else sample.each * 1e3 for sample in samples)
         number = "{:,.0f}" if rates else "{:,.2f}"
         table.add_row(
-            name,
+            _name(name, samples),
             number.format(1 / each if rates else each * 1e3),
             f"{cpu * 1e6:,.1f}" if rates else f"{cpu * 1e3:,.1f}",
             f"{outcome.ratio(name, group.reference):.2f}",

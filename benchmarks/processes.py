@@ -102,8 +102,9 @@ class Server:
         return sum(process.memory_info().rss for process in self.processes())
 
     def log(self) -> str:
+        """The last 2,000 bytes of what it wrote to stdout and stderr."""
         self._log.seek(0)
-        return self._log.read().decode(errors="replace")
+        return self._log.read()[-2000:].decode(errors="replace")
 
     def wait_until_answering(self) -> None:
         limit = time.monotonic() + _START_LIMIT

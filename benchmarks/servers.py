@@ -49,7 +49,7 @@ def _on(server: str) -> tuple[_Row, ...]:
 def _measured(server: Server, run: Callable[[], load.Load]) -> Sample:
     before = server.cpu_seconds()
     done = run()
-    return Sample(done.count, done.seconds, server.cpu_seconds() - before)
+    return Sample(done.count, done.seconds, server.cpu_seconds() - before, done.failed)
 
 
 def _hello(rows: Iterable[_Row], stack: ExitStack, settings: Settings) -> list[Subject]:

@@ -1,0 +1,65 @@
+"""The benchmarks run: in process, with counts too small to mean anything. No figure of theirs is a test."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    # The width of the tables, whatever terminal the tests have.
+    environ = os.environ | {"COLUMNS": "140", "PYTHONWARNINGS": "error"}
+    return subprocess.run(
+        command, cwd=REPOSITORY, env=environ, capture_output=True, text=True, timeout=90, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def output() -> str:
+    pytest.importorskip("rich", reason="the benchmarks' own dependency")
+    done = run("--quick", "--rounds", "1", "--seconds", "0.005", "--only", "in-process")
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "subjects"),
+    [
+        ("wsgi.one", ("bridge", "a2wsgi", "uvicorn's old", "asgiref", "bare run_in_executor")),
+        ("wsgi.32", ("bridge", "a2wsgi", "uvicorn's old", "asgiref", "bare run_in_executor")),
+        ("wsgi.chunks", ("bridge", "a2wsgi", "uvicorn's old", "asgiref", "native ASGI")),
+        ("asgi.one", ("bridge", "bridge, shared loop", "a2wsgi", "asyncio.run")),
+        ("asgi.threads", ("bridge", "bridge, shared loop", "a2wsgi", "asyncio.run")),
+        ("asgi.chunks", ("bridge", "bridge, shared loop", "a2wsgi", "native WSGI")),
+    ],
+)
+def test_each_benchmark_in_process_prints_a_row_of_figures_for_each_subject(
+    output: str, name: str, subjects: tuple[str, ...]
+) -> None:
+    table = output.split(f"in-process.{name}: ")[1].split("└")[0]
+    for subject in subjects:
+        row = re.search(rf"^│ {re.escape(subject)} +│(.*)│$", table, re.MULTILINE)
+        assert row is not None, table
+        # A rate or a time, processor time, and the ratio: positive numbers.
+        figures = [float(cell.strip().replace(",", "")) for cell in row[1].split("│")[:3]]
+        assert figures[0] > 0
+        assert figures[2] > 0
+
+
+def test_targets_are_printed_beside_what_was_measured(output: str) -> None:
+    targets = output.rsplit("Targets", 1)[1]
+    assert len(re.findall(r"at (?:least|most) [\d.]+x wanted, [\d.]+x measured", targets)) == 7
+
+
+def test_a_name_that_no_benchmark_has_is_refused_with_the_names_there_are() -> None:
+    done = run("--only", "in-proces.wsgi")
+    assert done.returncode == 2
+    assert "no benchmark begins with 'in-proces.wsgi'" in done.stderr
+    assert "in-process.wsgi.one" in done.stderr
