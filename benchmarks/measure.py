@@ -147,6 +147,11 @@ def _check(group: Group, subject: Subject, sample: Sample) -> None:
         )
 
 
+def _cpu(samples: list[Sample]) -> float:
+    """A mean: servers' processor time is counted in ticks of 10 ms, which a short request hardly fills."""
+    return sum(sample.cpu for sample in samples) / sum(sample.count for sample in samples)
+
+
 def _name(name: str, samples: list[Sample]) -> str:
     failed = sum(sample.failed for sample in samples)
     everything = failed + sum(sample.count for sample in samples)
@@ -162,11 +167,11 @@ def print_table(console: Console, outcome: Outcome) -> None:
     table.add_column("requests/s" if rates else "ms", justify="right")
     table.add_column("CPU us/request" if rates else "CPU ms", justify="right")
     table.add_column(f"{'rate' if rates else 'time'} / {group.reference}", justify="right")
+    table.add_column("CPU ratio", justify="right")
     table.add_column("rounds, lowest to highest", justify="right")
     for name, samples in outcome.samples.items():
         each = statistics.median(sample.each for sample in samples)
-        # A mean: servers' processor time is counted in ticks of 10 ms, which a short request hardly fills.
-        cpu = sum(sample.cpu for sample in samples) / sum(sample.count for sample in samples)
+        cpu, reference_cpu = _cpu(samples), _cpu(outcome.samples[group.reference])
         figures = sorted(1 / sample.each if rates else sample.each * 1e3 for sample in samples)
         number = "{:,.0f}" if rates else "{:,.2f}"
         table.add_row(
@@ -174,6 +179,7 @@ def print_table(console: Console, outcome: Outcome) -> None:
             number.format(1 / each if rates else each * 1e3),
             f"{cpu * 1e6:,.1f}" if rates else f"{cpu * 1e3:,.1f}",
             f"{outcome.ratio(name, group.reference):.2f}",
+            f"{cpu / reference_cpu:.2f}" if reference_cpu else "-",
             f"{number.format(figures[0])} - {number.format(figures[-1])}",
         )
     console.print(table)

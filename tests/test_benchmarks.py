@@ -43,7 +43,7 @@ def output() -> str:
 def test_each_benchmark_in_process_prints_a_row_of_figures_for_each_subject(
     output: str, name: str, subjects: tuple[str, ...]
 ) -> None:
-    table = output.split(f"in-process.{name}: ")[1].split("└")[0]
+    table = output.split(f"in-process.{name}: ")[1].split("└", maxsplit=1)[0]
     for subject in subjects:
         row = re.search(rf"^│ {re.escape(subject)} +│(.*)│$", table, re.MULTILINE)
         assert row is not None, table
