@@ -322,7 +322,7 @@ class Call:
                 "file": wrapper.filelike,
                 "offset": offset,
                 "count": count,
-                "more_body": False,
+                "more_body": True,
             }
         elif "http.response.pathsend" in extensions and count == status.st_size and _is_path(wrapper, status):
             message = {"type": "http.response.pathsend", "path": os.path.abspath(wrapper.filelike.name)}  # noqa: PTH100

@@ -60,7 +60,7 @@ class Job(Protocol):
 class Pool(Protocol):
     """What the adapters need of a pool."""
 
-    def submit(self, job: Job) -> None: ...
+    def submit(self, job: Job) -> bool: ...
     def open(self) -> None: ...
     def drain(self, drained: After) -> None: ...
     def unfinished(self) -> int: ...
@@ -114,8 +114,8 @@ class ThreadPool:
                 f"{len(self._idle)} idle, {len(self._jobs)} jobs waiting>"
             )
 
-    def submit(self, job: Job) -> None:
-        """Has ``job`` run by a thread, soon.
+    def submit(self, job: Job) -> bool:
+        """Has ``job`` run by a thread. ``True``: all are busy, and it waits for one of them.
 
         Raises:
             Overloaded: ``backlog`` jobs wait already.
@@ -125,10 +125,12 @@ class ThreadPool:
             free = len(self._idle) + self._searching + self._limit - self._threads
             if len(self._jobs) >= free + self._backlog:
                 raise Overloaded(f"{self._limit} threads are busy and {self._backlog} requests wait")
+            waits = len(self._jobs) >= free
             self._jobs.append(job)
             recruit = self._recruit()
         if recruit is not None:
             self._call_up(recruit)
+        return waits
 
     def open(self) -> None:
         """Keeps idle threads again, after a ``drain()``."""
@@ -268,7 +270,7 @@ class ExecutorPool:
         self._running = 0
         self._drained: list[After] = []
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job) -> bool:
         """See ``ThreadPool.submit``. An executor does not tell how many threads are free: what does not run, waits.
 
         Raises:
@@ -299,6 +301,7 @@ class ExecutorPool:
                 job.abandon(error)
 
         future.add_done_callback(settle)
+        return True
 
     def _run(self, job: Job) -> None:
         self._count(waiting=-1, running=1)

@@ -7,11 +7,12 @@ no more than a timer. All of it is on the loop's thread.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from ._types import Receive
 
-__all__ = ["DELAY", "Watch", "until_disconnect"]
+__all__ = ["DELAY", "Watch", "listen", "until_disconnect"]
 
 logger = logging.getLogger("bridge")
 
@@ -32,25 +33,32 @@ async def until_disconnect(receive: Receive) -> bool:
     return bool(message["type"] == "http.disconnect")
 
 
+async def listen(receive: Receive, left: Callable[[], None]) -> None:
+    """Calls ``left`` when the client has left; what a ``Watch`` runs when the request body is complete."""
+    if await until_disconnect(receive):
+        left()
+
+
 class Watch:
-    """Calls ``left`` when the client has left. At most one call of ``receive()`` is under way."""
+    """Runs ``listening`` beside a response: the one place that calls ``receive()`` then."""
 
-    __slots__ = ("_left", "_receive", "_task", "_timer")
+    __slots__ = ("_listening", "_task", "_timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, receive: Receive, left: Callable[[], None]) -> None:
-        self._receive = receive
-        self._left = left
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listening: Callable[[], Coroutine[Any, Any, None]],
+        delay: float = DELAY,
+    ) -> None:
+        """``delay``: seconds before it begins."""
+        self._listening = listening
         self._task: asyncio.Task[None] | None = None
-        self._timer = loop.call_later(DELAY, self._start)
+        self._timer = loop.call_later(delay, self._start)
 
     def _start(self) -> asyncio.Task[None]:
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._listen())
+            self._task = asyncio.get_running_loop().create_task(self._listening())
         return self._task
-
-    async def _listen(self) -> None:
-        if await until_disconnect(self._receive):
-            self._left()
 
     async def until_left(self) -> None:
         """Waits for the end of the connection, or for what the server says after a complete response."""

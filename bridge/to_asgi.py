@@ -23,7 +23,7 @@ from ._lifespan import answer_lifespan
 from ._mapping import parse_content_length
 from ._pool import ExecutorPool, ThreadPool
 from ._types import Environ, Receive, Scope, Send, WSGIApp
-from ._watch import Watch, until_disconnect
+from ._watch import Watch, listen, until_disconnect
 from .errors import Overloaded, RequestBodyTooLarge
 
 __all__ = ["WsgiToAsgi"]
@@ -36,8 +36,6 @@ RequestBody = Literal["buffer", "stream"]
 _PIECE = 262144
 #: Threads that write large bodies into temporary files; they are short at work.
 _DISK_THREADS = 2
-#: The messages that end a response by themselves.
-_FILE_MESSAGES = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 #: Seconds that a refused client is asked to wait before it tries again.
 _RETRY_AFTER = 1
 
@@ -205,14 +203,14 @@ class WsgiToAsgi:
         if extensions and "http.response.early_hint" in extensions:
             environ["wsgi.early_hints"] = call.early_hints
         try:
-            (self._pool or self._make_pool()).submit(call)
+            waits = (self._pool or self._make_pool()).submit(call)
         except BaseException as exc:
             body.input.close()
             if isinstance(exc, Overloaded):
                 self._log_refusal(exc)
                 raise _Refused(503, "the server is busy; try again in a moment") from None
             raise
-        await self._respond(scope, receive, send, channel, body, declared)
+        await self._respond(scope, receive, send, channel, body, declared, waits)
 
     def _declared_length(self, environ: Environ) -> int | None:
         try:
@@ -281,14 +279,24 @@ class WsgiToAsgi:
         return _Body(Input(stream, BLOCK), size, stream)
 
     async def _respond(
-        self, scope: Scope, receive: Receive, send: Send, channel: Channel, body: _Body, declared: int | None
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        channel: Channel,
+        body: _Body,
+        declared: int | None,
+        waits: bool,
     ) -> None:
         """Sends what the worker puts into ``channel``, until its end."""
-        watch: Watch | asyncio.Task[None] | None = None
+        watch: Watch | None = None
         if body.stream is not None:
             # It listens too, once the body has come to its end: receive() has one caller at a time.
-            feeding = self._feed(receive, body.stream, body.size, declared, channel)
-            watch = asyncio.get_running_loop().create_task(feeding)
+            feed = functools.partial(self._feed, receive, body.stream, body.size, declared, channel)
+            watch = Watch(channel.loop, feed, 0)
+        elif waits:
+            # For a thread, perhaps for long: the client may give up, and need not have its turn then.
+            watch = Watch(channel.loop, functools.partial(listen, receive, channel.abort))
         started = False
         try:
             batch = await channel.take()
@@ -297,19 +305,14 @@ class WsgiToAsgi:
                 started = started or bool(batch.items)
                 if batch.end is not End.MORE:
                     break
+                if watch is None:
+                    watch = Watch(channel.loop, functools.partial(listen, receive, channel.abort))
                 if _ends_by_path(batch):
                     # granian opens the file only after send() has returned, and says so by http.disconnect: until
                     # then the worker keeps the file.
-                    if not isinstance(watch, Watch):
-                        watch = Watch(channel.loop, receive, channel.abort)
                     await watch.until_left()
                     return
-                following = channel.more()
-                if following is None:
-                    if watch is None:
-                        watch = Watch(channel.loop, receive, channel.abort)
-                    following = await channel.take()
-                batch = following
+                batch = channel.more() or await channel.take()
         finally:
             # On every way out of here: the worker waits for nobody any more.
             channel.abort()
@@ -427,7 +430,6 @@ def _ends_by_path(batch: Batch) -> bool:
 async def _send(send: Send, batch: Batch) -> None:
     """All items of ``batch``, neighbouring pieces of the body as one; and the end of the body, where it is known."""
     pieces: list[bytes] = []
-    by_file = False
     for item in batch.items:
         if isinstance(item, bytes):
             pieces.append(item)
@@ -436,8 +438,7 @@ async def _send(send: Send, batch: Batch) -> None:
             await _send_body(send, b"".join(pieces), more=True)
             pieces.clear()
         await send(item)
-        by_file = item["type"] in _FILE_MESSAGES
-    complete = batch.end is End.COMPLETE and not by_file
+    complete = batch.end is End.COMPLETE
     if pieces or complete:
         await _send_body(send, pieces[0] if len(pieces) == 1 else b"".join(pieces), more=not complete)
 

@@ -45,12 +45,8 @@ def test_error_after_the_start_never_looks_like_a_whole_response(
     client: httpx.Client, server: RunningServer, failure: str
 ) -> None:
     # Where the connection is reset, the client may not even get to see the head.
-    with (
-        pytest.raises(httpx.TransportError) as error,
-        client.stream("GET", f"/fail/{failure}") as response,
-    ):
-        assert response.status_code == 200
-        response.read()
+    with pytest.raises(httpx.TransportError) as error:
+        client.get(f"/fail/{failure}")
     assert not isinstance(error.value, httpx.TimeoutException), "the client had to give up waiting"
     with server.client() as other:
         assert other.get("/ignore/x").text == "ignored"
@@ -118,8 +114,9 @@ def test_max_body_size_is_a_413(name: str, server_pool: ServerPool) -> None:
     server = start_cases(server_pool, name, max_body_size=1000)
     with server.client() as client:
         assert client.post(f"/upload/{new_token()}", content=b"x" * 1000).json()["size"] == 1000
-        for content in (b"x" * 1001, b"x" * 500_000):
-            assert client.post("/upload/over", content=content).status_code == 413
+        # hypercorn loses an HTTP/2 connection on which data arrives for a stream that it has answered already.
+        for size in (1001, 500_000) if server.kind.http == "1.1" else (1001,):
+            assert client.post("/upload/over", content=b"x" * size).status_code == 413
         assert client.post("/upload/over", content=iter([b"x" * 600] * 2)).status_code == 413
         assert client.get("/facts/over").json()["started"] == 0
 
@@ -151,14 +148,28 @@ def test_shutdown_lets_running_requests_finish(name: str, path: str, start_serve
     assert "Traceback" not in server.log()
 
 
-@pytest.mark.parametrize("name", ASGI_SERVERS)
+@pytest.mark.parametrize("name", ["uvicorn-h11", "uvicorn-httptools", "hypercorn"])
 def test_shutdown_ends_an_endless_response(name: str, start_server: StartServer) -> None:
-    """With a client that stopped reading, so that the app's thread waits for it."""
-    server = start_server(name, CASES, environ=options(shutdown_timeout=1))
-    with server.client() as client, client.stream("GET", f"/two/{new_token()}") as response:
-        assert next(response.iter_raw())
-        client.close()
-    server.stop()
+    """Its client does not read, so the app's thread waits; the server gives up on it, and so does the bridge."""
+    limit = "--graceful-timeout" if name == "hypercorn" else "--timeout-graceful-shutdown"
+    server = start_server(name, CASES, arguments=(limit, "1"))
+    with RawConnection(server.connect()) as connection:
+        connection.send(b"GET /endless/x HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert connection.read_start().status == 200
+        server.stop()
+
+
+@pytest.mark.parametrize("name", ["uvicorn-h11", "hypercorn"])
+def test_shutdown_leaves_an_app_behind_that_does_not_end(name: str, start_server: StartServer) -> None:
+    """A thread can't be ended from outside: after ``shutdown_timeout`` the server goes without it."""
+    limit = "--graceful-timeout" if name == "hypercorn" else "--timeout-graceful-shutdown"
+    environ = options(shutdown_timeout=0.1)
+    server = start_server(name, CASES, arguments=(limit, "1"), environ=environ)
+    with Gate() as gate, RawConnection(server.connect()) as connection:
+        connection.send(f"GET /gate/{gate.port} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        gate.wait_for_arrival()
+        server.stop()
+    assert "1 requests still run" in server.log()
 
 
 def _first_to_answer(one: RawConnection, other: RawConnection) -> tuple[RawConnection, RawConnection]:

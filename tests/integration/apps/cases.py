@@ -13,7 +13,6 @@ import os
 import sys
 import tempfile
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from wsgiref.util import FileWrapper
@@ -29,8 +28,8 @@ WAIT = 20.0  # seconds, against hanging only
 CHUNK = 16_384
 TEXT = [("Content-Type", "text/plain")]
 
-# Keyed by token. A defaultdict's new entry is made under the lock of its C code, and each token has one test.
-signals: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+# Keyed by token. With setdefault(), which is atomic: two threads that come first have one event, and not two.
+signals: dict[str, threading.Event] = {}
 
 
 class Report:
@@ -41,14 +40,14 @@ class Report:
         self.facts: dict[str, Any] = {"closes": 0, "chunks": 0, "started": 0}
 
 
-reports: defaultdict[str, Report] = defaultdict(Report)
+reports: dict[str, Report] = {}
 
 
 class Body:
     """A response body that counts its chunks and closes, and knows its thread."""
 
     def __init__(self, token: str, chunks: Iterable[bytes]) -> None:
-        self.report = reports[token]
+        self.report = report_of(token)
         self.chunks = iter(chunks)
         self.thread = threading.get_ident()
 
@@ -67,26 +66,34 @@ class Body:
         self.report.done.set()
 
 
+def signal_of(token: str) -> threading.Event:
+    return signals.setdefault(token, threading.Event())
+
+
+def report_of(token: str) -> Report:
+    return reports.setdefault(token, Report())
+
+
 def wait(token: str) -> None:
     """Wait for ``/signal/TOKEN``."""
-    if not signals[token].wait(WAIT):
+    if not signal_of(token).wait(WAIT):
         raise TimeoutError(f"no signal {token!r}")
 
 
 def signal(environ: Environ, start_response: StartResponse, token: str) -> Iterable[bytes]:
-    signals[token].set()
+    signal_of(token).set()
     return text(start_response, "signalled")
 
 
 def report(environ: Environ, start_response: StartResponse, token: str) -> Iterable[bytes]:
-    if not reports[token].done.wait(WAIT):
-        raise TimeoutError(f"{token!r} was not closed: {reports[token].facts}")
-    return text(start_response, json.dumps(reports[token].facts))
+    if not report_of(token).done.wait(WAIT):
+        raise TimeoutError(f"{token!r} was not closed: {report_of(token).facts}")
+    return text(start_response, json.dumps(report_of(token).facts))
 
 
 def facts(environ: Environ, start_response: StartResponse, token: str) -> Iterable[bytes]:
     """As ``report``, without waiting."""
-    return text(start_response, json.dumps(reports[token].facts))
+    return text(start_response, json.dumps(report_of(token).facts))
 
 
 def threads(environ: Environ, start_response: StartResponse, token: str) -> Iterable[bytes]:
@@ -145,9 +152,9 @@ def started(environ: Environ, start_response: StartResponse, token: str) -> Iter
 
 def upload(environ: Environ, start_response: StartResponse, token: str) -> Iterable[bytes]:
     """Read the body in blocks, report its end or its error, answer with its digest."""
-    outcome = reports[token]
+    outcome = report_of(token)
     outcome.facts["started"] += 1
-    signals[f"{token}-started"].set()
+    signal_of(f"{token}-started").set()
     digest, size = hashlib.sha256(), 0
     try:
         while block := environ["wsgi.input"].read(CHUNK):
@@ -174,7 +181,7 @@ def slow_upload(environ: Environ, start_response: StartResponse, token: str) -> 
     size = 0
     for number in range(3):
         size += len(environ["wsgi.input"].read(CHUNK))
-        signals[f"{token}-read-{number}"].set()
+        signal_of(f"{token}-read-{number}").set()
         wait(f"{token}-{number}")
     while block := environ["wsgi.input"].read(CHUNK):
         size += len(block)
