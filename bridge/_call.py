@@ -192,7 +192,9 @@ class Call:
 
     def early_hints(self, headers: Iterable[tuple[str, str]]) -> None:
         """``wsgi.early_hints``: sends a 103 response with the ``Link`` headers among ``headers``, at once."""
-        links = [value.encode("latin-1") for name, value in headers if name.lower() == "link"]
+        hints = [(name, value) for name, value in headers if name.lower() == "link"]
+        # They are headers of a response, and no more may write others than those of the response itself.
+        links = [value for _, value in start_of_response("200 OK", hints).message["headers"]]
         if links and not self._started:
             self._channel.put([{"type": "http.response.early_hint", "links": links}], 0)
 

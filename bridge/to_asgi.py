@@ -302,7 +302,7 @@ class WsgiToAsgi:
             batch = await channel.take()
             while True:
                 await _send(send, batch)
-                started = started or bool(batch.items)
+                started = started or _starts(batch)
                 if batch.end is not End.MORE:
                     break
                 if watch is None:
@@ -419,6 +419,13 @@ def _report(error: BaseException, started: bool, scope: Scope, send: Send) -> No
         raise _Refused(413, str(error)) from None
     else:
         raise error
+
+
+def _starts(batch: Batch) -> bool:
+    """Whether ``batch``, the first one or after others of early hints, has the start of the response."""
+    # Early hints come before it alone, so the last item tells.
+    last = batch.items[-1] if batch.items else None
+    return last is not None and (isinstance(last, bytes) or last["type"] != "http.response.early_hint")
 
 
 def _ends_by_path(batch: Batch) -> bool:
