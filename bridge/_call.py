@@ -341,10 +341,15 @@ class Call:
 
 
 def _is_path(wrapper: FileWrapper, status: os.stat_result) -> bool:
-    """Whether the file's name still leads to this very file: it may be renamed, deleted, or a descriptor's number."""
-    name = getattr(wrapper.filelike, "name", None)
-    if not isinstance(name, str):
+    """Whether the file's name leads to this very file, and will: it may be renamed, deleted, or a descriptor's number.
+
+    Only for what ``open()`` makes: a temporary file is deleted when it is closed, and granian gives no reliable sign
+    that it has opened the file.
+    """
+    file = wrapper.filelike
+    if type(file) not in {io.BufferedReader, io.BufferedRandom, io.FileIO} or not isinstance(file.name, str):
         return False
+    name = file.name
     try:
         return os.path.samestat(os.stat(name), status)  # noqa: PTH116  # beside samestat()
     except OSError:
