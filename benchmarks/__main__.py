@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--only", action="append", metavar="NAME", help="a benchmark, or all that begin with it (repeatable)"
     )
     parser.add_argument("--rounds", type=int, help="instead of 5, or 2 with --quick")
-    parser.add_argument("--seconds", type=float, help="for one in-process measurement, instead of 0.4")
+    parser.add_argument("--seconds", type=float, help="for one in-process measurement, instead of 0.3")
     parser.add_argument("--list", action="store_true", help="print the names, and end")
     options = parser.parse_args(arguments)
     if options.list:

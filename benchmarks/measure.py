@@ -37,9 +37,9 @@ class Settings:
 
     rounds: int = 5
     #: For one in-process measurement.
-    seconds: float = 0.4
+    seconds: float = 0.3
     #: For one measurement with a load generator; wrk takes whole seconds.
-    server_seconds: int = 2
+    server_seconds: int = 1
     chunks: int = 20_000
     upload: int = 100 * 2**20
     memory: int = 2**30
