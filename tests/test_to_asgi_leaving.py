@@ -1,0 +1,142 @@
+"""``WsgiToAsgi`` and clients that leave, or servers that give a request up."""
+
+import asyncio
+import threading
+
+import pytest
+
+from bridge import ClientDisconnected
+from bridge._types import Environ, Message, StartResponse
+from tests.support.asgi import Exchange, http_scope, request
+from tests.support.served import Served, arrival, wait_for_jobs
+from tests.support.wsgi_apps import Download, Visitor, get, hello
+
+pytestmark = pytest.mark.usefixtures("no_bridge_threads")
+
+# A client that leaves.
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_download() -> None:
+    download = Download()
+
+    async def main() -> None:
+        async with Served(download, threads=1) as adapter:
+            async with get(adapter) as exchange:
+                await exchange.wait_for("http.response.body")
+                exchange.disconnect()
+            assert not exchange.complete
+            await arrival(download.closed)
+            await wait_for_jobs(adapter, 0)
+
+    asyncio.run(main())
+    assert len(download.closes) == 1
+    assert set(download.closes) == download.iterated
+
+
+def test_a_client_that_leaves_while_the_worker_waits_for_room() -> None:
+    download = Download(b"x" * 10_000)
+
+    async def main() -> None:
+        async with Served(download, response_buffer=1000) as adapter:
+            async with get(adapter) as exchange:
+                exchange.hold_sends()
+                await exchange.wait_for("http.response.start")
+                exchange.disconnect()
+                exchange.release_sends()
+            await arrival(download.closed)
+
+    asyncio.run(main())
+    assert len(download.closes) == 1
+
+
+@pytest.mark.parametrize("how", ["disconnect", "cancel"])
+def test_a_client_that_leaves_while_its_request_waits_for_a_thread(how: str) -> None:
+    """Its request is not given to the app any more."""
+    visitor = Visitor()
+
+    async def main() -> None:
+        async with Served(visitor, threads=1) as adapter:
+            first = asyncio.create_task(get(adapter).run())
+            await visitor.wait_for_arrival()
+            exchange = get(adapter)
+            second = asyncio.create_task(exchange.run())
+            await wait_for_jobs(adapter, 2)
+            if how == "cancel":
+                second.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await second
+            else:
+                exchange.disconnect()
+                await second
+            assert exchange.messages == []
+            visitor.go.release()
+            assert (await first).body == b"done"
+            await wait_for_jobs(adapter, 0)
+
+    asyncio.run(main())
+    assert visitor.served == 1
+
+
+def test_cancellation_frees_the_worker() -> None:
+    """A server that is stopped cancels what runs."""
+    download = Download(b"x" * 10_000)
+
+    async def main() -> None:
+        async with Served(download, threads=1, response_buffer=1000) as adapter:
+            exchange = get(adapter)
+            exchange.hold_sends()
+            task = asyncio.create_task(exchange.run())
+            await exchange._until(lambda: bool(exchange.messages))
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await arrival(download.closed)
+            await wait_for_jobs(adapter, 0)
+
+    asyncio.run(main())
+    assert len(download.closes) == 1
+
+
+def test_cancellation_while_a_streamed_body_is_read() -> None:
+    reading = threading.Event()
+    raised = threading.Event()
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ["wsgi.input"].read(4)
+        reading.set()
+        try:
+            environ["wsgi.input"].read(1)
+        except ClientDisconnected:
+            raised.set()
+        return hello(environ, start_response)
+
+    async def main() -> None:
+        async with Served(app, request_body="stream", request_buffer=4) as adapter:
+            exchange = Exchange(adapter, http_scope("POST"), [request(b"abcd", more_body=True)])
+            task = asyncio.create_task(exchange.run())
+            await arrival(reading)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await arrival(raised)
+
+    asyncio.run(main())
+
+
+def test_a_send_that_raises_frees_the_worker() -> None:
+    """The ASGI specification lets ``send()`` raise ``OSError`` after a disconnect."""
+    download = Download()
+
+    async def main() -> None:
+        async with Served(download) as adapter:
+            exchange = get(adapter)
+
+            async def send(message: Message) -> None:
+                raise OSError("gone")
+
+            with pytest.raises(OSError, match="gone"):
+                await adapter(exchange.scope, exchange.receive, send)
+            await arrival(download.closed)
+
+    asyncio.run(main())
+    assert len(download.closes) == 1
