@@ -114,10 +114,14 @@ def test_max_body_size_is_a_413(name: str, server_pool: ServerPool) -> None:
     server = start_cases(server_pool, name, max_body_size=1000)
     with server.client() as client:
         assert client.post(f"/upload/{new_token()}", content=b"x" * 1000).json()["size"] == 1000
-        # hypercorn loses an HTTP/2 connection on which data arrives for a stream that it has answered already.
-        for size in (1001, 500_000) if server.kind.http == "1.1" else (1001,):
+    # hypercorn loses an HTTP/2 connection on which data arrives for a stream that it has answered already: whatever
+    # the app, a large body that is refused early is a broken connection there, and a small one is the last on its own.
+    for size in (1001, 500_000) if server.kind.http == "1.1" else (1001,):
+        with server.client() as client:
             assert client.post("/upload/over", content=b"x" * size).status_code == 413
+    with server.client() as client:
         assert client.post("/upload/over", content=iter([b"x" * 600] * 2)).status_code == 413
+    with server.client() as client:
         assert client.get("/facts/over").json()["started"] == 0
 
 
@@ -148,11 +152,13 @@ def test_shutdown_lets_running_requests_finish(name: str, path: str, start_serve
     assert "Traceback" not in server.log()
 
 
-@pytest.mark.parametrize("name", ["uvicorn-h11", "uvicorn-httptools", "hypercorn"])
+@pytest.mark.parametrize("name", ["uvicorn-h11", "uvicorn-httptools"])
 def test_shutdown_ends_an_endless_response(name: str, start_server: StartServer) -> None:
-    """Its client does not read, so the app's thread waits; the server gives up on it, and so does the bridge."""
-    limit = "--graceful-timeout" if name == "hypercorn" else "--timeout-graceful-shutdown"
-    server = start_server(name, CASES, arguments=(limit, "1"))
+    """Its client does not read, so the app's thread waits; the server gives up on it, and so does the bridge.
+
+    hypercorn is not here: it waits for such a client for ever, whatever the app.
+    """
+    server = start_server(name, CASES, arguments=("--timeout-graceful-shutdown", "1"))
     with RawConnection(server.connect()) as connection:
         connection.send(b"GET /endless/x HTTP/1.1\r\nHost: test\r\n\r\n")
         assert connection.read_start().status == 200
