@@ -305,7 +305,12 @@ class ExecutorPool:
 
     def _run(self, job: Job) -> None:
         self._count(waiting=-1, running=1)
-        after = job.run()
+        try:
+            after = job.run()
+        except BaseException:
+            # As in ThreadPool; and settle() would take it for one that never ran.
+            logger.exception("a job raised")
+            after = None
         self._count(running=-1)
         if after is not None:
             after()
