@@ -65,7 +65,7 @@ def build_environ(scope: Scope) -> Environ:
     environ["QUERY_STRING"] = query = query.decode("latin-1") if query else ""
     path: str = scope["path"]
     raw_path: bytes | None = scope.get("raw_path")
-    target = raw_path.decode("latin-1") if raw_path else quote(path)
+    target = raw_path.decode("latin-1") if raw_path else quote(path, errors="surrogateescape")
     if path[:1] != "/":
         path, raw_path = (
             _path_of_target(path),

@@ -1,0 +1,444 @@
+"""A scope as an environ: PEP 3333, "environ Variables"; RFC 3875, section 4.1; and what the field has added."""
+
+import asyncio
+import io
+import sys
+from collections import deque
+from typing import Any
+from urllib.parse import quote
+from wsgiref.validate import check_environ  # type: ignore[attr-defined]  # unknown to typeshed
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge import _environ
+from bridge._environ import build_environ, environ_key
+from bridge._types import Environ
+from tests.support.asgi import http_scope
+
+
+def headers_of(*fields: tuple[bytes, bytes]) -> Environ:
+    return build_environ(http_scope(headers=list(fields)))
+
+
+# The keys of PEP 3333.
+
+
+def test_a_plain_request() -> None:
+    scope = http_scope("PUT", "/a b/c", raw_path=b"/a%20b/c", query=b"x=1&y=%20", client=("10.0.0.9", 4711))
+    environ = build_environ(scope)
+    assert environ == {
+        "REQUEST_METHOD": "PUT",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/a b/c",
+        "QUERY_STRING": "x=1&y=%20",
+        "REQUEST_URI": "/a%20b/c?x=1&y=%20",
+        "RAW_URI": "/a%20b/c?x=1&y=%20",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "8000",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_SOFTWARE": environ["SERVER_SOFTWARE"],
+        "REMOTE_ADDR": "10.0.0.9",
+        "REMOTE_PORT": "4711",
+        "HTTP_HOST": "127.0.0.1:8000",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+        "asgi.scope": scope,
+    }
+    assert environ["asgi.scope"] is scope
+    assert environ["SERVER_SOFTWARE"]
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        http_scope(),
+        {"type": "http", "path": "/"},
+        http_scope(path="/a", root_path="/a", server=None, client=None, headers=[]),
+        http_scope("POST", headers=[(b"content-length", b"3"), (b"content-type", b"text/plain")]),
+    ],
+    ids=["full", "bare", "mounted", "post"],
+)
+def test_wsgirefs_validator_takes_it(scope: Any) -> None:
+    environ = build_environ(scope)
+    environ["wsgi.input"] = io.BytesIO()
+    check_environ(environ)
+
+
+def test_a_scope_with_nothing_but_its_path() -> None:
+    environ = build_environ({"type": "http", "path": "/x"})
+    assert environ["REQUEST_METHOD"] == "GET"
+    assert environ["PATH_INFO"] == environ["REQUEST_URI"] == environ["RAW_URI"] == "/x"
+    assert environ["SCRIPT_NAME"] == environ["QUERY_STRING"] == ""
+    assert environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+    assert environ["wsgi.url_scheme"] == "http"
+    assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == ("localhost", "80")
+    assert "REMOTE_ADDR" not in environ
+    assert "REMOTE_PORT" not in environ
+    assert "HTTPS" not in environ
+
+
+OPTIONAL = [
+    "http_version",
+    "server",
+    "client",
+    "scheme",
+    "root_path",
+    "raw_path",
+    "query_string",
+    "headers",
+    "state",
+]
+
+
+@pytest.mark.parametrize("key", OPTIONAL)
+@pytest.mark.parametrize("value", [..., None], ids=["missing", "None"])
+def test_each_optional_key_may_be_missing_or_none(key: str, value: Any) -> None:
+    environ = build_environ(http_scope(path="/x", **{key: value}))
+    environ["wsgi.input"] = io.BytesIO()
+    check_environ(environ)
+    assert environ["PATH_INFO"] == "/x"
+
+
+def test_environs_share_nothing() -> None:
+    first = build_environ(http_scope())
+    first["wsgi.multithread"] = False
+    first["PATH_INFO"] = "/changed"
+    assert build_environ(http_scope())["wsgi.multithread"] is True
+
+
+@pytest.mark.parametrize(
+    ("version", "protocol"),
+    [
+        ("1.0", "HTTP/1.0"),
+        ("1", "HTTP/1.0"),
+        ("1.1", "HTTP/1.1"),
+        ("2", "HTTP/2"),
+        ("3", "HTTP/3"),
+        ("", "HTTP/1.1"),
+    ],
+)
+def test_server_protocol(version: str, protocol: str) -> None:
+    assert build_environ(http_scope(http_version=version))["SERVER_PROTOCOL"] == protocol
+
+
+@pytest.mark.parametrize(
+    ("scheme", "expected"),
+    [("http", "http"), ("https", "https"), ("ws", "http"), ("wss", "https"), ("", "http")],
+)
+def test_url_scheme(scheme: str, expected: str) -> None:
+    assert build_environ(http_scope(scheme=scheme))["wsgi.url_scheme"] == expected
+
+
+@pytest.mark.parametrize(
+    ("server", "scheme", "host", "expected"),
+    [
+        (("10.0.0.1", 81), "http", b"example.org", ("10.0.0.1", "81")),
+        (("::1", 81), "http", b"example.org", ("::1", "81")),
+        (("10.0.0.1", None), "http", b"example.org", ("10.0.0.1", "80")),
+        (("10.0.0.1", None), "https", b"example.org", ("10.0.0.1", "443")),
+        (("/run/bridge.sock", None), "http", b"example.org:8080", ("example.org", "8080")),
+        (("/run/bridge.sock", 0), "http", b"example.org", ("example.org", "80")),
+        (("/run/bridge.sock", None), "https", b"[::1]:8443", ("[::1]", "8443")),
+        (("/run/bridge.sock", None), "https", b"", ("localhost", "443")),
+        (("", None), "http", b"example.org", ("example.org", "80")),
+        (None, "http", b"example.org:81", ("example.org", "81")),
+        (None, "https", b"example.org", ("example.org", "443")),
+        (None, "http", b"example.org:port", ("example.org:port", "80")),
+        (None, "http", b":81", ("localhost", "81")),
+        (None, "http", b"", ("localhost", "80")),
+    ],
+)
+def test_server_name_and_port(server: Any, scheme: str, host: bytes, expected: tuple[str, str]) -> None:
+    """Neither can be empty (PEP 3333)."""
+    environ = build_environ(
+        http_scope(server=server, scheme=scheme, headers=[(b"host", host)] if host else [])
+    )
+    assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("client", "expected"),
+    [
+        (("10.0.0.9", 4711), ("10.0.0.9", "4711")),
+        (["::1", 4711], ("::1", "4711")),
+        (("10.0.0.9", 0), ("10.0.0.9", "0")),
+        (("10.0.0.9", None), ("10.0.0.9", "0")),
+        (("", 0), (None, None)),
+        (None, (None, None)),
+    ],
+)
+def test_remote_address(client: Any, expected: tuple[str | None, str | None]) -> None:
+    environ = build_environ(http_scope(client=client))
+    assert (environ.get("REMOTE_ADDR"), environ.get("REMOTE_PORT")) == expected
+
+
+def test_wsgi_errors_is_stderr_as_it_is_now(capsys: pytest.CaptureFixture[str]) -> None:
+    build_environ(http_scope())["wsgi.errors"].write("to stderr\n")
+    assert capsys.readouterr().err == "to stderr\n"
+
+
+# The path.
+
+# root_path, path as by the specification (root_path included), path as received by a server behind a proxy that cuts
+# the prefix; then SCRIPT_NAME and PATH_INFO.
+MOUNTS = [
+    ("", "/a", "/a", "", "/a"),
+    ("", "/", "/", "", "/"),
+    ("/api", "/api/a", "/a", "/api", "/a"),
+    ("/api", "/api", "", "/api", ""),
+    ("/api", "/api/", "/", "/api", "/"),
+    ("/api", "/api/a/", "/a/", "/api", "/a/"),
+    ("/api", "/api//a", "//a", "/api", "//a"),
+    ("/api/", "/api/a", "/a", "/api", "/a"),
+    ("api", "/api/a", "/a", "/api", "/a"),
+    ("/", "/a", "/a", "", "/a"),
+    ("/api/v1", "/api/v1/a", "/a", "/api/v1", "/a"),
+    ("/api/v1/deep", "/api/v1/deep", "", "/api/v1/deep", ""),
+    ("/api", "/api/apix", "/apix", "/api", "/apix"),
+    ("/\xe4", "/\xe4/b", "/b", "/\xc3\xa4", "/b"),
+    ("/\u65e5", "/\u65e5/\u672c", "/\u672c", "/\xe6\x97\xa5", "/\xe6\x9c\xac"),
+]
+
+
+@pytest.mark.parametrize(("root_path", "whole", "cut", "script_name", "path_info"), MOUNTS)
+def test_both_conventions_of_the_path(
+    root_path: str, whole: str, cut: str, script_name: str, path_info: str
+) -> None:
+    for path in {whole, cut} - {""}:
+        environ = build_environ(http_scope(path=path, raw_path=quote(path).encode(), root_path=root_path))
+        assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == (script_name, path_info), path
+        assert environ["REQUEST_URI"] == quote(path)
+
+
+@pytest.mark.parametrize("path", ["/apix", "/apix/a", "/ap", "/v1/api", "/API/a"])
+def test_a_prefix_is_cut_at_a_segments_end_only(path: str) -> None:
+    environ = build_environ(http_scope(path=path, root_path="/api"))
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/api", path)
+
+
+def test_a_path_that_begins_with_the_prefix_twice_loses_it_once() -> None:
+    environ = build_environ(http_scope(path="/api/api/a", root_path="/api"))
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/api", "/api/a")
+
+
+def test_nested_mounts_of_starlette() -> None:
+    """Real ones: the scope as the innermost app gets it."""
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    seen: list[Environ] = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(build_environ(scope))
+
+    app = Starlette(routes=[Mount("/outer", routes=[Mount("/inner", app=inner)])])
+    for root_path, path in (("", "/outer/inner/page/"), ("/proxy", "/proxy/outer/inner/page/")):
+        seen.clear()
+        asyncio.run(app(http_scope(path=path, root_path=root_path), None, None))  # type: ignore[arg-type]  # not called
+        assert [(e["SCRIPT_NAME"], e["PATH_INFO"]) for e in seen] == [(root_path + "/outer/inner", "/page/")]
+
+
+@pytest.mark.parametrize(
+    ("path", "raw_path", "path_info"),
+    [
+        ("/\xe4\u20ac", b"/%C3%A4%E2%82%AC", "/\xc3\xa4\xe2\x82\xac"),
+        ("/\xe4\u20ac", None, "/\xc3\xa4\xe2\x82\xac"),
+        ("/\ufffd", b"/%FF", "/\xff"),
+        ("/a\ufffdb\ufffd", b"/a%FFb%80", "/a\xffb\x80"),
+        ("/\ufffd", b"/%EF%BF%BD", "/\xef\xbf\xbd"),
+        ("/\ufffd", None, "/\xef\xbf\xbd"),
+        ("/\udcff", None, "/\xff"),
+        ("/new\ufffd", b"/old%FF", "/new\xef\xbf\xbd"),
+        ("/a+b", b"/a+b", "/a+b"),
+        ("/a/b", b"/a%2Fb", "/a/b"),
+        ("/%41", b"/%2541", "/%41"),
+        ("/\xe4", "/\xe4".encode(), "/\xc3\xa4"),
+    ],
+)
+def test_path_info_holds_bytes(path: str, raw_path: bytes | None, path_info: str) -> None:
+    """PEP 3333, "Unicode Issues": each byte of the URL is one character."""
+    scope = http_scope()
+    scope.update(path=path, raw_path=raw_path)
+    environ = build_environ(scope)
+    assert environ["PATH_INFO"] == path_info
+    if raw_path:
+        assert environ["REQUEST_URI"] == environ["RAW_URI"] == raw_path.decode("latin-1")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_in_a_path_comes_back(text: str) -> None:
+    path = "/" + text
+    for raw_path in (quote(path).encode(), None):
+        environ = build_environ(http_scope(path=path, raw_path=raw_path))
+        assert environ["PATH_INFO"].encode("latin-1").decode() == path
+        assert environ["REQUEST_URI"] == quote(path)
+
+
+@given(st.binary())
+def test_any_bytes_in_a_path_and_a_query_come_back(data: bytes) -> None:
+    raw_path = b"/" + quote(data).encode()
+    path = (b"/" + data).decode("utf-8", "replace")
+    environ = build_environ(http_scope(path=path, raw_path=raw_path, query=data))
+    assert environ["PATH_INFO"].encode("latin-1") == b"/" + data
+    assert environ["QUERY_STRING"].encode("latin-1") == data
+    assert environ["REQUEST_URI"].encode("latin-1") == raw_path + (b"?" + data if data else b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "path_info"),
+    [("http://example.org/a/b", "/a/b"), ("http://example.org", "/"), ("*", ""), ("", "")],
+)
+def test_targets_in_other_forms(path: str, path_info: str) -> None:
+    """RFC 9112, section 3.2: servers pass them on as paths."""
+    environ = build_environ(http_scope("OPTIONS", path))
+    assert environ["PATH_INFO"] == path_info
+    environ["wsgi.input"] = io.BytesIO()
+    check_environ(environ)
+
+
+# Headers.
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        (b"host", "HTTP_HOST"),
+        (b"Host", "HTTP_HOST"),
+        (b"x-forwarded-for", "HTTP_X_FORWARDED_FOR"),
+        (b"content-type", "CONTENT_TYPE"),
+        (b"Content-Type", "CONTENT_TYPE"),
+        (b"CONTENT-LENGTH", "CONTENT_LENGTH"),
+        (b"content-language", "HTTP_CONTENT_LANGUAGE"),
+        (b"x_user", ""),
+        (b"content_length", ""),
+        (b"proxy", ""),
+        (b"Proxy", ""),
+        (b"proxy-authorization", "HTTP_PROXY_AUTHORIZATION"),
+        (b"x-\xe4", "HTTP_X_\xc4"),
+    ],
+)
+def test_environ_key(name: bytes, key: str) -> None:
+    for _ in range(2):  # worked out, and from the cache
+        assert environ_key(name) == key
+
+
+def test_headers_that_could_pass_for_others_are_dropped() -> None:
+    environ = headers_of(
+        (b"x-user", b"proxy's"),
+        (b"x_user", b"forged"),
+        (b"X_User", b"forged"),
+        (b"content_length", b"5"),
+        (b"proxy", b"http://evil"),
+        (b"PROXY", b"http://evil"),
+    )
+    assert environ["HTTP_X_USER"] == "proxy's"
+    assert "CONTENT_LENGTH" not in environ
+    assert "HTTP_PROXY" not in environ
+    assert not any(
+        "evil" in str(value) or "forged" in str(value) for k, value in environ.items() if k != "asgi.scope"
+    )
+
+
+def test_repeated_headers_join() -> None:
+    environ = headers_of(
+        (b"accept", b"a"), (b"cookie", b"x=1"), (b"Accept", b"b, c"), (b"Cookie", b"y=2"), (b"cookie", b"z=3")
+    )
+    assert environ["HTTP_ACCEPT"] == "a,b, c"
+    assert environ["HTTP_COOKIE"] == "x=1; y=2; z=3"
+
+
+def test_header_values_are_latin_1() -> None:
+    assert headers_of((b"x-name", bytes(range(0x20, 0x100))))["HTTP_X_NAME"] == bytes(
+        range(0x20, 0x100)
+    ).decode("latin-1")
+
+
+def test_no_header_reaches_a_key_of_the_servers() -> None:
+    """All begin with HTTP_, but for the two that CGI names."""
+    before = set(build_environ(http_scope(headers=[])))
+    names = [
+        b"wsgi.input",
+        b"request-method",
+        b"path-info",
+        b"script-name",
+        b"remote-addr",
+        b"https",
+        b"ssl-protocol",
+    ]
+    after = headers_of(*((name, b"forged") for name in names))
+    assert all(key.startswith("HTTP_") for key in set(after) - before)
+    assert all(after[key] != "forged" for key in before)
+
+
+class CountedBytes(bytes):
+    """Counts how many bytes are decoded."""
+
+    decoded = 0
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        CountedBytes.decoded += len(self)
+        return super().decode(encoding, errors)
+
+
+def test_twenty_thousand_equal_fields_cost_each_byte_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The values are gathered and joined in one go: adding to a string each time copies the square of their number."""
+    count = 20_000
+    headers = [(b"x-a", CountedBytes(b"%05d" % number)) for number in range(count)]
+    CountedBytes.decoded = 0
+    lists: list[int] = []
+    real = _environ._add_headers
+
+    def add(environ: Environ, fields: Any) -> None:
+        class Watched(dict[str, Any]):
+            def __setitem__(self, key: str, value: Any) -> None:
+                if key == "HTTP_X_A":
+                    lists.append(len(value))
+                super().__setitem__(key, value)
+
+        watched = Watched()
+        real(watched, fields)
+        environ.update(watched)
+
+    monkeypatch.setattr(_environ, "_add_headers", add)
+    environ = build_environ(http_scope(headers=headers))
+    assert environ["HTTP_X_A"] == ",".join(f"{number:05d}" for number in range(count))
+    assert CountedBytes.decoded == 5 * count
+    assert lists == [5, 6 * count - 1], "set once for the first field, and once for all of them"
+
+
+def test_names_that_clients_make_up_do_not_fill_the_memory() -> None:
+    for number in range(3000):
+        assert environ_key(b"x-made-up-%d" % number) == f"HTTP_X_MADE_UP_{number}"
+    assert environ_key(b"x-" + b"a" * 5000) == "HTTP_X_" + "A" * 5000
+    assert len(_environ._keys) <= _environ._CACHE_SIZE
+    assert max(map(len, _environ._keys)) <= _environ._CACHE_NAME_LENGTH
+
+
+def test_headers_may_be_any_iterable_of_pairs() -> None:
+    """granian gives lists of lists, others tuples of tuples."""
+    for headers in ([[b"x-a", b"1"]], ((b"x-a", b"1"),), deque([(b"x-a", b"1")])):
+        assert build_environ(http_scope(headers=headers))["HTTP_X_A"] == "1"
+
+
+# TLS; the table is in test_tls.
+
+
+def test_the_tls_extension() -> None:
+    tls: dict[str, Any] = {
+        "tls_version": 0x0304,
+        "cipher_suite": 0x1301,
+        "server_cert": None,
+        "client_cert_chain": [],
+    }
+    environ = build_environ(http_scope(scheme="https", extensions={"tls": tls}))
+    assert environ["HTTPS"] == "on"
+    assert environ["SSL_PROTOCOL"] == "TLSv1.3"
+    assert environ["SSL_CIPHER"] == "TLS_AES_128_GCM_SHA256"
+    assert "HTTPS" not in build_environ(http_scope(extensions={}))
