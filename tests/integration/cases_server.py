@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from typing import Any
 
 import httpx
@@ -12,6 +13,8 @@ from tests.support.servers import RunningServer
 __all__ = ["CASES", "facts", "new_token", "options", "report", "settle", "start_cases"]
 
 CASES = "tests.integration.apps.cases:app"
+# Seconds; bridge._watch.DELAY is 0.005, and a thread may have to wait for its turn.
+LISTENING = 0.2
 _tokens = itertools.count()
 
 
@@ -41,12 +44,13 @@ def facts(client: httpx.Client, token: str) -> dict[str, Any]:
 
 
 def settle(client: httpx.Client) -> None:
-    """Let the server's loop turn a few times.
+    """Let the server's loop turn, until it and the bridge must have noticed what clients did before.
 
-    On loopback, what a client did before this is in the server's sockets already. Each request takes several
-    turns of the loop, so a closed connection has been noticed after three of them, and so has the bridge.
+    On loopback that is in the server's sockets already, and each request takes several turns of the loop.
+    The bridge begins to listen for a client's leaving some milliseconds into a response, so it takes longer.
     """
-    for _ in range(3):
+    end = time.monotonic() + LISTENING
+    while time.monotonic() < end:
         client.get("/threads/x").raise_for_status()
 
 
