@@ -1,7 +1,7 @@
 """The same small app twice, as WSGI and as ASGI, and a module attribute for each way of serving it.
 
 Paths: ``/`` says hello; ``/chunks/N`` yields N chunks of 100 bytes; ``/download/N`` yields N bytes in blocks of 64 KiB;
-``/upload`` reads the whole body and answers with its length; ``/slow-upload`` does so with a pause for each 64 KiB.
+``/upload`` reads the whole body and answers with its length; ``/slow-upload`` does so with a pause for each MiB.
 
 A server imports ``benchmarks.apps:NAME`` with a name of ``SERVED``; the adapter is made then, and no other one.
 """
@@ -23,8 +23,9 @@ THREADS = 10
 HELLO = b"Hello, world!"
 CHUNK = b"x" * 100
 BLOCK = b"x" * 65536
-#: Seconds that ``/slow-upload`` pauses for each 64 KiB.
-PAUSE = 0.0003
+#: Seconds that ``/slow-upload`` pauses for each MiB: long enough for a loop's clock, which counts milliseconds.
+PAUSE = 0.005
+MIB = 1 << 20
 
 _WSGI_PLAIN = ("Content-Type", "text/plain")
 _ASGI_PLAIN = (b"content-type", b"text/plain")
@@ -63,10 +64,10 @@ def wsgi_upload(environ: Environ, start_response: StartResponse, pause: float = 
     missing = int(environ["CONTENT_LENGTH"])
     size = 0
     while missing > 0 and (block := read(min(missing, 65536))):
+        if pause and (size + len(block)) // MIB > size // MIB:
+            time.sleep(pause)
         size += len(block)
         missing -= len(block)
-        if pause:
-            time.sleep(pause)
     return _wsgi_answer(start_response, str(size).encode())
 
 
@@ -109,7 +110,7 @@ async def _asgi_repeated(send: Send, headers: list[tuple[bytes, bytes]], chunk: 
 
 
 async def _asgi_upload(receive: Receive, send: Send, pause: float = 0.0) -> None:
-    size = owed = 0
+    size = 0
     more = True
     while more:
         message = await receive()
@@ -117,11 +118,9 @@ async def _asgi_upload(receive: Receive, send: Send, pause: float = 0.0) -> None
             return
         block = len(message.get("body", b""))
         more = message.get("more_body", False)
+        if pause and (size + block) // MIB > size // MIB:
+            await asyncio.sleep(pause)
         size += block
-        owed += block
-        if pause and owed >= len(BLOCK):
-            await asyncio.sleep(pause * (owed // len(BLOCK)))
-            owed %= len(BLOCK)
     await _asgi_answer(send, str(size).encode())
 
 

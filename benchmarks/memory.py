@@ -38,6 +38,7 @@ _CASES = (
     _Case("native ASGI", "uvicorn", "asgi", upload=True),
     _Case("AsgiToWsgi", "gunicorn gthread", "asgi_bridge", upload=False),
     _Case("AsgiToWsgi", "gunicorn gthread", "asgi_bridge", upload=True),
+    _Case("native WSGI", "gunicorn gthread", "wsgi", upload=True),
     _Case("AsgiToWsgi, shared loop", "gunicorn gthread", "asgi_bridge_shared", upload=False),
     _Case("AsgiToWsgi, shared loop", "gunicorn gthread", "asgi_bridge_shared", upload=True),
 )
