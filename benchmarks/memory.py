@@ -16,7 +16,7 @@ from .processes import PeakMemory, Server, start
 __all__ = ["run"]
 
 _MIB = 2**20
-#: Growth wanted, in bytes.
+#: Growth wanted of WsgiToAsgi, in bytes. AsgiToWsgi stands beside a native app: gunicorn's own memory grows by more.
 _WANTED = 2 * _MIB
 #: A body before the one that is measured, in bytes: what is made once is not growth.
 _WARM_UP = 8 * _MIB
@@ -58,7 +58,7 @@ def run(console: Console, progress: Progress, settings: Settings) -> None:
             with PeakMemory(server) as memory:
                 _move(server, case, size, settings.stall)
         verdict = ""
-        if case.subject.startswith(("WsgiToAsgi", "AsgiToWsgi")):
+        if case.subject.startswith("WsgiToAsgi"):
             verdict = f"under 2 wanted: {'met' if memory.growth < _WANTED else 'missed'}"
         table.add_row(
             f"{case.subject} on {case.server}",
