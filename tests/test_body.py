@@ -3,8 +3,7 @@
 import asyncio
 import io
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import pytest
@@ -14,12 +13,13 @@ from hypothesis import strategies as st
 from bridge import ClientDisconnected, RequestBodyTooLarge
 from bridge._body import BLOCK, Input, Spool, Stream, disconnected
 from bridge._channel import Mailbox
-from bridge._pool import ThreadPool
 from bridge.errors import BridgeError
 from tests.support.asgi import HANG
-from tests.support.threads import wait_for_no_bridge_threads
+from tests.support.loop_thread import LoopThread, disk_pool, loop_threads
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
+
+looped = pytest.fixture(scope="module")(loop_threads)
 
 Step: TypeAlias = tuple[str, tuple[Any, ...]]
 
@@ -61,44 +61,6 @@ def perform_all(stream: Any, script: list[Step]) -> list[Any]:
         perform(stream, step)
         for step in [*script, ("read", ()), ("read", ()), ("readline", ()), ("__next__", ())]
     ]
-
-
-class LoopThread:
-    """A loop in a thread of its own, as a server has it; the test is the worker."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.mailbox = Mailbox(self.loop)
-        self._thread = threading.Thread(target=self.loop.run_forever, name="loop")
-        self._thread.start()
-
-    def run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(HANG)
-
-    def close(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(HANG)
-        assert not self._thread.is_alive()
-        self.loop.close()
-
-
-@pytest.fixture(scope="module")
-def looped() -> Iterator[LoopThread]:
-    thread = LoopThread()
-    yield thread
-    thread.close()
-
-
-@contextmanager
-def disk_pool() -> Iterator[ThreadPool]:
-    pool = ThreadPool(2, 10, name="bridge-disk")
-    try:
-        yield pool
-    finally:
-        drained = threading.Event()
-        pool.drain(drained.set)
-        assert drained.wait(HANG)
-        wait_for_no_bridge_threads()
 
 
 async def feed(stream: Stream, chunks: list[bytes], error: BridgeError | None = None) -> None:
@@ -369,69 +331,3 @@ def test_a_large_body_through_a_small_stream(looped: LoopThread) -> None:
             assert stream._size <= 1000 + len(block)
     assert read == block * 2000
     feeding.result(HANG)
-
-
-# Spool.
-
-
-def test_a_spool_raises_what_the_disk_raises(looped: LoopThread, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(**_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("tempfile.TemporaryFile", full)
-
-    async def main() -> None:
-        spool = Spool(disk, looped.mailbox)
-        await spool.write(b"a")
-        with pytest.raises(OSError, match="No space"):
-            await spool.write(b"b")
-        spool.discard()
-
-    with disk_pool() as disk:
-        looped.run(main())
-
-
-def test_a_discarded_spool_is_closed(looped: LoopThread) -> None:
-    async def main() -> Spool:
-        spool = Spool(disk, looped.mailbox)
-        await spool.write(b"a" * 100_000)
-        spool.discard()  # the block may still be on its way
-        return spool
-
-    with disk_pool() as disk:
-        spool = looped.run(main())
-        looped.run(asyncio.sleep(0))
-        while spool._file is None or not spool._file.closed:
-            looped.run(asyncio.sleep(0.001))
-
-
-def test_a_spool_that_is_cancelled_in_a_write_can_be_discarded(looped: LoopThread) -> None:
-    go = threading.Event()
-    there = threading.Event()
-
-    class Slow:
-        def run(self) -> None:
-            there.set()
-            assert go.wait(HANG)
-
-        def abandon(self, error: BaseException) -> None:
-            raise AssertionError("it has a thread") from error
-
-    async def main() -> Spool:
-        spool = Spool(disk, looped.mailbox)
-        await spool.write(b"a")
-        writing = asyncio.ensure_future(spool.write(b"b"))
-        await asyncio.sleep(0)
-        writing.cancel()
-        await asyncio.gather(writing, return_exceptions=True)
-        spool.discard()
-        go.set()
-        return spool
-
-    with disk_pool() as disk:
-        disk.submit(Slow())
-        disk.submit(Slow())  # both threads are busy: no write begins before the cancellation
-        assert there.wait(HANG)
-        spool = looped.run(main())
-        while spool._file is None or not spool._file.closed:
-            looped.run(asyncio.sleep(0.001))
