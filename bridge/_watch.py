@@ -53,16 +53,17 @@ class Watch:
         """``delay``: seconds before it begins."""
         self._listening = listening
         self._task: asyncio.Task[None] | None = None
-        self._timer = loop.call_later(delay, self._start)
+        self._timer = loop.call_later(delay, self.start)
 
-    def _start(self) -> asyncio.Task[None]:
+    def start(self) -> asyncio.Task[None]:
+        """Begins now, if it has not begun."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._listening())
         return self._task
 
     async def until_left(self) -> None:
         """Waits for the end of the connection, or for what the server says after a complete response."""
-        await asyncio.shield(self._start())
+        await asyncio.shield(self.start())
 
     def cancel(self) -> None:
         """Ends the listening."""

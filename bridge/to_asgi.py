@@ -190,7 +190,9 @@ class WsgiToAsgi:
         if message.get("more_body", False):
             body = await self._collect(receive, block, mailbox)
             if body is None:
-                return  # the client left: a body that is not complete reaches no app
+                # A body that is not complete reaches no app. The answer is for servers that tell a broken body, such as
+                # garbage in place of a chunk's size, as a disconnect too; where the client has left, it goes nowhere.
+                raise _Refused(400, "the request body broke off before its end")
         else:
             body = _Body(BytesIO(block), len(block))
         self._describe_body(environ, body, declared)
@@ -300,19 +302,23 @@ class WsgiToAsgi:
         started = False
         try:
             batch = await channel.take()
+            if batch.end is End.MORE and watch is None:
+                # Before the first send(): with a client that does not read, even that may take for ever.
+                watch = Watch(channel.loop, functools.partial(listen, receive, channel.abort))
             while True:
                 await _send(send, batch)
                 started = started or _starts(batch)
-                if batch.end is not End.MORE:
+                if batch.end is not End.MORE or watch is None:
                     break
-                if watch is None:
-                    watch = Watch(channel.loop, functools.partial(listen, receive, channel.abort))
                 if _ends_by_path(batch):
                     # granian opens the file only after send() has returned, and says so by http.disconnect: until
                     # then the worker keeps the file.
                     await watch.until_left()
                     return
                 batch = channel.more() or await channel.take()
+                if batch.end is End.MORE:
+                    # So that a client that left before this chunk is known to have left at the next one.
+                    watch.start()
         finally:
             # On every way out of here: the worker waits for nobody any more.
             channel.abort()
@@ -469,5 +475,9 @@ async def _refuse(scope: Scope, send: Send, refused: _Refused) -> None:
     elif scope.get("http_version", "1.1").startswith("1"):
         # The rest of the body, if there is more, is not read.
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    try:
+        await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+    except OSError:
+        # By the ASGI specification (2.4) what send() raises to a client that has left.
+        logger.debug("the client left before it got %d", refused.status)
