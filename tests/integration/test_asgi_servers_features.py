@@ -114,7 +114,8 @@ def test_http_1_0(server_pool: ServerPool) -> None:
 @pytest.mark.parametrize("name", ASGI_SERVERS)
 def test_async_views_share_one_client(name: str, server_pool: ServerPool) -> None:
     """1,000 requests on uvicorn, 100 on the others: in promise 9 they all find the server's loop."""
-    server = server_pool.get(name, ASYNC_APP)
+    upstream = server_pool.get("uvicorn-h11", "tests.integration.apps.plain:asgi_app")
+    server = server_pool.get(name, ASYNC_APP, {"UPSTREAM": upstream.url})
     count = 1000 if name == "uvicorn-httptools" else 100
     assert asyncio.run(_fetch_all(server, count)) == count
     with server.client() as client:
@@ -127,7 +128,7 @@ async def _fetch_all(server: RunningServer, count: int) -> int:
     async def one(client: httpx.AsyncClient, number: int) -> int:
         async with users:
             response = await client.get(f"/{'async' if number % 2 else 'sync'}/{number}")
-        return int(response.text == f"upstream number={number}")
+        return int(response.text == f"asgi /{number}")
 
     async with server.async_client() as client, asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(client, number)) for number in range(count)]

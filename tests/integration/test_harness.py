@@ -2,13 +2,18 @@
 one.
 """
 
+import asyncio
+import concurrent.futures
 import socket
 import threading
 from pathlib import Path
 
 import pytest
 
+from bridge._types import Receive, Scope, Send
 from tests.conftest import StartServer
+from tests.support.asgi import Exchange, call_asgi, http_scope
+from tests.support.gate import Gate, pass_gate
 from tests.support.raw import RawConnection
 from tests.support.servers import ASGI_SERVERS, SERVERS, WSGI_SERVERS, start
 from tests.support.threads import bridge_threads, wait_for_no_bridge_threads
@@ -90,3 +95,45 @@ def test_raw_connection_tells_whole_from_broken(
         assert (response.framing, response.body, response.complete) == (framing, body, complete)
         assert bool(response.error) is not complete
         assert theirs.recv(100) == REQUEST
+
+
+def test_gate_holds_an_app_until_it_is_let_through() -> None:
+    with Gate() as gate, concurrent.futures.ThreadPoolExecutor(1) as app:
+        first = app.submit(pass_gate, gate.port)
+        gate.wait_for_arrival()
+        assert not first.done()
+        gate.let_through()
+        first.result()
+        second = app.submit(pass_gate, gate.port)
+        gate.wait_for_arrival()
+        gate.__exit__(None, None, None)
+        with pytest.raises(ConnectionError):
+            second.result()
+
+
+def test_exchange_scripts_both_sides() -> None:
+    async def exchange() -> Exchange:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"x-a", b"1")]})
+            await send({"type": "http.response.body", "body": b"a", "more_body": True})
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            await send({"type": "http.response.body", "body": b"b"})
+
+        running = Exchange(app, http_scope())
+        async with running:
+            await running.wait_for("http.response.body")
+            assert (running.status, running.body, running.complete) == (200, b"a", False)
+            running.disconnect()
+        return running
+
+    ended = asyncio.run(exchange())
+    assert (ended.header(b"X-A"), ended.chunks, ended.complete) == (b"1", [b"a", b"b"], True)
+
+
+def test_exchange_raises_what_the_app_raises() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ValueError("from the app")
+
+    with pytest.raises(ValueError, match="from the app"):
+        call_asgi(app)
