@@ -190,9 +190,7 @@ class WsgiToAsgi:
         if message.get("more_body", False):
             body = await self._collect(receive, block, mailbox)
             if body is None:
-                # A body that is not complete reaches no app. The answer is for servers that tell a broken body, such as
-                # garbage in place of a chunk's size, as a disconnect too; where the client has left, it goes nowhere.
-                raise _Refused(400, "the request body broke off before its end")
+                return  # the client left: a body that is not complete reaches no app
         else:
             body = _Body(BytesIO(block), len(block))
         self._describe_body(environ, body, declared)
