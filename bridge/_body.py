@@ -43,6 +43,19 @@ class Input(io.BufferedReader):
         """One line, or its first ``size`` bytes."""
         return super().readline(-1 if size is None or size < 0 else size)
 
+    def readlines(self, hint: int | None = None, /) -> list[bytes]:
+        """All lines, or as many as have ``hint`` bytes. ``io.IOBase`` reads one more where they have exactly those."""
+        if hint is None or hint <= 0:
+            return super().readlines()
+        lines: list[bytes] = []
+        size = 0
+        for line in self:
+            lines.append(line)
+            size += len(line)
+            if size >= hint:
+                break
+        return lines
+
 
 class Spool:
     """Loop side: a body that is too large for memory, on its way into a temporary file.
