@@ -147,6 +147,11 @@ UVICORN: tuple[Difference, ...] = (
 
 GRANIAN: tuple[Difference, ...] = (
     Difference(
+        "granian tells garbage in place of a chunk's size as a disconnect, and answers 500 itself when nobody does.",
+        ("chunked bad size",),
+        bridged=("granian",),
+    ),
+    Difference(
         "hyper has a reason phrase of its own spelling.",
         ("answer teapot", "answer teapot to HEAD"),
         bridged=("granian",),

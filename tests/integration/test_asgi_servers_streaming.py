@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.conftest import ServerPool
-from tests.integration.cases_server import facts, new_token, report, settle, start_cases
+from tests.conftest import ServerPool, StartServer
+from tests.integration.cases_server import CASES, facts, new_token, report, settle, start_cases
 from tests.support.raw import RawConnection
 from tests.support.servers import ASGI_SERVERS, SERVERS, RunningServer
 
@@ -46,10 +46,7 @@ def test_client_that_leaves_mid_download_ends_the_iteration(
 ) -> None:
     """The next chunk after the server noticed closes the iterable: no second one is asked for."""
     token = new_token()
-    client = server.client()
-    with client.stream("GET", f"/endless/{token}?paced") as response:
-        assert next(response.iter_raw())
-        client.close()
+    _leave_mid_download(server, f"/endless/{token}?paced")
     settle(control)
     # The second signal is for an app that wrongly goes on: it would wait for it.
     for number in (1, 2):
@@ -68,13 +65,24 @@ def test_client_that_leaves_frees_a_thread_that_waits_for_it(
         pytest.skip(
             "daphne's send() takes everything into memory: there is no back-pressure to be blocked by"
         )
-    token = new_token()
-    client = server.client()
-    with client.stream("GET", f"/endless/{token}") as response:
-        assert next(response.iter_raw())
-        client.close()
-    answer = report(control, token)
-    assert (answer["closes"], answer["same_thread"]) == (1, True)
+    tokens = [new_token() for _ in range(8)]
+    for token in tokens:
+        _leave_mid_download(server, f"/endless/{token}")
+    for token in tokens:
+        answer = report(control, token)
+        assert (answer["closes"], answer["same_thread"]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "name", ["uvicorn-h11", "uvicorn-httptools", "hypercorn", "hypercorn-h2c", "hypercorn-h2"]
+)
+def test_client_that_left_does_not_hold_up_a_shutdown(name: str, start_server: StartServer) -> None:
+    """The server would wait longer for a request that still runs than the harness waits for the server."""
+    limit = "--graceful-timeout" if name.startswith("hypercorn") else "--timeout-graceful-shutdown"
+    server = start_server(name, CASES, arguments=(limit, "100"))
+    for _ in range(4):
+        _leave_mid_download(server, f"/endless/{new_token()}")
+    server.stop()
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -145,6 +153,14 @@ def test_half_closed_or_broken_upload(name: str, wire: bytes, server_pool: Serve
             connection.read_to_end()
         settle(control)
         assert facts(control, token)["started"] == 0
+
+
+def _leave_mid_download(server: RunningServer, path: str) -> None:
+    """Read the first chunk of a response, and close the connection."""
+    client = server.client()
+    with client.stream("GET", path) as response:
+        assert next(response.iter_raw())
+        client.close()
 
 
 def _leave_mid_upload(server: RunningServer, path: str, chunked: bool) -> None:

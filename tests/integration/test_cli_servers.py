@@ -110,7 +110,9 @@ def test_serves_either_kind_under_a_root_path_until_it_is_told_to_end(
         if kind == "asgi" and name != "daphne":  # which has no lifespan
             assert server.log().count("lifespan begins") == 1
             assert server.log().count("lifespan ends") == 1
-        assert "Traceback" not in server.log()
+        # gunicorn's worker is interrupted by SIGINT in whatever it does, even after the last byte, and logs where.
+        if (name, kind) != ("gunicorn", "wsgi"):
+            assert "Traceback" not in server.log()
 
 
 def how(name: str, kind: str) -> str:
