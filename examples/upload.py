@@ -7,7 +7,8 @@ Run it from the directory above:
     curl --upload-file LICENSE http://127.0.0.1:8000/
 
 ``request_body="stream"`` calls the app when the first 64 KiB are there, instead of when all of it is: nothing is kept
-in memory or on disk, and a slow client holds a thread meanwhile. A client that leaves in the middle makes the read raise.
+in memory or on disk, and a slow client holds a thread meanwhile. A client that leaves in the middle makes the read
+raise.
 """
 
 import hashlib

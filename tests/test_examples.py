@@ -1,73 +1,43 @@
-"""Each example runs as its own first lines say: the server of its command line, then each curl line."""
+"""Each example runs as its own first lines say: the server of its command line, then each client's line."""
 
-import ast
 import hashlib
 import json
-import shlex
-import subprocess
 from pathlib import Path
 
 from tests.conftest import StartServer
-from tests.support.servers import REPOSITORY, RunningServer
+from tests.support.examples import Example
+from tests.support.servers import REPOSITORY
 
-# The servers' command lines in the examples, as rows of the harness's table.
-KINDS = {"uvicorn": "uvicorn-httptools", "gunicorn": "gunicorn-sync"}
 LICENSE = (REPOSITORY / "LICENSE").read_bytes()
 LICENSE_DIGEST = hashlib.sha256(LICENSE).hexdigest()
 
 
-class Example:
-    """An example, its server started, and the curl lines of its docstring."""
-
-    def __init__(self, name: str, start_server: StartServer, environ: dict[str, str] | None = None) -> None:
-        docstring = ast.get_docstring(ast.parse((REPOSITORY / "examples" / f"{name}.py").read_text()))
-        assert docstring is not None
-        serve, *self.curls = [line.strip() for line in docstring.splitlines() if line.startswith("    ")]
-        server, app = serve.split()
-        assert app.startswith(f"examples.{name}:")
-        self.server: RunningServer = start_server(KINDS[server], app, environ=environ or {})
-
-    def curl(self, line: str, *options: str, directory: Path = REPOSITORY) -> str:
-        """What the line prints. ``options`` are added."""
-        command, *words = shlex.split(line.replace("http://127.0.0.1:8000", self.server.url))
-        done = subprocess.run(
-            [command, "--silent", "--show-error", *options, *words],
-            cwd=directory,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode in {0, 28}, done.stderr  # 28: --max-time of the line itself
-        return done.stdout
-
-
 def test_sse(start_server: StartServer) -> None:
     example = Example("sse", start_server)
-    (line,) = example.curls
-    events = example.curl(line).split("\n\n")
+    (line,) = example.lines
+    events = example.run(line).split("\n\n")
     assert [event.split("\n")[0] for event in events[:3]] == ["id: 0", "id: 1", "id: 2"]
     example.server.wait_for_log("a client has left the events")
 
 
 def test_upload(start_server: StartServer, tmp_path: Path) -> None:
     example = Example("upload", start_server)
-    (line,) = example.curls
-    assert json.loads(example.curl(line)) == {
+    (line,) = example.lines
+    assert json.loads(example.run(line)) == {
         "name": "LICENSE",
         "size": len(LICENSE),
         "sha256": LICENSE_DIGEST,
     }
     large = tmp_path / "LICENSE"
     large.write_bytes(b"0123456789abcdef" * 2**20)
-    answer = json.loads(example.curl(line, "--header", "Transfer-Encoding: chunked", directory=tmp_path))
+    answer = json.loads(example.run(line, "--header", "Transfer-Encoding: chunked", directory=tmp_path))
     assert answer["sha256"] == hashlib.sha256(large.read_bytes()).hexdigest()
 
 
 def test_django(start_server: StartServer, tmp_path: Path) -> None:
     example = Example("django_app", start_server, {"DJANGO_DATABASE": str(tmp_path / "sessions.sqlite3")})
-    (line,) = example.curls
-    example.curl(line, directory=tmp_path)
+    (line,) = example.lines
+    example.run(line, directory=tmp_path)
     rows = (tmp_path / "numbers.csv").read_text().splitlines()
     assert (len(rows), rows[0], rows[-1]) == (100_001, "number,square", "99999,9999800001")
 
@@ -85,14 +55,24 @@ def test_django(start_server: StartServer, tmp_path: Path) -> None:
 
 def test_fastapi(start_server: StartServer) -> None:
     example = Example("fastapi_app", start_server)
-    index, countdown, upload = example.curls
-    assert json.loads(example.curl(index)) == {"greeting": "Hello from the lifespan"}
+    index, countdown, upload = example.lines
+    assert json.loads(example.run(index)) == {"greeting": "Hello from the lifespan"}
     example.server.wait_for_log("after the response")
-    assert example.curl(countdown) == "3\n2\n1\nLift-off!\n"
-    assert json.loads(example.curl(upload)) == {
+    assert example.run(countdown) == "3\n2\n1\nLift-off!\n"
+    assert json.loads(example.run(upload)) == {
         "name": "LICENSE",
         "size": len(LICENSE),
         "sha256": LICENSE_DIGEST,
     }
     example.server.stop()
     assert "the lifespan has ended" in example.server.log()
+
+
+def test_django_asgi(start_server: StartServer) -> None:
+    example = Example("django_asgi", start_server)
+    index, together, countdown, sync = example.lines
+    asynchronous, synchronous = json.loads(example.run(index)), json.loads(example.run(sync))
+    assert asynchronous["request"] == synchronous["request"] == "ASGIRequest"
+    assert asynchronous["thread"] != synchronous["thread"]
+    assert json.loads(example.run(together)) == {"as they came": ["third", "second", "first"]}
+    assert example.run(countdown) == "3\n2\n1\nLift-off!\n"

@@ -1,0 +1,54 @@
+"""An example as a user runs it: by the command lines in its docstring."""
+
+import ast
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import StartServer
+
+from .servers import REPOSITORY, RunningServer
+
+__all__ = ["Example"]
+
+# The servers' command lines in the examples, without the app, as rows of the harness's table.
+_KINDS = {
+    "uvicorn": "uvicorn-httptools",
+    "gunicorn": "gunicorn-sync",
+    "gunicorn --worker-class gthread --threads 8": "gunicorn-gthread",
+}
+# curl's own: the line's --max-time is over.
+_TIME_OVER = 28
+
+
+class Example:
+    """An example, its server started, and the other lines of its docstring: those of its clients."""
+
+    def __init__(self, name: str, start_server: StartServer, environ: dict[str, str] | None = None) -> None:
+        docstring = ast.get_docstring(ast.parse((REPOSITORY / "examples" / f"{name}.py").read_text()))
+        assert docstring is not None
+        serve, *self.lines = [line.strip() for line in docstring.splitlines() if line.startswith("    ")]
+        command, _, app = serve.rpartition(" ")
+        assert app.startswith(f"examples.{name}:")
+        self.server: RunningServer = start_server(_KINDS[command], app, environ=environ or {})
+
+    def run(self, line: str, *options: str, directory: Path = REPOSITORY) -> str:
+        """What the client prints: ``line`` against this server, with ``options`` added, run in ``directory``."""
+        command, *words = shlex.split(line.replace("http://127.0.0.1:8000", self.server.url))
+        if command == "curl":
+            options = ("--silent", "--show-error", "--noproxy", "*", *options)
+        done = subprocess.run(
+            [command, *options, *words],
+            cwd=directory,
+            # A program of a Python package is beside the interpreter that runs the tests.
+            env=os.environ
+            | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode in ({0, _TIME_OVER} if "--max-time" in words else {0}), done.stderr
+        return done.stdout
