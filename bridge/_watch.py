@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from ._types import Receive
+from ._types import Message, Receive, Send
 
-__all__ = ["DELAY", "Watch", "listen", "until_disconnect"]
+__all__ = ["DELAY", "Sending", "Watch", "listen", "until_disconnect"]
 
 logger = logging.getLogger("bridge")
 
@@ -37,6 +37,46 @@ async def listen(receive: Receive, left: Callable[[], None]) -> None:
     """Calls ``left`` when the client has left; what a ``Watch`` runs when the request body is complete."""
     if await until_disconnect(receive):
         left()
+
+
+class Sending:
+    """``send()`` of a response that is watched: what waits in it is given up when the client has left.
+
+    On hypercorn (0.18, HTTP/2) such a ``send()`` never returns. After ``give_up()`` nothing is sent any more; granian
+    logs a line for each message that is.
+    """
+
+    __slots__ = ("_cancelling", "_left", "_send", "_task")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._left = False
+        # The task that is in send(), and how many cancellations by others it had when give_up() added its own.
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling: int | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if self._left:
+            return
+        self._task = task = (
+            asyncio.current_task()
+        )  # None on a server that runs coroutines by itself, as granian
+        try:
+            await self._send(message)
+        except asyncio.CancelledError:
+            if task is None or self._cancelling is None or task.cancelling() > self._cancelling + 1:
+                raise
+        finally:
+            self._task = None
+            if task is not None and self._cancelling is not None:
+                task.uncancel()
+
+    def give_up(self) -> None:
+        """The client has left."""
+        self._left = True
+        if self._task is not None and self._cancelling is None:
+            self._cancelling = self._task.cancelling()
+            self._task.cancel()
 
 
 class Watch:

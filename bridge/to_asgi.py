@@ -10,6 +10,7 @@ import functools
 import logging
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor
 from io import BytesIO
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
@@ -23,7 +24,7 @@ from ._lifespan import answer_lifespan
 from ._mapping import parse_content_length
 from ._pool import ExecutorPool, ThreadPool
 from ._types import Environ, Receive, Scope, Send, WSGIApp
-from ._watch import Watch, listen, until_disconnect
+from ._watch import Sending, Watch, listen, until_disconnect
 from .errors import Overloaded, RequestBodyTooLarge
 
 __all__ = ["WsgiToAsgi"]
@@ -289,22 +290,28 @@ class WsgiToAsgi:
         waits: bool,
     ) -> None:
         """Sends what the worker puts into ``channel``, until its end."""
+        sending = Sending(send)
+
+        def left() -> None:
+            channel.abort()
+            sending.give_up()
+
         watch: Watch | None = None
         if body.stream is not None:
             # It listens too, once the body has come to its end: receive() has one caller at a time.
-            feed = functools.partial(self._feed, receive, body.stream, body.size, declared, channel)
+            feed = functools.partial(self._feed, receive, body.stream, body.size, declared, left)
             watch = Watch(channel.loop, feed, 0)
         elif waits:
             # For a thread, perhaps for long: the client may give up, and need not have its turn then.
-            watch = Watch(channel.loop, functools.partial(listen, receive, channel.abort))
+            watch = Watch(channel.loop, functools.partial(listen, receive, left))
         started = False
         try:
             batch = await channel.take()
             if batch.end is End.MORE and watch is None:
                 # Before the first send(): with a client that does not read, even that may take for ever.
-                watch = Watch(channel.loop, functools.partial(listen, receive, channel.abort))
+                watch = Watch(channel.loop, functools.partial(listen, receive, left))
             while True:
-                await _send(send, batch)
+                await _send(send if watch is None else sending, batch)
                 started = started or _starts(batch)
                 if batch.end is not End.MORE or watch is None:
                     break
@@ -328,7 +335,7 @@ class WsgiToAsgi:
             _report(channel.error, started, scope, send)
 
     async def _feed(
-        self, receive: Receive, stream: Stream, size: int, declared: int | None, channel: Channel
+        self, receive: Receive, stream: Stream, size: int, declared: int | None, left: Callable[[], None]
     ) -> None:
         """Stream mode: the rest of the body as it arrives, then listening for the client's leaving."""
         try:
@@ -338,7 +345,7 @@ class WsgiToAsgi:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     stream.end(disconnected())
-                    channel.abort()
+                    left()
                     return
                 block = message.get("body", b"")
                 size += len(block)
@@ -354,7 +361,7 @@ class WsgiToAsgi:
             return
         stream.end(disconnected() if declared is not None and size < declared else None)
         if await until_disconnect(receive):
-            channel.abort()
+            left()
 
     # Threads.
 
