@@ -117,3 +117,8 @@ def test_every_shell_line_is_checked() -> None:
 def test_links_lead_to_files() -> None:
     for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
         assert (REPOSITORY / target).is_file(), target
+
+
+def test_every_example_is_linked() -> None:
+    examples = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "examples").glob("*.py")}
+    assert examples == set(re.findall(r"\]\((examples/[^)]+)\)", README))
