@@ -1,0 +1,236 @@
+"""An ASGI app whose behaviour tests steer, behind ``AsgiToWsgi`` (``app``). Nothing here sleeps.
+
+The environment: ``BRIDGE_OPTIONS`` has the keyword arguments of ``AsgiToWsgi`` as JSON; ``REPORTS`` the port
+that the lifespan reports to, if anyone wants to know. A request names its own in the query.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bridge import AsgiToWsgi
+from bridge._types import Receive, Scope, Send
+from tests.integration.apps.wsgi_reports import ask, tell
+
+__all__ = ["app", "asgi_app"]
+
+BLOCK = b"x" * 65_536
+
+
+class MeantError(Exception):
+    """What this app raises on purpose."""
+
+
+async def asgi_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer what ``_ANSWERS`` has for the path."""
+    if scope["type"] == "lifespan":
+        await _lifespan(scope, receive, send)
+    else:
+        await _ANSWERS[scope["path"].removeprefix("/")](scope, receive, send)
+
+
+async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+    port = int(os.environ.get("REPORTS", "0"))
+    await receive()
+    scope["state"]["process"] = os.getpid()
+    if port:
+        tell(port, f"startup {os.getpid()}")
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    if port:
+        tell(port, f"shutdown {os.getpid()}")
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def _port(scope: Scope) -> int:
+    return int(scope["query_string"].partition(b"=")[2])
+
+
+async def _start(send: Send, status: int = 200, *headers: tuple[bytes, bytes]) -> None:
+    head = [(b"content-type", b"text/plain"), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+
+
+async def _whole(send: Send, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    await _start(send, 200, (b"content-length", b"%d" % len(body)), *headers)
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _part(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def hello(scope: Scope, receive: Receive, send: Send) -> None:
+    await _whole(send, b"hello")
+
+
+async def request(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with what the scope says, a header that is not ASCII, and two cookies."""
+    seen: dict[str, Any] = {
+        key: scope[key] for key in ("method", "scheme", "path", "root_path", "http_version", "type")
+    }
+    seen["query"] = scope["query_string"].decode("latin-1")
+    seen["raw_path"] = raw.decode("latin-1") if (raw := scope.get("raw_path")) is not None else None
+    seen["server"], seen["client"] = scope["server"], scope["client"]
+    seen["headers"] = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]]
+    cookies = [(b"set-cookie", b"a=1; Path=/"), (b"set-cookie", b"b=2; HttpOnly")]
+    await _whole(send, json.dumps(seen).encode(), (b"x-latin", b"caf\xe9"), *cookies)
+
+
+async def state(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the lifespan's state, and change it: no other request may see that."""
+    body = json.dumps([scope["state"], os.getpid()]).encode()
+    scope["state"]["process"] = "changed"
+    await _whole(send, body)
+
+
+async def upload(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the body's size and sum; report what came, where a port is given."""
+    digest, size, largest = hashlib.sha256(), 0, 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            tell(_port(scope), "disconnect")
+            return
+        digest.update(message.get("body", b""))
+        size += len(message.get("body", b""))
+        largest = max(largest, len(message.get("body", b"")))
+        more = message.get("more_body", False)
+    if scope["query_string"]:
+        tell(_port(scope), "whole")
+    await _whole(send, json.dumps([size, digest.hexdigest(), largest]).encode())
+
+
+async def slow_upload(scope: Scope, receive: Receive, send: Send) -> None:
+    """Report each message of the body as it comes."""
+    size, more = 0, True
+    while more:
+        message = await receive()
+        size += len(message["body"])
+        more = message["more_body"]
+        tell(_port(scope), f"read {size}")
+    await _whole(send, b"%d" % size)
+
+
+async def unread(scope: Scope, receive: Receive, send: Send) -> None:
+    await _whole(send, b"unread")
+
+
+async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+    await _start(send)
+    await _part(send, b"first")
+    await ask(_port(scope), "between")
+    await send({"type": "http.response.body", "body": b"second"})
+
+
+async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+    raise MeantError("before the start")
+
+
+async def fail_started(scope: Scope, receive: Receive, send: Send) -> None:
+    """The start is out of the app's hands, and not yet out of the server's."""
+    await _start(send)
+    raise MeantError("after the start")
+
+
+async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Return without a response."""
+
+
+async def fail_streaming(scope: Scope, receive: Receive, send: Send) -> None:
+    await _start(send)
+    await _part(send, b"half")
+    await ask(_port(scope), "between")
+    raise MeantError("in the middle")
+
+
+async def fail_sized(scope: Scope, receive: Receive, send: Send) -> None:
+    await _start(send, 200, (b"content-length", b"8"))
+    await _part(send, b"half")
+    await ask(_port(scope), "between")
+    raise MeantError("in the middle")
+
+
+async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send without end; report how it ends."""
+    await _start(send)
+    try:
+        while True:
+            await _part(send, BLOCK)
+    except asyncio.CancelledError:
+        tell(_port(scope), "cancelled")
+        raise
+    except OSError:
+        tell(_port(scope), "send() raised")
+        raise
+    finally:
+        tell(_port(scope), "finally")
+
+
+async def endless_listening(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send without end until ``http.disconnect``, as Starlette and others do."""
+    sending = asyncio.ensure_future(endless_sending(send))
+    await receive()  # the request's body, which is empty
+    message = await receive()
+    tell(_port(scope), message["type"])
+    sending.cancel()
+    await asyncio.wait({sending})
+    tell(_port(scope), "finally")
+
+
+async def endless_sending(send: Send) -> None:
+    await _start(send)
+    while True:
+        await _part(send, BLOCK)
+
+
+async def idle(scope: Scope, receive: Receive, send: Send) -> None:
+    """An event stream on which nothing happens: listen for the client, and stay until cancelled."""
+    await _start(send)
+    await _part(send, b"data: first\n\n")
+    await receive()
+    try:
+        tell(_port(scope), (await receive())["type"])
+        await asyncio.get_running_loop().create_future()
+    finally:
+        tell(_port(scope), "finally")
+
+
+async def background(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer, and go on working."""
+    await _whole(send, b"done")
+    await ask(_port(scope), "background")
+    tell(_port(scope), "background ended")
+
+
+async def leftover(scope: Scope, receive: Receive, send: Send) -> None:
+    """Leave a task behind, which reports its end."""
+
+    async def left() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            tell(port, "leftover ended")
+
+    port = _port(scope)
+    task = asyncio.ensure_future(left())
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    await asyncio.sleep(0)
+    await _whole(send, b"left")
+
+
+_tasks: set[asyncio.Future[None]] = set()
+_ANSWERS: dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]] = {
+    answer.__name__: answer
+    for answer in (
+        *(hello, request, state, upload, slow_upload, unread, stream, fail, fail_started, nothing),
+        *(fail_streaming, fail_sized, endless, endless_listening, idle, background, leftover),
+    )
+}
+
+app = AsgiToWsgi(asgi_app, **json.loads(os.environ.get("BRIDGE_OPTIONS", "{}")))

@@ -1,0 +1,232 @@
+"""``AsgiToWsgi`` on real WSGI servers, in both loop modes: requests, responses, errors, lifespan."""
+
+import hashlib
+import json
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import ServerPool, StartServer
+from tests.integration.apps.wsgi_reports import Reports
+from tests.support.raw import RawConnection
+from tests.support.servers import WSGI_SERVERS, RunningServer
+
+APP = "tests.integration.apps.wsgi_contract:app"
+LOOPS = ("request", "shared")
+HANDSHAKE = (
+    b"GET /hello HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+# What a server does whatever the app is, and the bridge can't help: server -> why.
+NO_CHUNKED_UPLOADS = {
+    "wsgiref": "its handler passes the connection on as it is, and nothing ends the body: bridge answers 411",
+}
+NO_ANSWER_TO_ERRORS = {"uwsgi": "it logs the app's error and closes the connection without an answer"}
+WHOLE_AFTER_ERRORS = {
+    "granian-wsgi": "it ends the chunks in order whatever the iterable raises (a Content-Length still tells)",
+}
+END_BY_CLOSING = {
+    "wsgiref": "it answers in HTTP/1.0, where a body without a length ends with its connection, come what may",
+    "uwsgi": "its --http-socket does the same: a body without a length is not chunked",
+}
+NO_LATIN_1 = {
+    "granian-wsgi": "it makes a header value of a request that is not ASCII empty, and sends those of responses "
+    "in UTF-8"
+}
+NO_CLOSE_HEADER = {"uwsgi": "its --http-socket closes after each response, and does not say so before"}
+NO_SIGTERM = {"waitress": "its runner lets SIGTERM end the process at once; at SIGINT it ends in good order"}
+
+
+@pytest.fixture(scope="module", params=LOOPS)
+def loop(request: pytest.FixtureRequest) -> str:
+    mode: str = request.param
+    return mode
+
+
+@pytest.fixture(scope="module", params=WSGI_SERVERS)
+def server(request: pytest.FixtureRequest, loop: str, server_pool: ServerPool) -> RunningServer:
+    return server_pool.get(request.param, APP, {"BRIDGE_OPTIONS": json.dumps({"loop": loop})})
+
+
+@pytest.fixture
+def reports() -> Iterator[Reports]:
+    with Reports() as listening:
+        yield listening
+
+
+def test_hello(server: RunningServer) -> None:
+    with _client(server) as client:
+        for _ in range(3):
+            response = client.get("/hello")
+            assert (response.status_code, response.text) == (200, "hello")
+
+
+def test_head(server: RunningServer) -> None:
+    with _client(server) as client:
+        response = client.head("/hello")
+        assert (response.status_code, response.headers["content-length"], response.content) == (200, "5", b"")
+        assert client.get("/hello").text == "hello"
+
+
+def test_what_the_app_sees_and_the_client_gets(server: RunningServer) -> None:
+    with _client(server, cookies={"a": "b", "c": "d"}) as client:
+        response = client.get("/request?a=%20&b=caf%C3%A9", headers={b"X-One": b"1", b"X-Two": b"caf\xe9"})
+    seen = response.json()
+    headers = dict(map(tuple, seen["headers"]))
+    assert (seen["type"], seen["method"], seen["scheme"]) == ("http", "GET", "http")
+    assert (seen["path"], seen["root_path"], seen["query"]) == ("/request", "", "a=%20&b=caf%C3%A9")
+    # Most say the machine's name, or their own, in SERVER_NAME.
+    assert seen["server"][0]
+    assert seen["server"][1] == server.port
+    assert seen["client"][0] == "127.0.0.1"
+    assert (headers["x-one"], headers["cookie"]) == ("1", "a=b; c=d")
+    assert headers["x-two"] == ("" if server.kind.name in NO_LATIN_1 else "caf\xe9")
+    assert headers["host"] == f"127.0.0.1:{server.port}"
+    assert response.headers.get_list("set-cookie") == ["a=1; Path=/", "b=2; HttpOnly"]
+    latin = b"caf\xc3\xa9" if server.kind.name in NO_LATIN_1 else b"caf\xe9"
+    assert (b"x-latin", latin) in [(name.lower(), value) for name, value in response.headers.raw]
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 3_000_000])
+def test_upload(server: RunningServer, size: int) -> None:
+    body = bytes(range(256)) * (size // 256) + b"u" * (size % 256)
+    with _client(server) as client:
+        answer = client.post("/upload", content=body).json()
+    assert answer[:2] == [size, hashlib.sha256(body).hexdigest()]
+    assert answer[2] <= 65_536
+
+
+@pytest.mark.parametrize("parts", [0, 1, 3])
+def test_chunked_upload(server: RunningServer, parts: int) -> None:
+    body = b"chunk" * 40_000
+    with _client(server) as client:
+        response = client.post("/upload", content=iter([body] * parts))
+    if server.kind.name in NO_CHUNKED_UPLOADS:
+        assert response.status_code == 411
+        return
+    assert response.json()[:2] == [len(body) * parts, hashlib.sha256(body * parts).hexdigest()]
+
+
+def test_body_that_the_app_does_not_read(server: RunningServer) -> None:
+    with _client(server) as client:
+        assert client.post("/unread", content=b"i" * 10_000).text == "unread"
+    with _client(server) as client:
+        assert client.get("/hello").text == "hello"
+
+
+def test_first_chunk_arrives_before_the_second_is_made(server: RunningServer, reports: Reports) -> None:
+    with RawConnection(server.connect()) as connection:
+        connection.send(_get(f"/stream?port={reports.port}"))
+        response = connection.read_start()
+        assert connection.read_chunk(response) == b"first"
+        assert reports.next() == "between"
+        reports.go()
+        while connection.read_chunk(response):
+            pass
+    assert (response.body, response.complete) == (b"firstsecond", True)
+
+
+@pytest.mark.parametrize("path", ["/fail", "/fail_started", "/nothing"])
+def test_error_before_the_first_chunk_is_a_500(server: RunningServer, path: str) -> None:
+    with RawConnection(server.connect()) as connection:
+        connection.send(_get(path))
+        if server.kind.name in NO_ANSWER_TO_ERRORS:
+            assert connection.read_to_end() == b""
+        else:
+            response = connection.read_response()
+            assert (response.status, response.complete) == (500, True)
+            assert b"MeantError" not in response.body
+    with _client(server) as client:
+        assert client.get("/hello").text == "hello"
+    server.wait_for_log("no http.response.start was sent" if path == "/nothing" else "MeantError")
+
+
+@pytest.mark.parametrize("path", ["/fail_streaming", "/fail_sized"])
+def test_error_in_the_middle_never_looks_like_the_end(
+    server: RunningServer, reports: Reports, path: str
+) -> None:
+    with RawConnection(server.connect()) as connection:
+        connection.send(_get(f"{path}?port={reports.port}"))
+        response = connection.read_start()
+        assert connection.read_chunk(response) == b"half"
+        assert reports.next() == "between"
+        reports.go()
+        while connection.read_chunk(response):
+            pass
+        assert (response.status, response.body) == (200, b"half")
+        name = server.kind.name
+        if path == "/fail_streaming" and name in END_BY_CLOSING:
+            assert response.framing == "eof"
+        elif path == "/fail_streaming" and name in WHOLE_AFTER_ERRORS:
+            assert (response.complete, response.framing) == (True, "chunked")
+        else:
+            assert not response.complete
+    server.wait_for_log("MeantError: in the middle")
+    with _client(server) as client:
+        assert client.get("/hello").text == "hello"
+
+
+def test_work_after_the_response_comes_after_its_last_byte(server: RunningServer, reports: Reports) -> None:
+    with RawConnection(server.connect()) as connection:
+        # The app waits until this test has the whole response: a work before the last byte would never end.
+        response = connection.request(_get(f"/background?port={reports.port}"))
+        assert (response.body, response.complete) == (b"done", True)
+    assert reports.next() == "background"
+    reports.go()
+    assert reports.next() == "background ended"
+
+
+def test_task_that_is_left_over(server: RunningServer, loop: str, reports: Reports) -> None:
+    """It ends with its request, or goes on on the shared loop until that ends."""
+    with _client(server) as client:
+        assert client.get(f"/leftover?port={reports.port}").text == "left"
+        if loop == "request":
+            assert reports.next() == "leftover ended"
+        assert client.get("/hello").text == "hello"
+
+
+def test_websocket_handshake_is_refused_with_the_reason(server: RunningServer) -> None:
+    with RawConnection(server.connect()) as connection:
+        response = connection.request(HANDSHAKE)
+    assert (response.status, response.complete) == (501, True)
+    assert b"WSGI, which has no WebSocket" in response.body
+    server.wait_for_log("a WebSocket handshake for '/hello' was refused")
+
+
+def test_state_is_copied_into_every_scope(server: RunningServer) -> None:
+    with _client(server) as client:
+        for _ in range(4):
+            state, process = client.get("/state").json()
+            assert state == {"process": process}
+
+
+@pytest.mark.parametrize("name", WSGI_SERVERS)
+def test_lifespan_runs_once_per_process(
+    name: str, loop: str, start_server: StartServer, reports: Reports
+) -> None:
+    options = {"BRIDGE_OPTIONS": json.dumps({"loop": loop, "lifespan": "on"}), "REPORTS": str(reports.port)}
+    server = start_server(name, APP, environ=options)
+    processes = set()
+    with _client(server) as client:
+        for _ in range(8):
+            processes.add(client.get("/state").json()[1])
+    assert {reports.next() for _ in processes} == {f"startup {process}" for process in processes}
+    if name in NO_SIGTERM:
+        server.process.send_signal(signal.SIGINT)
+        server.process.wait(30.0)
+    server.stop()
+    assert {reports.next() for _ in processes} == {f"shutdown {process}" for process in processes}
+
+
+def _get(target: str) -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+
+
+def _client(server: RunningServer, **options: Any) -> httpx.Client:
+    if server.kind.name in NO_CLOSE_HEADER:
+        options["headers"] = {"Connection": "close"}
+    return server.client(**options)
