@@ -59,8 +59,9 @@ class RequestBody:
             block: bytes = self._environ["wsgi.input"].read(
                 BLOCK if remaining is None else min(BLOCK, remaining)
             )
-        except OSError:
-            # How servers tell that the client has gone, or that its chunks are not what they should be.
+        except (OSError, ValueError):
+            # How servers tell that the client has gone, or that its chunks are not what they should be; cheroot
+            # with ValueError, also where the chunks break off.
             self.finished = True
             return {"type": DISCONNECT}
         if remaining is None:

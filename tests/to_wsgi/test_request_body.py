@@ -111,10 +111,10 @@ class TestRequestBody:
     def test_another_error_is_the_apps(self, adapt: Any) -> None:
         class Broken(io.BytesIO):
             def read(self, size: int | None = -1) -> bytes:
-                raise ValueError("bad trailer")
+                raise LookupError("bad trailer")
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            with pytest.raises(ValueError, match="bad trailer"):
+            with pytest.raises(LookupError, match="bad trailer"):
                 await receive()
             await send(START)
             await send(last(b"caught"))

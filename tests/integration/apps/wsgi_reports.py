@@ -6,6 +6,7 @@ where the server has one thread, or several processes, or is shutting down.
 
 import asyncio
 import contextlib
+import select
 import socket
 from types import TracebackType
 from typing import Self
@@ -42,6 +43,10 @@ class Reports:
             text = lines.readline().decode().rstrip("\n")
         self._asking.append(connection)
         return text
+
+    def is_empty(self) -> bool:
+        """Whether no report waits to be read."""
+        return not select.select([self._listener], [], [], 0)[0]
 
     def go(self) -> None:
         """Let the app go on whose report came last, if it has asked."""

@@ -1,0 +1,128 @@
+"""``AsgiToWsgi`` on real WSGI servers, in both loop modes: clients that leave, and uploads as they arrive."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import ServerPool, StartServer
+from tests.integration.apps.wsgi_reports import Reports
+from tests.support.raw import RawConnection
+from tests.support.servers import WSGI_SERVERS, RunningServer
+
+APP = "tests.integration.apps.wsgi_contract:app"
+LOOPS = ("request", "shared")
+# The servers that show the connection to the app, by which alone an idle client's leaving can be seen, and
+# what they want for it on their command line.
+SHOWS_CONNECTION = {
+    "gunicorn-sync": (),
+    "gunicorn-gthread": (),
+    "gunicorn-preload": (),
+    # By default it does not look at a connection while the app is at work.
+    "waitress": ("--channel-request-lookahead", "1"),
+}
+BROKEN_UPLOADS = {
+    "sized": b"Content-Length: 9\r\n\r\nabcdefgh",
+    "chunked": b"Transfer-Encoding: chunked\r\n\r\n8\r\nabcdefgh\r\n",
+}
+# What a server does whatever the app is, and the bridge can't tell.
+WHOLE_UPLOADS = {
+    (
+        "granian-wsgi",
+        "chunked",
+    ): "its wsgi.input ends as if all were well where a client leaves between chunks",
+}
+
+
+@pytest.fixture(scope="module", params=LOOPS)
+def loop(request: pytest.FixtureRequest) -> str:
+    mode: str = request.param
+    return mode
+
+
+@pytest.fixture(scope="module", params=WSGI_SERVERS)
+def server(request: pytest.FixtureRequest, loop: str, server_pool: ServerPool) -> RunningServer:
+    return server_pool.get(request.param, APP, {"BRIDGE_OPTIONS": json.dumps({"loop": loop})})
+
+
+@pytest.fixture
+def reports() -> Iterator[Reports]:
+    with Reports() as listening:
+        yield listening
+
+
+def test_client_that_leaves_ends_the_app(server: RunningServer, reports: Reports) -> None:
+    with RawConnection(server.connect()) as connection:
+        connection.send(_get(f"/endless?port={reports.port}"))
+        assert connection.read_chunk(connection.read_start())
+    assert reports.next() in ("cancelled", "send() raised")
+    assert reports.next() == "finally"
+    _still_serves(server)
+
+
+def test_client_that_leaves_is_a_disconnect_to_who_listens(server: RunningServer, reports: Reports) -> None:
+    with RawConnection(server.connect()) as connection:
+        connection.send(_get(f"/endless_listening?port={reports.port}"))
+        assert connection.read_chunk(connection.read_start())
+    assert reports.next() == "http.disconnect"
+    assert reports.next() == "finally"
+    _still_serves(server)
+
+
+@pytest.mark.parametrize("name", SHOWS_CONNECTION)
+def test_client_that_leaves_an_idle_event_stream(
+    name: str, loop: str, start_server: StartServer, reports: Reports
+) -> None:
+    """On the servers that show the connection: nothing is written by which the others could notice."""
+    options = {"BRIDGE_OPTIONS": json.dumps({"loop": loop})}
+    server = start_server(name, APP, arguments=SHOWS_CONNECTION[name], environ=options)
+    with RawConnection(server.connect()) as connection:
+        connection.send(_get(f"/idle?port={reports.port}"))
+        assert connection.read_chunk(connection.read_start()) == b"data: first\n\n"
+    assert reports.next() == "http.disconnect"
+    assert reports.next() == "finally"
+    _still_serves(server)
+
+
+@pytest.mark.parametrize("framing", BROKEN_UPLOADS)
+def test_upload_that_breaks_off_is_never_whole(server: RunningServer, reports: Reports, framing: str) -> None:
+    name = server.kind.name
+    if framing == "chunked" and name == "wsgiref":
+        pytest.skip("wsgiref has no chunked uploads: the bridge answers 411")
+    with RawConnection(server.connect()) as connection:
+        connection.send(f"POST /upload?port={reports.port} HTTP/1.1\r\nHost: test\r\n".encode())
+        connection.send(BROKEN_UPLOADS[framing])
+    if name == "waitress":
+        # It waits for the whole body before it calls the app, and this one was not called.
+        whole = f"POST /upload?port={reports.port} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n"
+        with RawConnection(server.connect()) as connection:
+            connection.request(whole.encode())
+        assert reports.next() == "whole"
+        assert reports.is_empty()
+        return
+    assert reports.next() == ("whole" if (name, framing) in WHOLE_UPLOADS else "disconnect")
+    _still_serves(server)
+
+
+def test_upload_reaches_the_app_as_it_arrives(server: RunningServer, reports: Reports) -> None:
+    if server.kind.name == "waitress":
+        pytest.skip("waitress calls the app when the whole body is there")
+    with RawConnection(server.connect()) as connection:
+        head = (
+            f"POST /slow_upload?port={reports.port} HTTP/1.1\r\nHost: test\r\nContent-Length: 70000\r\n\r\n"
+        )
+        connection.send(head.encode() + b"u" * 65_536)
+        read = 0
+        while read < 65_536:
+            read = int(reports.next().removeprefix("read "))
+        connection.send(b"u" * (70_000 - 65_536))
+        assert connection.read_response().body == b"70000"
+
+
+def _still_serves(server: RunningServer) -> None:
+    with RawConnection(server.connect()) as connection:
+        assert connection.request(_get("/hello")).body == b"hello"
+
+
+def _get(target: str) -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
