@@ -5,6 +5,7 @@ Nothing here knows a loop or a thread. Reading blocks, looking for the client do
 
 import contextlib
 import importlib
+import logging
 import select
 import socket
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from ._mapping import parse_content_length
 from ._types import Environ, Message
 
 __all__ = ["BLOCK", "DISCONNECT", "PROBE_INTERVAL", "LengthRequiredError", "RequestBody", "client_probe"]
+
+logger = logging.getLogger("bridge")
 
 #: The most that is read from ``wsgi.input`` at once, in bytes.
 BLOCK = 65536
@@ -59,9 +62,14 @@ class RequestBody:
             block: bytes = self._environ["wsgi.input"].read(
                 BLOCK if remaining is None else min(BLOCK, remaining)
             )
-        except (OSError, ValueError):
-            # How servers tell that the client has gone, or that its chunks are not what they should be; cheroot
-            # with ValueError, also where the chunks break off.
+        except OSError:
+            # How servers tell that the client has gone, or that its chunks are not what they should be.
+            self.finished = True
+            return {"type": DISCONNECT}
+        except ValueError as exc:
+            # cheroot tells it so, also where the chunks break off. It may be another mistake too, such as a read of
+            # a closed stream, so the log has it.
+            logger.warning("the request body is taken for broken off: wsgi.input raised %r", exc)
             self.finished = True
             return {"type": DISCONNECT}
         if remaining is None:

@@ -108,6 +108,24 @@ class TestRequestBody:
             call(adapt(app), environ)
         assert results[0][1][-1] == results[1] == {"type": "http.disconnect"}
 
+    def test_a_value_error_is_a_body_that_broke_off_and_is_logged(
+        self, adapt: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Broken(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                raise ValueError("no chunk size")
+
+        received: list[Any] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            received.append(await receive())
+
+        environ = environ_for(method="POST", body=b"x") | {"wsgi.input": Broken()}
+        with pytest.raises(ClientDisconnected):
+            call(adapt(app), environ)
+        assert received == [{"type": "http.disconnect"}]
+        assert "wsgi.input raised ValueError('no chunk size')" in caplog.text
+
     def test_another_error_is_the_apps(self, adapt: Any) -> None:
         class Broken(io.BytesIO):
             def read(self, size: int | None = -1) -> bytes:
