@@ -19,7 +19,7 @@ from ._channel import Channel, Item
 from ._mapping import BODYLESS, Start, start_of_response
 from ._pool import After
 from ._types import Environ, ExcInfo, Message, Write, WSGIApp
-from .errors import ApplicationError, ApplicationExit, ClientDisconnected
+from .errors import ApplicationError, ApplicationExit
 
 __all__ = ["Call", "FileWrapper"]
 
@@ -128,16 +128,13 @@ class Call:
             if not self._channel.aborted:
                 iterable = self._app(self._environ, self.start_response)
                 self._iterate(iterable)
-        except ClientDisconnected as exc:
-            # Either nobody listens any more, or the body broke off and the app let that pass: that too is no
-            # fault of the app's. The channel knows which.
-            self._fail(exc)
         except BaseException as exc:  # noqa: BLE001  # it is raised on the loop; SystemExit must not end this thread
             self._fail(exc)
         finally:
             self._close(iterable)
 
     def _fail(self, exc: BaseException) -> None:
+        """Ends the response with ``exc``; nothing comes of it where the client has left, which may be what it says."""
         if not isinstance(exc, Exception) or isinstance(exc, (StopIteration, StopAsyncIteration)):
             # A coroutine can't raise StopIteration, and SystemExit in a task ends the server.
             cause, exc = exc, ApplicationExit(f"the WSGI app raised {type(exc).__name__}: {exc}")

@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 from ._types import Message
 from .errors import ApplicationError
 
-__all__ = ["BODYLESS", "HOP_BY_HOP", "TOKEN", "Start", "parse_content_length", "start_of_response"]
+__all__ = [
+    "BODYLESS",
+    "HOP_BY_HOP",
+    "TOKEN",
+    "Start",
+    "agreed_content_length",
+    "check_value",
+    "parse_content_length",
+    "start_of_response",
+]
 
 #: The fields that PEP 3333 ("Other HTTP Features") keeps from applications; the same set as wsgiref's is_hop_by_hop().
 HOP_BY_HOP = frozenset(
@@ -65,7 +74,7 @@ def start_of_response(status: object, headers: object) -> Start:
         if not encoded_name:
             continue  # hop-by-hop: the connection is the server's affair
         if not value.isprintable():
-            _check_value(name, value)
+            check_value(name, value)
         try:
             encoded = value.encode("latin-1")
         except UnicodeEncodeError as exc:
@@ -76,7 +85,7 @@ def start_of_response(status: object, headers: object) -> Start:
         if encoded[:1] in _BLANK or encoded[-1:] in _BLANK:
             encoded = encoded.strip(b" \t")
         if encoded_name == b"content-length":
-            length = _own_content_length(encoded, content_length)
+            length = agreed_content_length(encoded, content_length)
             if content_length is not None or code in BODYLESS:
                 # A second one that says the same; or one that RFC 9110, section 8.6, forbids (204), or that servers
                 # hold against the empty body that follows (304).
@@ -146,7 +155,8 @@ def _learn_name(name: str) -> bytes:
     return encoded
 
 
-def _check_value(name: str, value: str) -> None:
+def check_value(name: str, value: str) -> None:
+    """Raises ``ApplicationError`` for a header value with a control character other than a tab."""
     if _CONTROL.search(value):
         raise ApplicationError(
             f"the header {name!r} has the value {value!r}: a control character in it, CR and LF above all, would let "
@@ -154,8 +164,8 @@ def _check_value(name: str, value: str) -> None:
         )
 
 
-def _own_content_length(value: bytes, before: int | None) -> int:
-    """The application's Content-Length; all of them have to agree."""
+def agreed_content_length(value: bytes, before: int | None) -> int:
+    """The application's Content-Length, where ``before`` is that of an earlier header; the two have to agree."""
     if not value.isdigit():
         raise ApplicationError(f"the application's Content-Length is {value!r}, not a number (RFC 9110, 8.6)")
     length = int(value)

@@ -11,13 +11,12 @@ environ (PEP 3333, "Unicode Issues") and text in the scope: bytes that are no UT
 ASGI servers, and ``raw_path`` has them.
 """
 
-import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from ._mapping import BODYLESS, HOP_BY_HOP, TOKEN
+from ._mapping import BODYLESS, HOP_BY_HOP, TOKEN, agreed_content_length, check_value
 from ._tls import tls_extension
 from ._types import Environ, Headers, Scope
 from .errors import ApplicationError
@@ -39,8 +38,6 @@ _HTTP_VERSIONS = {
 # What may stand in a path as it is: RFC 3986, section 3.3 (pchar) and the slash; quote() adds the unreserved
 # ones.
 _PATH_SAFE = "/!$&'()*+,;=:@"
-# RFC 9110, section 5.5: what no field value may contain. A tab is allowed.
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # Both caches hold a small vocabulary; the bounds are for clients and applications that make names up. Two
 # threads may add the same entry at once: they add the same value.
@@ -216,11 +213,11 @@ def response_head(status: object, headers: object) -> Head:
             continue  # hop-by-hop: the connection is the server's affair (PEP 3333, "Other HTTP Features")
         text = value.decode("latin-1")
         if not text.isprintable():
-            _check_value(known, text)
+            check_value(known, text)
         # 14 is the length of "content-length": most names are told from it without a call.
         if len(known) == 14 and known.lower() == "content-length":
             repeated = content_length is not None
-            content_length = _content_length(value, content_length)
+            content_length = agreed_content_length(value, content_length)
             if repeated or bodyless:
                 # A second one that says the same; or one that RFC 9110, section 8.6, forbids (204), or that
                 # servers hold against the empty body that follows (304).
@@ -259,21 +256,3 @@ def _learn_header_name(name: bytes) -> str:
     if len(_header_names) < _CACHE_SIZE and len(name) <= _CACHE_NAME_LENGTH:
         _header_names[name] = known
     return known
-
-
-def _check_value(name: str, value: str) -> None:
-    if _CONTROL.search(value):
-        raise ApplicationError(
-            f"the header {name!r} has the value {value!r}: a control character in it, CR and LF above all, "
-            "would let it write headers of its own (RFC 9110, 5.5)"
-        )
-
-
-def _content_length(value: bytes, before: int | None) -> int:
-    """The application's Content-Length; all of them have to agree."""
-    if not value.isdigit():
-        raise ApplicationError(f"the application's Content-Length is {value!r}, not a number (RFC 9110, 8.6)")
-    length = int(value)
-    if before is not None and before != length:
-        raise ApplicationError(f"the application sends two Content-Length headers, {before} and {length}")
-    return length

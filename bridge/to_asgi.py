@@ -1,7 +1,7 @@
 """``WsgiToAsgi``: a WSGI app as an ASGI app. The loop's side of a request, from its body to the last ``send()``.
 
-The way of a request: the loop collects its body (``_body``), maps its scope (``_environ``), and hands a ``Call`` to a
-worker thread (``_pool``). The worker runs the app (``_call``) and puts what it makes into a ``Channel``, which wakes
+The way of a request: the loop maps its scope (``_environ``), collects its body (``_collect``), and hands a ``Call`` to
+a worker thread (``_pool``). The worker runs the app (``_call``) and puts what it makes into a ``Channel``, which wakes
 the loop; the loop sends all that is there. A request that fits its buffers costs one hand-over and one wake-up.
 """
 
@@ -10,52 +10,29 @@ import functools
 import logging
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import Executor
 from io import BytesIO
-from typing import Any, BinaryIO, Literal, NamedTuple, get_args
+from typing import Any, get_args
 
-from ._body import BLOCK, Input, Spool, Stream, disconnected
+from ._body import disconnected
 from ._call import Call, FileWrapper
 from ._channel import Batch, Channel, End, Mailbox
+from ._collect import Body, Collector, RequestBody
 from ._cut import break_off
 from ._environ import build_environ
 from ._lifespan import answer_lifespan
-from ._mapping import parse_content_length
 from ._pool import ExecutorPool, ThreadPool
-from ._types import Environ, Receive, Scope, Send, WSGIApp
-from ._watch import Sending, Watch, listen, until_disconnect
+from ._refusal import Refused, refuse
+from ._types import Receive, Scope, Send, WSGIApp
+from ._watch import Sending, Watch, listen
 from .errors import Overloaded, RequestBodyTooLarge
 
 __all__ = ["WsgiToAsgi"]
 
 logger = logging.getLogger("bridge")
 
-RequestBody = Literal["buffer", "stream"]
-
 #: Bytes in one body message: a larger chunk is sent in pieces, so that the server's buffer stays small.
 _PIECE = 262144
-#: Threads that write large bodies into temporary files; they are short at work.
-_DISK_THREADS = 2
-#: Seconds that a refused client is asked to wait before it tries again.
-_RETRY_AFTER = 1
-
-
-class _Refused(Exception):  # noqa: N818  # not an error: an answer
-    """The bridge itself answers the request."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(status, text)
-        self.status = status
-        self.text = text
-
-
-class _Body(NamedTuple):
-    """A request body, complete or with its rest on the way into ``stream``."""
-
-    input: BinaryIO
-    size: int
-    stream: Stream | None = None
 
 
 class WsgiToAsgi:
@@ -135,7 +112,7 @@ class WsgiToAsgi:
         # Made by the first request; a lock is not needed for it as long as one loop runs the adapter. With several
         # loops, in threads of their own, two may each make one at first: the loser's serves the requests it took.
         self._pool: ThreadPool | ExecutorPool | None = None
-        self._disk: ThreadPool | None = None
+        self._collector = Collector(self.request_body, self.request_buffer, self.max_body_size)
         # Of the loop that called last, which as a rule is the only one.
         self._mailbox: Mailbox | None = None
         # Loop side: when a refusal was logged last, and how many there were since.
@@ -160,8 +137,8 @@ class WsgiToAsgi:
         if kind == "http":
             try:
                 await self._http(scope, receive, send)
-            except _Refused as refused:
-                await _refuse(scope, send, refused)
+            except Refused as refused:
+                await refuse(scope, send, refused)
         elif kind == "lifespan":
             await answer_lifespan(receive, send, self._startup, self._shutdown)
         elif kind == "websocket":
@@ -181,20 +158,24 @@ class WsgiToAsgi:
         try:
             environ = build_environ(scope)
         except ValueError as exc:
-            raise _Refused(400, str(exc)) from None
-        declared = self._declared_length(environ) if "CONTENT_LENGTH" in environ else None
+            raise Refused(400, str(exc)) from None
+        declared = self._collector.declared_length(environ) if "CONTENT_LENGTH" in environ else None
 
         message = await receive()
         if message["type"] == "http.disconnect":
             return
         block: bytes = message.get("body", b"")
         if message.get("more_body", False):
-            body = await self._collect(receive, block, mailbox)
+            body = await self._collector.collect(receive, block, mailbox)
             if body is None:
                 return  # the client left: a body that is not complete reaches no app
         else:
-            body = _Body(BytesIO(block), len(block))
-        self._describe_body(environ, body, declared)
+            body = Body(BytesIO(block), len(block))
+        try:
+            self._collector.describe(environ, body, declared)
+        except Refused:
+            self._collector.discard(body, mailbox)
+            raise
 
         environ["wsgi.multithread"] = self.threads > 1
         environ["wsgi.file_wrapper"] = FileWrapper
@@ -206,78 +187,12 @@ class WsgiToAsgi:
         try:
             waits = (self._pool or self._make_pool()).submit(call)
         except BaseException as exc:
-            body.input.close()
+            self._collector.discard(body, mailbox)
             if isinstance(exc, Overloaded):
                 self._log_refusal(exc)
-                raise _Refused(503, "the server is busy; try again in a moment") from None
+                raise Refused(503, "the server is busy; try again in a moment") from None
             raise
         await self._respond(scope, receive, send, channel, body, declared, waits)
-
-    def _declared_length(self, environ: Environ) -> int | None:
-        try:
-            declared = parse_content_length(environ)
-        except ValueError as exc:
-            raise _Refused(400, f"{exc}, which is not one number (RFC 9110, section 8.6)") from None
-        if declared is not None:
-            self._check_size(declared)
-        return declared
-
-    def _check_size(self, size: int) -> None:
-        if self.max_body_size is not None and size > self.max_body_size:
-            raise _Refused(413, f"the request body is longer than the {self.max_body_size} bytes allowed")
-
-    def _describe_body(self, environ: Environ, body: _Body, declared: int | None) -> None:
-        environ["wsgi.input"] = body.input
-        if body.stream is not None:
-            return  # its length is what the client says, if it says one
-        try:
-            self._check_size(body.size)
-            if declared is not None and body.size < declared:
-                raise _Refused(400, f"the request body has {body.size} bytes, Content-Length says {declared}")
-        except _Refused:
-            body.input.close()
-            raise
-        # The length as counted, also for a chunked body: frameworks read nothing without one. It is not chunked here.
-        chunked = environ.pop("HTTP_TRANSFER_ENCODING", None) is not None
-        if body.size or chunked or declared is not None:
-            environ["CONTENT_LENGTH"] = str(body.size)
-
-    async def _collect(self, receive: Receive, block: bytes, mailbox: Mailbox) -> _Body | None:
-        """The body whose first ``block`` is not all of it; ``None``: the client left before its end."""
-        held = bytearray(block)  # not a list of blocks: a client may send them byte by byte
-        size = len(held)
-        spool: Spool | None = None
-        more = True
-        try:
-            while more:
-                self._check_size(size)
-                if len(held) >= self.request_buffer:
-                    if self.request_body == "stream":
-                        return self._streamed(bytes(held), size, mailbox)
-                    spool = spool or Spool(self._disk_pool(), mailbox)
-                    await spool.write(bytes(held))
-                    held.clear()
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return None
-                block = message.get("body", b"")
-                held += block
-                size += len(block)
-                more = message.get("more_body", False)
-            if spool is None:
-                return _Body(BytesIO(held), size)
-            if held:
-                await spool.write(bytes(held))
-            whole, spool = await spool.file(), None
-            return _Body(whole, size)
-        finally:
-            if spool is not None:
-                spool.discard()
-
-    def _streamed(self, held: bytes, size: int, mailbox: Mailbox) -> _Body:
-        stream = Stream(mailbox, self.request_buffer)
-        stream.feed(held)
-        return _Body(Input(stream, BLOCK), size, stream)
 
     async def _respond(
         self,
@@ -285,7 +200,7 @@ class WsgiToAsgi:
         receive: Receive,
         send: Send,
         channel: Channel,
-        body: _Body,
+        body: Body,
         declared: int | None,
         waits: bool,
     ) -> None:
@@ -299,7 +214,7 @@ class WsgiToAsgi:
         watch: Watch | None = None
         if body.stream is not None:
             # It listens too, once the body has come to its end: receive() has one caller at a time.
-            feed = functools.partial(self._feed, receive, body.stream, body.size, declared, left)
+            feed = functools.partial(self._collector.feed, receive, body.stream, body.size, declared, left)
             watch = Watch(channel.loop, feed, 0)
         elif waits:
             # For a thread, perhaps for long: the client may give up, and need not have its turn then.
@@ -316,8 +231,8 @@ class WsgiToAsgi:
                 if batch.end is not End.MORE or watch is None:
                     break
                 if _ends_by_path(batch):
-                    # granian opens the file only after send() has returned, and says so by http.disconnect: until
-                    # then the worker keeps the file.
+                    # granian opens the file after send() has returned. Its http.disconnect comes about then, not
+                    # surely later: see _is_path() for the files that this is good enough for.
                     await watch.until_left()
                     return
                 batch = channel.more() or await channel.take()
@@ -334,35 +249,6 @@ class WsgiToAsgi:
         if channel.error is not None:
             _report(channel.error, started, scope, send)
 
-    async def _feed(
-        self, receive: Receive, stream: Stream, size: int, declared: int | None, left: Callable[[], None]
-    ) -> None:
-        """Stream mode: the rest of the body as it arrives, then listening for the client's leaving."""
-        try:
-            more = True
-            while more:
-                await stream.room()
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    stream.end(disconnected())
-                    left()
-                    return
-                block = message.get("body", b"")
-                size += len(block)
-                more = message.get("more_body", False)
-                self._check_size(size)
-                stream.feed(block)
-        except _Refused as refused:
-            stream.end(RequestBodyTooLarge(refused.text))
-            return
-        except Exception:
-            logger.exception("receive() raised; the request body is taken for broken off")
-            stream.end(disconnected())
-            return
-        stream.end(disconnected() if declared is not None and size < declared else None)
-        if await until_disconnect(receive):
-            left()
-
     # Threads.
 
     def _make_pool(self) -> ThreadPool | ExecutorPool:
@@ -372,12 +258,6 @@ class WsgiToAsgi:
             pool = ThreadPool(self.threads, self.backlog, name="bridge-wsgi")
         self._pool = pool
         return pool
-
-    def _disk_pool(self) -> ThreadPool:
-        if self._disk is None:
-            # No limit but that of the requests: each has one job here at a time.
-            self._disk = ThreadPool(_DISK_THREADS, sys.maxsize, name="bridge-disk")
-        return self._disk
 
     def _log_refusal(self, error: Overloaded) -> None:
         """One line a second at most: ten thousand refusals at once are one event."""
@@ -391,14 +271,14 @@ class WsgiToAsgi:
     # Lifespan.
 
     async def _startup(self) -> None:
-        for pool in (self._pool, self._disk):
+        for pool in (self._pool, self._collector.disk):
             if pool is not None:
                 pool.open()
 
     async def _shutdown(self) -> None:
         """Lets running requests finish, and ends the threads."""
         mailbox = Mailbox(asyncio.get_running_loop())
-        pools = [pool for pool in (self._pool, self._disk) if pool is not None]
+        pools = [pool for pool in (self._pool, self._collector.disk) if pool is not None]
         drained: list[asyncio.Future[None]] = []
         for pool in pools:
             future = mailbox.loop.create_future()
@@ -427,7 +307,7 @@ def _report(error: BaseException, started: bool, scope: Scope, send: Send) -> No
     if started:
         break_off(error, scope, send)
     elif isinstance(error, RequestBodyTooLarge):
-        raise _Refused(413, str(error)) from None
+        raise Refused(413, str(error)) from None
     else:
         raise error
 
@@ -469,20 +349,3 @@ async def _send_body(send: Send, data: bytes, *, more: bool) -> None:
             )
         data = data[-((len(data) - 1) % _PIECE + 1) :]
     await send({"type": "http.response.body", "body": data, "more_body": more})
-
-
-async def _refuse(scope: Scope, send: Send, refused: _Refused) -> None:
-    """A short answer of the bridge's own."""
-    body = f"{refused.text}\n".encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
-    if refused.status == 503:
-        headers.append((b"retry-after", str(_RETRY_AFTER).encode()))
-    elif scope.get("http_version", "1.1").startswith("1"):
-        # The rest of the body, if there is more, is not read.
-        headers.append((b"connection", b"close"))
-    try:
-        await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
-    except OSError:
-        # By the ASGI specification (2.4) what send() raises to a client that has left.
-        logger.debug("the client left before it got %d", refused.status)
