@@ -115,7 +115,7 @@ class Collector:
             body.input.close()
 
     async def feed(
-        self, receive: Receive, stream: Stream, size: int, declared: int | None, left: Callable[[], None]
+        self, receive: Receive, stream: Stream, size: int, declared: int | None, left: Callable[[], None], /
     ) -> None:
         """Stream mode: the rest of the body as it arrives, then listening for the client's leaving."""
         try:

@@ -1,8 +1,10 @@
-"""Knowing that a client has left while its response is on the way.
+"""Knowing that a client has left while its request waits, or its response is on the way.
 
 Servers don't raise from ``send()`` then; ``http.disconnect`` from ``receive()`` is the only sign. A short response is
-over before anybody need listen, so listening starts after ``DELAY`` seconds, and costs a response that is done by then
-no more than a timer. All of it is on the loop's thread.
+over before anybody need listen. So a ``Watch`` begins to listen when it has been there for ``DELAY`` seconds, and
+``Watches`` has one timer for all of a loop: a response that is done by then costs no timer of its own.
+
+All of it is on the loop's thread.
 """
 
 import asyncio
@@ -12,12 +14,15 @@ from typing import Any
 
 from ._types import Message, Receive, Send
 
-__all__ = ["DELAY", "Sending", "Watch", "listen", "until_disconnect"]
+__all__ = ["DELAY", "Listening", "Watch", "Watches", "listen_with", "until_disconnect"]
 
 logger = logging.getLogger("bridge")
 
-#: Seconds before listening begins; a client's leaving is noticed that much later at most.
+#: Seconds before listening begins: at least this, at most twice as long.
 DELAY = 0.005
+
+#: What a watch runs; it calls its argument when the client has left.
+Listening = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
 
 
 async def until_disconnect(receive: Receive) -> bool:
@@ -33,72 +38,72 @@ async def until_disconnect(receive: Receive) -> bool:
     return bool(message["type"] == "http.disconnect")
 
 
-async def listen(receive: Receive, left: Callable[[], None]) -> None:
-    """Calls ``left`` when the client has left; what a ``Watch`` runs when the request body is complete."""
-    if await until_disconnect(receive):
-        left()
+def listen_with(receive: Receive) -> Listening:
+    """What a watch runs when the request body is complete."""
+
+    async def listen(left: Callable[[], None]) -> None:
+        if await until_disconnect(receive):
+            left()
+
+    return listen
 
 
-class Sending:
-    """``send()`` of a response that is watched: what waits in it is given up when the client has left.
+class Watches:
+    """The watches of one loop that have not begun to listen. Two generations: who has seen a whole ``DELAY`` begins."""
 
-    On hypercorn (0.18, HTTP/2) such a ``send()`` never returns. After ``give_up()`` nothing is sent any more; granian
-    logs a line for each message that is.
-    """
+    __slots__ = ("_loop", "_old", "_ticking", "_young")
 
-    __slots__ = ("_cancelling", "_left", "_send", "_task")
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._young: set[Watch] = set()
+        self._old: set[Watch] = set()
+        self._ticking = False
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._left = False
-        # The task that is in send(), and how many cancellations by others it had when give_up() added its own.
-        self._task: asyncio.Task[object] | None = None
-        self._cancelling: int | None = None
+    def add(self, watch: "Watch") -> None:
+        self._young.add(watch)
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_later(DELAY, self._tick)
 
-    async def __call__(self, message: Message) -> None:
-        if self._left:
-            return
-        self._task = task = (
-            asyncio.current_task()
-        )  # None on a server that runs coroutines by itself, as granian
-        try:
-            await self._send(message)
-        except asyncio.CancelledError:
-            if task is None or self._cancelling is None or task.cancelling() > self._cancelling + 1:
-                raise
-        finally:
-            self._task = None
-            if task is not None and self._cancelling is not None:
-                task.uncancel()
+    def discard(self, watch: "Watch") -> None:
+        self._young.discard(watch)
+        self._old.discard(watch)
 
-    def give_up(self) -> None:
-        """The client has left."""
-        self._left = True
-        if self._task is not None and self._cancelling is None:
-            self._cancelling = self._task.cancelling()
-            self._task.cancel()
+    def _tick(self) -> None:
+        due, self._old, self._young = self._old, self._young, set()
+        for watch in due:
+            watch.start()
+        self._ticking = bool(self._old)
+        if self._ticking:
+            self._loop.call_later(DELAY, self._tick)
 
 
 class Watch:
-    """Runs ``listening`` beside a response: the one place that calls ``receive()`` then."""
+    """Listens beside one response: the one place that calls ``receive()`` then. It is the ``send()`` of that response.
 
-    __slots__ = ("_listening", "_task", "_timer")
+    When the client has left, ``abort`` is called, and a ``send()`` that waits is given up: on hypercorn (0.18, HTTP/2)
+    it would never return. From then on nothing is sent; granian logs a line for each message that is.
+    """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        listening: Callable[[], Coroutine[Any, Any, None]],
-        delay: float = DELAY,
-    ) -> None:
-        """``delay``: seconds before it begins."""
+    __slots__ = ("_abort", "_cancelling", "_left", "_listening", "_send", "_sender", "_task", "_watches")
+
+    def __init__(self, watches: Watches, listening: Listening, send: Send, abort: Callable[[], None]) -> None:
+        self._watches = watches
         self._listening = listening
+        self._send = send
+        self._abort = abort
+        self._left = False
         self._task: asyncio.Task[None] | None = None
-        self._timer = loop.call_later(delay, self.start)
+        # The task that is in send(), and how many cancellations by others it had when leave() added its own.
+        self._sender: asyncio.Task[object] | None = None
+        self._cancelling: int | None = None
+        watches.add(self)
 
     def start(self) -> asyncio.Task[None]:
-        """Begins now, if it has not begun."""
+        """Begins to listen now, if that has not begun."""
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._listening())
+            self._watches.discard(self)
+            self._task = asyncio.get_running_loop().create_task(self._listening(self._leave))
         return self._task
 
     async def until_left(self) -> None:
@@ -107,6 +112,32 @@ class Watch:
 
     def cancel(self) -> None:
         """Ends the listening."""
-        self._timer.cancel()
-        if self._task is not None:
+        if self._task is None:
+            self._watches.discard(self)
+        else:
             self._task.cancel()
+
+    def _leave(self) -> None:
+        """The client has left."""
+        self._abort()
+        self._left = True
+        if self._sender is not None and self._cancelling is None:
+            self._cancelling = self._sender.cancelling()
+            self._sender.cancel()
+
+    async def send(self, message: Message) -> None:
+        """As the server's ``send()``, as long as the client is there."""
+        if self._left:
+            return
+        self._sender = task = (
+            asyncio.current_task()
+        )  # None on a server that runs coroutines by itself, as granian
+        try:
+            await self._send(message)
+        except asyncio.CancelledError:
+            if task is None or self._cancelling is None or task.cancelling() > self._cancelling + 1:
+                raise
+        finally:
+            self._sender = None
+            if task is not None and self._cancelling is not None:
+                task.uncancel()

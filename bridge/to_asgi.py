@@ -24,7 +24,7 @@ from ._lifespan import answer_lifespan
 from ._pool import ExecutorPool, ThreadPool
 from ._refusal import Refused, refuse
 from ._types import Receive, Scope, Send, WSGIApp
-from ._watch import Sending, Watch, listen
+from ._watch import Watch, Watches, listen_with
 from .errors import Overloaded, RequestBodyTooLarge
 
 __all__ = ["WsgiToAsgi"]
@@ -114,7 +114,7 @@ class WsgiToAsgi:
         self._pool: ThreadPool | ExecutorPool | None = None
         self._collector = Collector(self.request_body, self.request_buffer, self.max_body_size)
         # Of the loop that called last, which as a rule is the only one.
-        self._mailbox: Mailbox | None = None
+        self._wires: tuple[Mailbox, Watches] | None = None
         # Loop side: when a refusal was logged last, and how many there were since.
         self._refusals = 0
         self._refusal_logged = float("-inf")
@@ -152,9 +152,10 @@ class WsgiToAsgi:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
-        mailbox = self._mailbox
-        if mailbox is None or mailbox.loop is not loop:
-            mailbox = self._mailbox = Mailbox(loop)
+        wires = self._wires
+        if wires is None or wires[0].loop is not loop:
+            wires = self._wires = (Mailbox(loop), Watches(loop))
+        mailbox, watches = wires
         try:
             environ = build_environ(scope)
         except ValueError as exc:
@@ -192,7 +193,7 @@ class WsgiToAsgi:
                 self._log_refusal(exc)
                 raise Refused(503, "the server is busy; try again in a moment") from None
             raise
-        await self._respond(scope, receive, send, channel, body, declared, waits)
+        await self._respond(scope, receive, send, channel, body, declared, watches, waits)
 
     async def _respond(
         self,
@@ -202,31 +203,27 @@ class WsgiToAsgi:
         channel: Channel,
         body: Body,
         declared: int | None,
+        watches: Watches,
         waits: bool,
     ) -> None:
         """Sends what the worker puts into ``channel``, until its end."""
-        sending = Sending(send)
-
-        def left() -> None:
-            channel.abort()
-            sending.give_up()
-
         watch: Watch | None = None
         if body.stream is not None:
             # It listens too, once the body has come to its end: receive() has one caller at a time.
-            feed = functools.partial(self._collector.feed, receive, body.stream, body.size, declared, left)
-            watch = Watch(channel.loop, feed, 0)
+            feed = functools.partial(self._collector.feed, receive, body.stream, body.size, declared)
+            watch = Watch(watches, feed, send, channel.abort)
+            watch.start()
         elif waits:
             # For a thread, perhaps for long: the client may give up, and need not have its turn then.
-            watch = Watch(channel.loop, functools.partial(listen, receive, left))
+            watch = Watch(watches, listen_with(receive), send, channel.abort)
         started = False
         try:
             batch = await channel.take()
             if batch.end is End.MORE and watch is None:
                 # Before the first send(): with a client that does not read, even that may take for ever.
-                watch = Watch(channel.loop, functools.partial(listen, receive, left))
+                watch = Watch(watches, listen_with(receive), send, channel.abort)
             while True:
-                await _send(send if watch is None else sending, batch)
+                await _send(send if watch is None else watch.send, batch)
                 started = started or _starts(batch)
                 if batch.end is not End.MORE or watch is None:
                     break
