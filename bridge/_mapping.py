@@ -67,7 +67,10 @@ def start_of_response(status: object, headers: object) -> Start:
         code = _learn_status(status)
     fields: list[tuple[bytes, bytes]] = []
     content_length: int | None = None
-    for name, value in _pairs(headers):
+    for pair in headers if type(headers) is list else _header_list(headers):
+        name, value = pair if type(pair) is tuple and len(pair) == 2 else _pair(pair)
+        if type(name) is not str or type(value) is not str:
+            name, value = _pair(pair)
         encoded_name = _names.get(name)
         if encoded_name is None:
             encoded_name = _learn_name(name)
@@ -76,14 +79,12 @@ def start_of_response(status: object, headers: object) -> Start:
         if not value.isprintable():
             check_value(name, value)
         try:
-            encoded = value.encode("latin-1")
+            encoded = value.encode("latin-1").strip(b" \t")
         except UnicodeEncodeError as exc:
             raise ApplicationError(
                 f"the header {name!r} has the value {value!r}, which is not latin-1: "
                 'PEP 3333 ("Unicode Issues") wants native strings that hold bytes'
             ) from exc
-        if encoded[:1] in _BLANK or encoded[-1:] in _BLANK:
-            encoded = encoded.strip(b" \t")
         if encoded_name == b"content-length":
             length = agreed_content_length(encoded, content_length)
             if content_length is not None or code in BODYLESS:
@@ -96,27 +97,27 @@ def start_of_response(status: object, headers: object) -> Start:
     return Start({"type": "http.response.start", "status": code, "headers": fields}, code, content_length)
 
 
-# A value without any white space is the rule: the empty slice of an empty value is not in here.
-_BLANK = frozenset({b" ", b"\t"})
-
-
-def _pairs(headers: object) -> Iterable[tuple[str, str]]:
-    """The headers, with every type checked: the list that PEP 3333 asks for, or another iterable of pairs."""
+def _header_list(headers: object) -> Iterable[Any]:
+    """What is given in place of the list that PEP 3333 asks for: another iterable is taken, as servers do."""
     if isinstance(headers, (str, bytes, dict)) or not isinstance(headers, Iterable):
         raise ApplicationError(
             f"start_response() got {type(headers).__name__} as its headers; "
             "PEP 3333 wants a list of (name, value) tuples"
         )
-    for pair in headers:
-        try:
-            name, value = pair
-        except (TypeError, ValueError):
-            name = value = None
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise ApplicationError(
-                f"start_response() got the header {pair!r}; PEP 3333 wants a (name, value) tuple of two strings"
-            )
-        yield name, value
+    return headers
+
+
+def _pair(pair: Any) -> tuple[str, str]:
+    """A header that is no tuple of two plain strings: it may still be a list, or of subclasses."""
+    try:
+        name, value = pair
+    except (TypeError, ValueError):
+        name = value = None
+    if isinstance(name, str) and isinstance(value, str):
+        return name, value
+    raise ApplicationError(
+        f"start_response() got the header {pair!r}; PEP 3333 wants a (name, value) tuple of two strings"
+    )
 
 
 def _learn_status(status: object) -> int:
