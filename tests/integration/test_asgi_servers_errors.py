@@ -3,6 +3,7 @@
 import concurrent.futures
 import re
 import select
+import sys
 from collections.abc import Iterator
 
 import httpx
@@ -165,7 +166,19 @@ def test_shutdown_ends_an_endless_response(name: str, start_server: StartServer)
         server.stop()
 
 
-@pytest.mark.parametrize("name", ["uvicorn-h11", "hypercorn"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "uvicorn-h11",
+        pytest.param(
+            "hypercorn",
+            marks=pytest.mark.skipif(
+                sys.version_info >= (3, 12),
+                reason="from 3.12 on hypercorn never ends while a connection is open, whatever the app",
+            ),
+        ),
+    ],
+)
 def test_shutdown_leaves_an_app_behind_that_does_not_end(name: str, start_server: StartServer) -> None:
     """A thread can't be ended from outside: after ``shutdown_timeout`` the server goes without it."""
     limit = "--graceful-timeout" if name == "hypercorn" else "--timeout-graceful-shutdown"

@@ -67,12 +67,21 @@ def test_client_that_leaves_while_a_file_is_sent(server: RunningServer) -> None:
 
 
 def test_early_hints(server: RunningServer) -> None:
+    _early_hints(server)
+
+
+def test_early_hints_on_the_http_2_of_uvicorn(start_server: StartServer) -> None:
+    _early_hints(start_server("uvicorn-h2c", CASES), "--data", "body")
+
+
+def _early_hints(server: RunningServer, *options: str) -> None:
     command = ["curl", "--silent", "--show-error", "--include", "--max-time", "30", "--noproxy", "*"]
     if server.ca_path is not None:
         command += ["--cacert", str(server.ca_path)]
     if server.kind.http == "2":
         command.append("--http2" if server.kind.tls else "--http2-prior-knowledge")
-    answer = subprocess.run([*command, f"{server.url}/early_hints/x"], capture_output=True, check=True).stdout
+    command += [*options, f"{server.url}/early_hints/x"]
+    answer = subprocess.run(command, capture_output=True, check=True).stdout
     offered = server.kind.http == "2"
     assert (b"103" in answer.splitlines()[0]) is offered
     assert (b"link: </style.css>; rel=preload; as=style" in answer.lower()) is offered

@@ -155,7 +155,17 @@ _KINDS = (
     ),
 )
 
-SERVERS: dict[str, ServerKind] = {kind.name: kind for kind in _KINDS}
+# uvicorn's HTTP/2 (0.54 with zttp 0.0.35) never sees the end of a request without a body, with any app. So it is no row
+# of ASGI_SERVERS; a test that needs it names it, and sends a body.
+_UVICORN_H2C = ServerKind(
+    "uvicorn-h2c",
+    "asgi",
+    _python("uvicorn", "--http", "zttp", "--http2", "--loop", "asyncio", *_UVICORN),
+    tcp=_HOST_PORT,
+    http="2",
+)
+
+SERVERS: dict[str, ServerKind] = {kind.name: kind for kind in (*_KINDS, _UVICORN_H2C)}
 ASGI_SERVERS = tuple(kind.name for kind in _KINDS if kind.interface == "asgi")
 WSGI_SERVERS = tuple(kind.name for kind in _KINDS if kind.interface == "wsgi")
 
