@@ -1,7 +1,7 @@
 """Real servers under test: each is a subprocess on a free port (or a unix socket) of this machine.
 
 ``SERVERS`` is the table of what can be started; a test names a row of it and an import path
-``"module:attribute"``. A server is a process group of its own, so that its workers are found and ended with
+``"module:attribute"``. A row that this machine lacks the programs for skips the test. A server is a process group of its own, so that its workers are found and ended with
 it and nothing else is.
 """
 
@@ -13,15 +13,17 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 import psutil
+import pytest
+
+from tests.support.server_kinds import ASGI_SERVERS, SERVERS, WSGI_SERVERS, ServerKind
 
 __all__ = [
     "ASGI_SERVERS",
@@ -39,135 +41,6 @@ HOST = "127.0.0.1"
 START_TIMEOUT = 40.0  # seconds; a loaded machine imports slowly
 STOP_TIMEOUT = 20.0
 POLL_INTERVAL = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class ServerKind:
-    """One way of running one server.
-
-    The words of ``command`` may hold ``{app}``, ``{module}``, ``{attribute}``, ``{host}``, ``{port}``, and
-    with ``tls`` ``{cert}`` and ``{key}``; those of ``unix`` hold ``{path}``, and replace the words of
-    ``tcp``.
-    """
-
-    name: str
-    interface: Literal["asgi", "wsgi"]
-    command: tuple[str, ...]
-    tcp: tuple[str, ...]
-    unix: tuple[str, ...] = ()
-    http: Literal["1.1", "2"] = "1.1"
-    tls: bool = False
-
-    @property
-    def scheme(self) -> str:
-        return "https" if self.tls else "http"
-
-
-def _python(module: str, *words: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", module, *words)
-
-
-_HOST_PORT = ("--host", "{host}", "--port", "{port}")
-_UVICORN = ("--timeout-graceful-shutdown", "10", "{app}")
-_HYPERCORN = _python(
-    "hypercorn", "--graceful-timeout", "10", "--access-logfile", "-", "--error-logfile", "-", "{app}"
-)
-_HYPERCORN_TCP, _HYPERCORN_UNIX = ("--bind", "{host}:{port}"), ("--bind", "unix:{path}")
-_GRANIAN = _python(
-    "granian", "--workers", "1", "--access-log", "--no-ws", "--workers-kill-timeout", "15s", "{app}"
-)
-_GUNICORN = _python(
-    "gunicorn", "--access-logfile", "-", "--graceful-timeout", "10", "--no-control-socket", "{app}"
-)
-_GUNICORN_TCP, _GUNICORN_UNIX = ("--bind", "{host}:{port}"), ("--bind", "unix:{path}")
-_RUNNER = "tests.support.wsgi_runner"
-_UWSGI = (
-    str(Path(sys.executable).with_name("uwsgi")),
-    *("--master", "--need-app", "--die-on-term", "--http-chunked-input", "--enable-threads"),
-    *("--processes", "1", "--threads", "8", "--module", "{module}", "--callable", "{attribute}"),
-)
-
-_KINDS = (
-    ServerKind(
-        "uvicorn-h11",
-        "asgi",
-        _python("uvicorn", "--http", "h11", "--loop", "asyncio", *_UVICORN),
-        tcp=_HOST_PORT,
-        unix=("--uds", "{path}"),
-    ),
-    ServerKind(
-        "uvicorn-httptools",
-        "asgi",
-        _python("uvicorn", "--http", "httptools", "--loop", "uvloop", *_UVICORN),
-        tcp=_HOST_PORT,
-        unix=("--uds", "{path}"),
-    ),
-    ServerKind("hypercorn", "asgi", _HYPERCORN, tcp=_HYPERCORN_TCP, unix=_HYPERCORN_UNIX),
-    # The client begins with HTTP/2's preface ("prior knowledge"), without TLS.
-    ServerKind("hypercorn-h2c", "asgi", _HYPERCORN, tcp=_HYPERCORN_TCP, http="2"),
-    ServerKind(
-        "hypercorn-h2",
-        "asgi",
-        (*_HYPERCORN, "--certfile", "{cert}", "--keyfile", "{key}"),
-        tcp=_HYPERCORN_TCP,
-        http="2",
-        tls=True,
-    ),
-    ServerKind(
-        "granian", "asgi", (*_GRANIAN, "--interface", "asgi"), tcp=_HOST_PORT, unix=("--uds", "{path}")
-    ),
-    ServerKind(
-        "daphne",
-        "asgi",
-        _python("daphne", "{app}"),
-        tcp=("-b", "{host}", "-p", "{port}"),
-        unix=("-u", "{path}"),
-    ),
-    ServerKind("gunicorn-sync", "wsgi", _GUNICORN, tcp=_GUNICORN_TCP, unix=_GUNICORN_UNIX),
-    ServerKind(
-        "gunicorn-gthread",
-        "wsgi",
-        (*_GUNICORN, "--worker-class", "gthread", "--threads", "8"),
-        tcp=_GUNICORN_TCP,
-        unix=_GUNICORN_UNIX,
-    ),
-    ServerKind(
-        "gunicorn-preload",
-        "wsgi",
-        (*_GUNICORN, "--worker-class", "gthread", "--threads", "4", "--workers", "2", "--preload"),
-        tcp=_GUNICORN_TCP,
-        unix=_GUNICORN_UNIX,
-    ),
-    ServerKind(
-        "waitress",
-        "wsgi",
-        _python("waitress", "--threads", "8"),
-        tcp=("--listen", "{host}:{port}", "{app}"),
-        unix=("--unix-socket", "{path}", "{app}"),
-    ),
-    ServerKind("wsgiref", "wsgi", _python(_RUNNER, "wsgiref", "{app}"), tcp=("{host}", "{port}")),
-    ServerKind("cheroot", "wsgi", _python(_RUNNER, "cheroot", "{app}"), tcp=("{host}", "{port}")),
-    ServerKind(
-        "granian-wsgi", "wsgi", (*_GRANIAN, "--interface", "wsgi", "--blocking-threads", "8"), tcp=_HOST_PORT
-    ),
-    ServerKind(
-        "uwsgi", "wsgi", _UWSGI, tcp=("--http-socket", "{host}:{port}"), unix=("--http-socket", "{path}")
-    ),
-)
-
-# uvicorn's HTTP/2 (0.54 with zttp 0.0.35) never sees the end of a request without a body, with any app. So it is no row
-# of ASGI_SERVERS; a test that needs it names it, and sends a body.
-_UVICORN_H2C = ServerKind(
-    "uvicorn-h2c",
-    "asgi",
-    _python("uvicorn", "--http", "zttp", "--http2", "--loop", "asyncio", *_UVICORN),
-    tcp=_HOST_PORT,
-    http="2",
-)
-
-SERVERS: dict[str, ServerKind] = {kind.name: kind for kind in (*_KINDS, _UVICORN_H2C)}
-ASGI_SERVERS = tuple(kind.name for kind in _KINDS if kind.interface == "asgi")
-WSGI_SERVERS = tuple(kind.name for kind in _KINDS if kind.interface == "wsgi")
 
 
 @dataclass(slots=True, eq=False)
@@ -324,10 +197,12 @@ def start(
 ) -> RunningServer:
     """Start the server ``name`` of ``SERVERS`` for the app ``"module:attribute"``; return when it accepts.
 
-    ``directory`` takes its log and its unix socket; ``arguments`` are added to its command line, ``environ``
+    ``directory`` takes its log, its unix socket and other files; ``arguments`` are added to its command line, ``environ``
     to its environment. ``certificate`` (certificate chain, key, root) is wanted by the kinds with ``tls``.
     """
     kind = SERVERS[name]
+    if reason := kind.missing():
+        pytest.skip(reason)
     module, _, attribute = app.partition(":")
     serial = next(_serials)
     log_path = directory / f"{name}-{serial}.log"
@@ -338,6 +213,7 @@ def start(
         "app": app,
         "module": module,
         "attribute": attribute,
+        "directory": directory,
         "host": HOST,
         "port": port,
         "path": unix_path,
@@ -352,7 +228,8 @@ def start(
     # A test run that is killed can't end its servers: the kernel then does it, where util-linux is installed.
     if shutil.which("setpriv"):
         command = ["setpriv", "--pdeathsig", "TERM", *command]
-    with log_path.open("wb") as log:
+    # Appended to: some open it anew, by way of /dev/stderr.
+    with log_path.open("ab") as log:
         process = subprocess.Popen(
             command,
             cwd=REPOSITORY,

@@ -1,0 +1,87 @@
+"""Serves a WSGI app with Apache's mod_wsgi, as Debian packages the two, in mod_wsgi's daemon mode.
+
+python -m tests.support.mod_wsgi module:attribute DIRECTORY HOST PORT
+
+The Python is Debian's: mod_wsgi has it built in. It gets the packages of the tests' own environment, so the
+two have to be of one version. ``missing()`` says why it can't be run here.
+"""
+
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+__all__ = ["missing"]
+
+MODULES = Path("/usr/lib/apache2/modules")
+# Requests in one process at the same time.
+THREADS = 8
+
+_CONFIGURATION = """\
+ServerRoot "{directory}"
+DefaultRuntimeDir "{directory}"
+PidFile "{directory}/pid"
+WSGISocketPrefix "{directory}/"
+ErrorLog /dev/stderr
+LoadModule mpm_event_module {modules}/mod_mpm_event.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule wsgi_module {modules}/mod_wsgi.so
+ServerName {host}
+Listen {host}:{port}
+# Takes effect where root starts it.
+User www-data
+Group www-data
+# One process for connections: it is up sooner, and the app runs in none of them.
+StartServers 1
+ServerLimit 1
+ThreadsPerChild 64
+MaxRequestWorkers 64
+WSGIDaemonProcess bridge processes=1 threads={threads} python-path={path}
+# The main interpreter: extension modules need not bear a second one.
+WSGIScriptAlias / "{directory}/app.wsgi" process-group=bridge application-group=%{{GLOBAL}}
+WSGIChunkedRequest On
+<Location />
+    Require all granted
+</Location>
+"""
+
+
+def missing() -> str | None:
+    """Why mod_wsgi can't be run here; None: it can."""
+    apache = shutil.which("apache2")
+    if apache is None or not (MODULES / "mod_wsgi.so").exists():
+        return "Debian's packages apache2 and libapache2-mod-wsgi-py3 are not installed"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if not (MODULES / f"mod_wsgi.so-{version}").exists():
+        return f"the installed mod_wsgi is built for another Python than this, {version}"
+    return None
+
+
+def main(app: str, parent: str, host: str, port: str) -> None:
+    """Become Apache."""
+    directory = Path(tempfile.mkdtemp(dir=parent, prefix="apache-"))
+    module, _, attribute = app.partition(":")
+    (directory / "app.wsgi").write_text(f"from {module} import {attribute} as application\n")
+    configuration = directory / "httpd.conf"
+    configuration.write_text(
+        _CONFIGURATION.format(
+            directory=directory,
+            modules=MODULES,
+            host=host,
+            port=port,
+            threads=THREADS,
+            path=f"{Path.cwd()}:{sysconfig.get_path('purelib')}",
+        )
+    )
+    command = ["apache2", "-D", "FOREGROUND", "-f", str(configuration)]
+    if os.getuid() == 0:
+        # Apache gives up root, and with it, but for this, the right to read a checkout that is in root's own
+        # directory.
+        command = ["setpriv", "--securebits", "+no_setuid_fixup", *command]
+    os.execvp(command[0], command)  # noqa: S606 - a server of the tests
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
