@@ -4,21 +4,27 @@ How the package is laid out; lower layers never import higher ones, and the two 
 
 0  errors, _types                                   one tree of exceptions; the types of both interfaces
 1  _mapping, _environ, _scope, _tls                 scope <-> environ, status, headers: pure functions
+   _prefixes, _importing                            paths under prefixes; finding an app, telling its kind
 2  _body, _channel, _pool                           WSGI app: its body, the hand-over to the loop, its threads
    _request, _exchange, _kept_loops, _loops         ASGI app: its body, its response, its loops
 3  _call, _watch, _cut                              WSGI app: one call; a client that leaves; a response that breaks off
-   _collect, _refusal                               WSGI app: collecting a body; answers of the bridge's own
+   _collect, _refusal, _sending                     WSGI app: collecting a body; answers of the bridge's own; sending
+   _inbox, _relay, _websocket, _websocket_session   WSGI app: its WebSockets
    _request_loop, _shared_loop                      ASGI app: one request, on its own loop or on the shared one
-   _lifespan                                        answering it for a WSGI app, running it for an ASGI app
+   _lifespan, _lifespans                            answering it for a WSGI app, running it for ASGI apps
 4  to_asgi, to_wsgi                                 WsgiToAsgi, AsgiToWsgi
-5  cli, _importing, _servers, _target, _serve_target, _root_path, _wsgiref        the command line
+5  dispatch                                         Dispatcher
+6  cli, _servers, _target, _serve_target, _root_path, _wsgiref        the command line
 """
 
+from ._websocket import WebSocket
+from .dispatch import Dispatcher, Mount
 from .errors import (
     ApplicationError,
     ApplicationExit,
     BridgeError,
     ClientDisconnected,
+    ConnectionClosed,
     LifespanError,
     Overloaded,
     RequestBodyTooLarge,
@@ -32,9 +38,13 @@ __all__ = [
     "AsgiToWsgi",
     "BridgeError",
     "ClientDisconnected",
+    "ConnectionClosed",
+    "Dispatcher",
     "LifespanError",
+    "Mount",
     "Overloaded",
     "RequestBodyTooLarge",
+    "WebSocket",
     "WsgiToAsgi",
 ]
 

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote_to_bytes
 from ._tls import tls_environ
 from ._types import Environ, Scope
 
-__all__ = ["build_environ", "environ_key"]
+__all__ = ["build_environ", "environ_key", "path_of_target"]
 
 _BASE: Environ = {
     "SCRIPT_NAME": "",
@@ -68,8 +68,8 @@ def build_environ(scope: Scope) -> Environ:
     target = raw_path.decode("latin-1") if raw_path else quote(path, errors="surrogateescape")
     if path[:1] != "/":
         path, raw_path = (
-            _path_of_target(path),
-            raw_path and _path_of_target(raw_path.decode("latin-1")).encode("latin-1"),
+            path_of_target(path),
+            raw_path and path_of_target(raw_path.decode("latin-1")).encode("latin-1"),
         )
     environ["REQUEST_URI"] = environ["RAW_URI"] = f"{target}?{query}" if query else target
     info = path if path.isascii() else _wire_path(path, raw_path)
@@ -140,7 +140,7 @@ def _add_headers(environ: Environ, headers: Any) -> None:
             environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
 
 
-def _path_of_target(target: str) -> str:
+def path_of_target(target: str) -> str:
     """The path of a request target in another form than the usual one: RFC 9112, sections 3.2.2 and 3.2.4.
 
     Servers pass ``GET http://host/path`` on as it is, and ``OPTIONS *``, which names no path.

@@ -21,7 +21,7 @@ from asgiref.sync import iscoroutinefunction
 
 from bridge.errors import BridgeError
 
-__all__ = ["AppNotFoundError", "Kind", "UnknownKindError", "find_app", "guess_kind", "is_async"]
+__all__ = ["AppNotFoundError", "Kind", "UnknownKindError", "find_app", "guess_kind", "is_async", "is_both"]
 
 Kind: TypeAlias = Literal["wsgi", "asgi"]
 
@@ -282,6 +282,11 @@ def _asgi_2(app: object) -> TypeError:
         f"{_article(app)} is an ASGI 2 app, called with the scope alone; "
         "asgiref.compatibility.guarantee_single_callable makes it ASGI 3"
     )
+
+
+def is_both(app: object) -> bool:
+    """Whether ``app`` is an ASGI app and a WSGI app at once, as ``Dispatcher`` is; ``guess_kind`` takes it for ASGI."""
+    return getattr(type(app), "_bridge_both_kinds", False) is True
 
 
 def is_async(app: object) -> bool:

@@ -40,7 +40,9 @@ class Lifespan:
         state: what the app keeps for its requests; each scope has a shallow copy.
     """
 
-    def __init__(self, app: ASGIApp, mode: LifespanMode) -> None:
+    def __init__(self, app: ASGIApp, mode: LifespanMode, label: str = "") -> None:
+        """``label`` stands before what is said of the app, where there are several."""
+        self._label = label
         self.state: dict[str, Any] = {}
         self._app = app
         self._mode = mode
@@ -79,28 +81,36 @@ class Lifespan:
         self._phase = _Phase.ENDED
         if self._failed is not None:
             await self._end_task()
-            logger.error("the application's startup failed: %s", self._failed or "it does not say why")
-            raise LifespanError(f"the application's startup failed: {self._failed}") from self._exception()
+            error = f"{self._label}the application's startup failed: {self._failed or 'it does not say why'}"
+            exc = self._exception()
+            # Starlette's message is the traceback, and then it raises as well.
+            logger.error("%s", error, exc_info=None if "Traceback" in error else exc)
+            raise LifespanError(error) from exc
         exc = self._exception()
         if self._mode == "on":
-            logger.error("the application does not answer lifespan, and lifespan is 'on'", exc_info=exc)
-            raise LifespanError("the application does not answer lifespan, and lifespan is 'on'") from exc
-        logger.info("the application does not answer lifespan (%r): going on without", exc)
+            error = f"{self._label}the application does not answer lifespan, and lifespan is 'on'"
+            logger.error("%s", error, exc_info=exc)
+            raise LifespanError(error) from exc
+        logger.info("%sthe application does not answer lifespan (%r): going on without", self._label, exc)
 
-    async def shutdown(self) -> None:
-        """Tell the app to shut down, and wait until it has; what goes wrong is logged."""
+    async def shutdown(self) -> bool:
+        """Tell the app to shut down, and wait until it has; what goes wrong is logged. Return whether all went well."""
         if self._phase is not _Phase.RUNNING:
-            return
+            return True
         self._phase = _Phase.STOPPING
         self._answered.clear()
         self._shutdown.set()
         await self._answer()
         await self._end_task()
-        if self._failed is not None:
-            logger.error("the application's shutdown failed: %s", self._failed or "it does not say why")
-        elif (exc := self._exception()) is not None:
-            logger.error("the application failed at shutdown", exc_info=exc)
         self._phase = _Phase.ENDED
+        if self._failed is not None:
+            why = self._failed or "it does not say why"
+            logger.error("%sthe application's shutdown failed: %s", self._label, why)
+            return False
+        if (exc := self._exception()) is not None:
+            logger.error("%sthe application failed at shutdown", self._label, exc_info=exc)
+            return False
+        return True
 
     # The app's side.
 

@@ -1,0 +1,139 @@
+"""Path prefixes: which of them a path is under, and what an app mounted there gets to see. Pure functions.
+
+A prefix matches at the boundary of a segment: ``/api`` is a prefix of ``/api`` and of ``/api/x``, not of ``/apix``. It
+is compared with the decoded path, as the frameworks do: ``/%61pi`` is ``/api``. Each app gets its place in the form
+that its specification has. ASGI: ``root_path`` is the prefix, ``path`` and ``raw_path`` include it. WSGI:
+``SCRIPT_NAME`` is the prefix, ``PATH_INFO`` is what follows.
+
+What servers do to ``path`` when they have a root path of their own is told in ``_environ``.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, unquote
+
+from ._environ import path_of_target
+from ._types import Environ, Scope
+
+__all__ = [
+    "PrefixTable",
+    "is_under",
+    "normal_prefix",
+    "split_path",
+    "under_prefix",
+    "wire",
+    "wsgi_under_prefix",
+]
+
+_T = TypeVar("_T")
+
+
+def normal_prefix(prefix: object) -> str:
+    """``prefix`` without a slash at its end: ``""`` for ``"/"``, which all paths are under.
+
+    Raises:
+        TypeError, ValueError: it is no prefix; the message says why.
+    """
+    if not isinstance(prefix, str):
+        raise TypeError(f"the prefix {prefix!r} is no string; a prefix is a path, such as '/api'")
+    if not prefix.startswith("/"):
+        raise ValueError(f"the prefix {prefix!r} does not begin with a slash: write {'/' + prefix!r}")
+    normal = prefix.removesuffix("/")
+    if "?" in normal or "#" in normal:
+        raise ValueError(
+            f"the prefix {prefix!r} has a query or a fragment; a prefix is the beginning of a path"
+        )
+    if unquote(normal) != normal:
+        raise ValueError(
+            f"the prefix {prefix!r} is percent-encoded; it is compared with decoded paths: "
+            f"write {unquote(normal)!r}"
+        )
+    if not {"", ".", ".."}.isdisjoint(normal.split("/")[1:]):
+        raise ValueError(
+            f"the prefix {prefix!r} has a segment that is empty or dots, which clients don't send"
+        )
+    return normal
+
+
+def wire(text: str) -> str:
+    """``text`` as a native string of PEP 3333 ("Unicode Issues"): its UTF-8 bytes, each as one latin-1 character."""
+    return text if text.isascii() else text.encode().decode("latin-1")
+
+
+def is_under(prefix: str, path: str) -> bool:
+    """Whether ``path`` is ``prefix`` or goes on with a segment of its own."""
+    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}
+
+
+class PrefixTable(Generic[_T]):
+    """Finds the longest prefix of a path: one look-up for each segment, up to the length of the longest prefix.
+
+    What follows the longest prefix is not looked at, so that a path of 60,000 slashes costs no more than another.
+    """
+
+    __slots__ = ("_entries", "_longest", "_root")
+
+    def __init__(self, entries: Mapping[str, _T]) -> None:
+        self._entries = dict(entries)
+        self._root = self._entries.get("")
+        self._longest = max(map(len, self._entries), default=0)
+
+    def find(self, path: str) -> _T | None:
+        """The entry of the longest prefix that ``path`` is under."""
+        end = len(path)
+        if end > self._longest:
+            # The last place, up to the length of the longest prefix, where a segment ends.
+            end = path.rfind("/", 0, self._longest + 1)
+        while end > 0:
+            entry = self._entries.get(path[:end])
+            if entry is not None:
+                return entry
+            end = path.rfind("/", 0, end)
+        return self._root
+
+
+def split_path(scope: Scope) -> tuple[str, str]:
+    """``root_path``, and the rest of the path: without it, where the server has put it in front."""
+    path = _path(scope)
+    root_path: str = scope.get("root_path") or ""
+    if root_path:
+        root_path = root_path.strip("/")
+        if root_path:
+            root_path = "/" + root_path
+            if is_under(root_path, path):
+                path = path[len(root_path) :]
+    return root_path, path
+
+
+def under_prefix(scope: Scope, prefix: str, root_path: str, rest: str) -> dict[str, Any]:
+    """A copy of ``scope`` for an app at ``prefix``; ``root_path`` and ``rest`` are those of ``split_path()``."""
+    mounted = {**scope, "root_path": root_path + prefix}
+    path = root_path + rest
+    if path != scope["path"]:
+        # root_path was not in front, or the target is an absolute URL: the app gets what the specification has.
+        mounted["path"] = path
+        raw_path: bytes | None = scope.get("raw_path")
+        if raw_path:
+            if raw_path[:1] != b"/":
+                raw_path = path_of_target(raw_path.decode("latin-1")).encode("latin-1")
+            if _path(scope) == rest:
+                raw_path = quote(root_path).encode() + raw_path
+            mounted["raw_path"] = raw_path
+    return mounted
+
+
+def _path(scope: Scope) -> str:
+    """The path; empty where the request target has none ("OPTIONS *")."""
+    path: str = scope["path"]
+    if path[:1] == "/":
+        return path
+    try:
+        return path_of_target(path)
+    except ValueError:
+        return ""
+
+
+def wsgi_under_prefix(environ: Environ, prefix: str) -> None:
+    """Moves ``prefix``, a native string, from the beginning of ``PATH_INFO`` to the end of ``SCRIPT_NAME``."""
+    environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "").rstrip("/") + prefix
+    environ["PATH_INFO"] = environ.get("PATH_INFO", "")[len(prefix) :]

@@ -1,0 +1,289 @@
+"""``Dispatcher``: several apps of either kind as one, each under its path prefix, on a server of either kind.
+
+A request is looked up in a table of prefixes (``_prefixes``) and handed to its app, with nothing in between. What an
+app of the other kind needs in between is its adapter, made when the dispatcher is.
+"""
+
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeAlias, cast, overload
+
+from ._importing import UnknownKindError, guess_kind
+from ._lifespans import States, run_lifespans
+from ._prefixes import PrefixTable, normal_prefix, split_path, under_prefix, wire, wsgi_under_prefix
+from ._types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
+from .to_asgi import WsgiToAsgi
+from .to_wsgi import AsgiToWsgi
+
+__all__ = ["App", "Dispatcher", "Mount"]
+
+#: What can be mounted: an app of either kind, as it is or in an adapter, or another ``Dispatcher``.
+App: TypeAlias = ASGIApp | WSGIApp
+
+#: Where the states of the apps are in the server's own state, which it copies into each scope.
+_STATES = "bridge.dispatcher"
+
+_NOTHING_HERE = b"No app is mounted here.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """An app with options of its mounting, for ``Dispatcher``.
+
+    Args:
+        app: as for ``Dispatcher``.
+    """
+
+    app: App
+
+
+@dataclass(slots=True)
+class _Part:
+    """An app where it is mounted, as both interfaces call it."""
+
+    prefix: str
+    #: The prefix as a native string of WSGI.
+    wire: str
+    asgi: ASGIApp
+    wsgi: WSGIApp
+    #: A ``Dispatcher`` itself, which knows its parts' states.
+    nested: bool
+
+
+class Dispatcher:
+    """Several apps of either kind as one site, which ASGI servers and WSGI servers serve alike.
+
+    ::
+
+        app = Dispatcher({"/api": fastapi_app, "/admin": django_wsgi_app, "/": flask_app})
+
+    The longest prefix that the path is under gets the request; ``/api`` is for ``/api`` and ``/api/x``, not for
+    ``/apix``. Each app finds its prefix in ``root_path`` or ``SCRIPT_NAME``, after what the server or an outer
+    dispatcher has there, so that it routes and builds URLs as if it were alone. Where no prefix fits, the answer is
+    404; a WebSocket is refused.
+
+    On an ASGI server ASGI apps are called as they are, and WSGI apps in ``WsgiToAsgi``; on a WSGI server it is the
+    other way about, with ``AsgiToWsgi``. What an app raises is raised to the server.
+
+    Lifespan, on ASGI servers: each ASGI app has its own, with its own ``state``. They start in the order of ``mounts``
+    and shut down in reverse. If one fails to start, those before it are shut down, and the server is told that the
+    startup failed. An app that is mounted twice has one lifespan. On WSGI servers ``AsgiToWsgi`` runs the lifespan of
+    each app before its first request.
+
+    Args:
+        mounts: path prefix -> app. A prefix begins with a slash and is written decoded (``"/a b"``); a slash at its end
+            means nothing. An app is WSGI or ASGI, which is seen from the app itself; or ``WsgiToAsgi(app, ...)`` or
+            ``AsgiToWsgi(app, ...)`` with options, which hold wherever that adapter is needed; or a ``Dispatcher``; or a
+            ``Mount`` around any of these.
+
+    Raises:
+        TypeError, ValueError: something in ``mounts`` is no prefix or no app; the message says which.
+    """
+
+    #: For ``_importing.is_both()``.
+    _bridge_both_kinds = True
+
+    def __init__(self, mounts: Mapping[str, App | Mount]) -> None:
+        parts = _parts(mounts)
+        self.mounts: dict[str, App | Mount] = dict(mounts)
+        self._parts = list(parts.values())
+        self._table = PrefixTable(parts)
+        self._wire_table = PrefixTable({part.wire: part for part in self._parts})
+        self._start_empty()
+
+    def _start_empty(self) -> None:
+        # For servers without lifespan state; written by the lifespan, on the loop that also serves the requests.
+        self._states: States = {}
+        # Servers tell ASGI by a __call__ that is a coroutine function: uvicorn, hypercorn and asgiref (for daphne) look
+        # at the one that the object has, Python calls the one that its class has. So they see this one, and both kinds
+        # of calls work. inspect.markcoroutinefunction would do it with one, from Python 3.12 on.
+        self.__dict__["__call__"] = self._asgi
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in {"_states", "__call__"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start_empty()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {', '.join(part.prefix or '/' for part in self._parts)}>"
+
+    @overload
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]: ...
+
+    @overload
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]: ...
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """ASGI 3's application, called with (scope, receive, send), or PEP 3333's, with (environ, start_response)."""
+        # daphne passes the three by name. Called with nothing, as uvicorn does to find out whether an app is a factory,
+        # it has to be a TypeError at once, which it is.
+        return (self._wsgi if len(args) + len(kwargs) == 2 else self._asgi)(*args, **kwargs)
+
+    # ASGI.
+
+    async def _asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        if kind not in {"http", "websocket"}:
+            raise ValueError(f"the scope is of type {kind!r}; Dispatcher serves http, websocket and lifespan")
+        root_path, rest = split_path(scope)
+        part = self._table.find(rest)
+        if part is None:
+            await _answer_nothing(scope, receive, send)
+            return
+        await part.asgi(self._scope_for(part, scope, root_path, rest), receive, send)
+
+    def _scope_for(self, part: _Part, scope: Scope, root_path: str, rest: str) -> Scope:
+        """``scope`` as ``part`` gets it: with its prefix in ``root_path``, and with its own state, if it has one.
+
+        What is in the scope's state beside the parts' states stays: middleware keeps values of the request there.
+        """
+        if part.prefix:
+            scope = under_prefix(scope, part.prefix, root_path, rest)
+        state: dict[str, Any] = scope.get("state") or {}
+        states: States = state.get(_STATES) or self._states
+        if states:
+            state = {**state}
+            if part.nested:
+                state[_STATES] = states
+            else:
+                state.pop(_STATES, None)
+                state.update(states.get(id(part.asgi), {}))
+            scope = {**scope, "state": state}
+        return scope
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        def publish(states: States) -> None:
+            self._states = states
+            if states and "state" in scope:
+                scope["state"][_STATES] = states
+
+        apps: dict[int, tuple[str, ASGIApp]] = {}
+        for prefix, app in self._asgi_apps():
+            apps.setdefault(id(app), (prefix, app))
+        try:
+            await run_lifespans(list(apps.values()), receive, send, publish)
+        finally:
+            self._states = {}
+
+    def _asgi_apps(self, root: str = "") -> Iterator[tuple[str, ASGIApp]]:
+        """Every app below, with its full prefix."""
+        for part in self._parts:
+            if part.nested:
+                yield from cast("Dispatcher", part.asgi)._asgi_apps(root + part.prefix)
+            else:
+                yield root + part.prefix or "/", part.asgi
+
+    # WSGI.
+
+    def _wsgi(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        part = self._wire_table.find(environ.get("PATH_INFO", ""))
+        if part is None:
+            length = str(len(_NOTHING_HERE))
+            start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", length)])
+            return [_NOTHING_HERE]
+        if part.prefix:
+            wsgi_under_prefix(environ, part.wire)
+        return part.wsgi(environ, start_response)
+
+    def close(self) -> None:
+        """End what the WSGI side has started, the last one first: ``AsgiToWsgi.close()`` of each ASGI app.
+
+        The next request starts anew. An error of one leaves none of the others open; it is raised at the end.
+        """
+        with ExitStack() as stack:
+            for wsgi in {id(part.wsgi): part.wsgi for part in self._parts}.values():
+                if isinstance(wsgi, (AsgiToWsgi, Dispatcher)):
+                    stack.callback(wsgi.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+# Mounts.
+
+
+def _parts(mounts: Mapping[str, App | Mount]) -> dict[str, _Part]:
+    """Normal prefix -> part."""
+    if not isinstance(mounts, Mapping):
+        raise TypeError(
+            f'Dispatcher wants a mapping of prefixes to apps, such as {{"/api": app}}, not {type(mounts).__name__}'
+        )
+    if not mounts:
+        raise ValueError("Dispatcher has nothing to dispatch to: no app is mounted")
+    apps: dict[str, object] = {}
+    for prefix, value in mounts.items():
+        normal = normal_prefix(prefix)
+        if normal in apps:
+            raise ValueError(
+                f"two apps are mounted at {normal or '/'!r}; a slash at the end makes no difference"
+            )
+        apps[normal] = value.app if isinstance(value, Mount) else value
+    adapters = _Adapters(apps.values())
+    return {normal: adapters.part(normal, app) for normal, app in apps.items()}
+
+
+class _Adapters:
+    """The adapters of one dispatcher: an app that is mounted twice has one, the user's if there is one."""
+
+    def __init__(self, apps: Iterable[object]) -> None:
+        self._of: dict[int, WsgiToAsgi | AsgiToWsgi] = {}
+        for app in apps:
+            if isinstance(app, (WsgiToAsgi, AsgiToWsgi)):
+                self._of.setdefault(id(app.app), app)
+
+    def part(self, prefix: str, app: object) -> _Part:
+        nested = isinstance(app, Dispatcher)
+        asgi, wsgi = (app, app) if isinstance(app, Dispatcher) else self._both(prefix or "/", app)
+        return _Part(prefix, wire(prefix), asgi, wsgi, nested)
+
+    def _both(self, prefix: str, app: object) -> tuple[ASGIApp, WSGIApp]:
+        """The app as ASGI and as WSGI."""
+        if isinstance(app, WsgiToAsgi):
+            return app, app.app
+        if isinstance(app, AsgiToWsgi):
+            return app.app, app
+        try:
+            kind = guess_kind(app)
+        except UnknownKindError as exc:
+            raise UnknownKindError(f"{prefix}: {exc}; WsgiToAsgi(app) or AsgiToWsgi(app) says it") from None
+        except TypeError as exc:
+            raise TypeError(f"{prefix}: {exc}") from None
+        adapter = self._of.get(id(app))
+        if kind == "wsgi":
+            wsgi = cast("WSGIApp", app)
+            if not isinstance(adapter, WsgiToAsgi):
+                adapter = self._of[id(app)] = WsgiToAsgi(wsgi)
+            return adapter, wsgi
+        asgi = cast("ASGIApp", app)
+        if not isinstance(adapter, AsgiToWsgi):
+            adapter = self._of[id(app)] = AsgiToWsgi(asgi)
+        return asgi, adapter
+
+
+# Where nothing is mounted.
+
+
+async def _answer_nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """404; to a WebSocket as well, where the server can send it, and else what servers make a 403 of."""
+    start = "http.response.start"
+    if scope["type"] == "websocket":
+        await receive()
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            await send({"type": "websocket.close", "code": 1000, "reason": ""})
+            return
+        start = "websocket.http.response.start"
+    headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(_NOTHING_HERE)).encode())]
+    await send({"type": start, "status": 404, "headers": headers})
+    await send({"type": start.replace("start", "body"), "body": _NOTHING_HERE, "more_body": False})
