@@ -10,8 +10,9 @@ for HTTP/1 do. Two cases need more (hypercorn 0.18, daphne 4.2):
 """
 
 import logging
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from ._daphne import daphne_protocol
 from ._types import Scope, Send
 
 __all__ = ["ResponseCut", "break_off"]
@@ -29,7 +30,7 @@ def break_off(error: BaseException, scope: Scope, send: Send) -> None:
     Raises:
         BaseException: ``error``, or ``ResponseCut``.
     """
-    protocol = _daphne_protocol(send)
+    protocol = daphne_protocol(send)
     if protocol is not None:
         logger.error("the WSGI app failed in the middle of a response", exc_info=error)
         protocol.channel.forceAbortClient()
@@ -42,9 +43,3 @@ def break_off(error: BaseException, scope: Scope, send: Send) -> None:
 def _cut_stream(error: BaseException) -> NoReturn:
     logger.error("the WSGI app failed in the middle of a response", exc_info=error)
     raise ResponseCut("the WSGI app failed in the middle of a response") from error
-
-
-def _daphne_protocol(send: Any) -> Any:
-    """daphne's protocol object, which its ``send`` carries along; ``None`` on other servers."""
-    server = getattr(getattr(send, "func", None), "__self__", None)
-    return send.args[0] if type(server).__module__ == "daphne.server" else None

@@ -21,6 +21,9 @@ logger = logging.getLogger("bridge")
 #: Seconds before listening begins: at least this, at most twice as long.
 DELAY = 0.005
 
+#: Seconds in which a server whose ``send()`` failed says that the client has left.
+SAYS = 1.0
+
 #: What a watch runs; it calls its argument when the client has left.
 Listening = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
 
@@ -103,12 +106,17 @@ class Watch:
         """Begins to listen now, if that has not begun."""
         if self._task is None:
             self._watches.discard(self)
-            self._task = asyncio.get_running_loop().create_task(self._listening(self._leave))
+            self._task = asyncio.get_running_loop().create_task(self._listening(self.leave))
         return self._task
 
     async def until_left(self) -> None:
         """Waits for the end of the connection, or for what the server says after a complete response."""
         await asyncio.shield(self.start())
+
+    async def has_left(self) -> bool:
+        """Whether the client has left; the server has ``SAYS`` seconds to say so."""
+        await asyncio.wait([self.start()], timeout=SAYS)
+        return self._left
 
     def cancel(self) -> None:
         """Ends the listening."""
@@ -117,7 +125,7 @@ class Watch:
         else:
             self._task.cancel()
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """The client has left."""
         self._abort()
         self._left = True

@@ -4,6 +4,7 @@
     ├── ApplicationError        the application broke PEP 3333 or the ASGI specification
     │   └── ApplicationExit     it raised what may not end a server: SystemExit, KeyboardInterrupt, StopIteration
     ├── ClientDisconnected      the client left before its request or its response was complete
+    │   └── ConnectionClosed        a WebSocket is closed, by whichever side
     ├── RequestBodyTooLarge     the client sent more than ``max_body_size``
     ├── Overloaded              nobody's: no thread is free, and ``backlog`` requests wait already
     └── LifespanError           the ASGI application's startup failed
@@ -16,6 +17,7 @@ __all__ = [
     "ApplicationExit",
     "BridgeError",
     "ClientDisconnected",
+    "ConnectionClosed",
     "LifespanError",
     "Overloaded",
     "RequestBodyTooLarge",
@@ -43,6 +45,26 @@ class ClientDisconnected(BridgeError, ConnectionError):
     It is an ``OSError``, because that is what frameworks expect from a broken request body: Django makes it an
     ``UnreadablePostError``, Werkzeug a ``ClientDisconnected``.
     """
+
+
+class ConnectionClosed(ClientDisconnected):
+    """A WebSocket is closed: raised by its ``receive()`` and ``send()``, whichever side closed it.
+
+    An app that lets it pass has simply ended; nothing is logged.
+
+    Attributes:
+        code: of RFC 6455, section 7.4: 1000 for a normal end, 1001 for a page that was left or a server that stops,
+            1005 where the client sent none, 1006 for a connection that was lost.
+        reason: a text of up to 123 bytes, often empty.
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the WebSocket is closed: {self.code}" + (f" ({self.reason})" if self.reason else "")
 
 
 class RequestBodyTooLarge(BridgeError, OSError):

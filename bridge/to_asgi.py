@@ -23,16 +23,18 @@ from ._environ import build_environ
 from ._lifespan import answer_lifespan
 from ._pool import ExecutorPool, ThreadPool
 from ._refusal import Refused, refuse
+from ._sending import send_batch
 from ._types import Receive, Scope, Send, WSGIApp
 from ._watch import Watch, Watches, listen_with
+from ._websocket_session import WebSockets, refuse_handshake
 from .errors import Overloaded, RequestBodyTooLarge
 
 __all__ = ["WsgiToAsgi"]
 
 logger = logging.getLogger("bridge")
 
-#: Bytes in one body message: a larger chunk is sent in pieces, so that the server's buffer stays small.
-_PIECE = 262144
+#: WebSockets at a time, unless the user says: each holds a thread, which mostly sleeps.
+_WEBSOCKET_THREADS = 512
 
 
 class WsgiToAsgi:
@@ -46,9 +48,12 @@ class WsgiToAsgi:
         request_body: ``"buffer"``: the app is called when the body is complete, so that a slow client holds no thread.
             ``"stream"``: it is called when ``request_buffer`` bytes are there, and reads the rest as it arrives.
         request_buffer: bytes of the body held in memory; in buffer mode the rest goes to a temporary file.
-        max_body_size: bytes; a longer body gets 413. ``None``: no limit.
+        max_body_size: bytes; a longer body gets 413, a longer WebSocket message the close code 1009. ``None``: no
+            limit.
         response_buffer: bytes that the app may be ahead of its client before ``write()`` or the iteration waits.
         executor: run the app in these threads instead of ``threads`` of the adapter's own. It is never shut down here.
+        websocket_threads: WebSockets that may be open at a time; each has a thread of its own, beside those for
+            requests. One more is refused. ``None``: 512, but 0 with ``threads=1``. 0: all are refused.
         shutdown_timeout: seconds that running requests get at the lifespan's shutdown; then they are left behind.
 
     The environ has what PEP 3333 names, and ``asgi.scope``, ``REQUEST_URI``, ``RAW_URI``, ``REMOTE_PORT``,
@@ -75,6 +80,7 @@ class WsgiToAsgi:
         max_body_size: int | None = None,
         response_buffer: int = 262144,
         executor: Executor | None = None,
+        websocket_threads: int | None = None,
         shutdown_timeout: float = 30.0,
     ) -> None:
         if not callable(app):
@@ -85,6 +91,8 @@ class WsgiToAsgi:
         _check_number("backlog", backlog, 0)
         _check_number("request_buffer", request_buffer, 1)
         _check_number("response_buffer", response_buffer, 1)
+        if websocket_threads is not None:
+            _check_number("websocket_threads", websocket_threads, 0)
         if max_body_size is not None:
             _check_number("max_body_size", max_body_size, 0)
         if request_body not in get_args(RequestBody):
@@ -105,6 +113,7 @@ class WsgiToAsgi:
         self.max_body_size = max_body_size
         self.response_buffer = response_buffer
         self.executor = executor
+        self.websocket_threads = websocket_threads
         self.shutdown_timeout = shutdown_timeout
         self._start_empty()
 
@@ -115,6 +124,8 @@ class WsgiToAsgi:
         self._collector = Collector(self.request_body, self.request_buffer, self.max_body_size)
         # Of the loop that called last, which as a rule is the only one.
         self._wires: tuple[Mailbox, Watches] | None = None
+        # Made by the first handshake.
+        self._websockets: WebSockets | None = None
         # Loop side: when a refusal was logged last, and how many there were since.
         self._refusals = 0
         self._refusal_logged = float("-inf")
@@ -142,9 +153,10 @@ class WsgiToAsgi:
         elif kind == "lifespan":
             await answer_lifespan(receive, send, self._startup, self._shutdown)
         elif kind == "websocket":
-            logger.warning("refused a WebSocket to %s: the WSGI app behind it has none", scope.get("path"))
-            await receive()
-            await send({"type": "websocket.close", "code": 1000, "reason": ""})
+            try:
+                await self._websocket(scope, receive, send)
+            except Refused as refused:
+                await refuse_handshake(scope, send, refused)
         else:
             raise ValueError(f"the scope is of type {kind!r}; WsgiToAsgi serves http, lifespan and websocket")
 
@@ -154,7 +166,7 @@ class WsgiToAsgi:
         loop = asyncio.get_running_loop()
         wires = self._wires
         if wires is None or wires[0].loop is not loop:
-            wires = self._wires = (Mailbox(loop), Watches(loop))
+            wires = self._connect(loop)
         mailbox, watches = wires
         try:
             environ = build_environ(scope)
@@ -190,8 +202,7 @@ class WsgiToAsgi:
         except BaseException as exc:
             self._collector.discard(body, mailbox)
             if isinstance(exc, Overloaded):
-                self._log_refusal(exc)
-                raise Refused(503, "the server is busy; try again in a moment") from None
+                raise self._overloaded(exc) from None
             raise
         await self._respond(scope, receive, send, channel, body, declared, watches, waits)
 
@@ -223,7 +234,7 @@ class WsgiToAsgi:
                 # Before the first send(): with a client that does not read, even that may take for ever.
                 watch = Watch(watches, listen_with(receive), send, channel.abort)
             while True:
-                await _send(send if watch is None else watch.send, batch)
+                await send_batch(send if watch is None else watch.send, batch)
                 started = started or _starts(batch)
                 if batch.end is not End.MORE or watch is None:
                     break
@@ -246,6 +257,36 @@ class WsgiToAsgi:
         if channel.error is not None:
             _report(channel.error, started, scope, send)
 
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        threads = self.websocket_threads
+        if threads is None:
+            threads = 0 if self.threads == 1 else _WEBSOCKET_THREADS
+        if threads == 0:
+            await receive()
+            logger.warning("refused a WebSocket to %s: the adapter has no threads for any", scope.get("path"))
+            raise Refused(403, "there is no WebSocket here")
+        websockets = self._websockets
+        if websockets is None:
+            websockets = self._websockets = WebSockets(
+                self.app,
+                threads=threads,
+                received=self.request_buffer,
+                sent=self.response_buffer,
+                max_message=self.max_body_size,
+            )
+        loop = asyncio.get_running_loop()
+        wires = self._wires
+        if wires is None or wires[0].loop is not loop:
+            wires = self._connect(loop)
+        try:
+            await websockets.serve(scope, receive, send, *wires)
+        except Overloaded as exc:
+            raise self._overloaded(exc) from None
+
+    def _connect(self, loop: asyncio.AbstractEventLoop) -> tuple[Mailbox, Watches]:
+        wires = self._wires = (Mailbox(loop), Watches(loop))
+        return wires
+
     # Threads.
 
     def _make_pool(self) -> ThreadPool | ExecutorPool:
@@ -256,26 +297,33 @@ class WsgiToAsgi:
         self._pool = pool
         return pool
 
-    def _log_refusal(self, error: Overloaded) -> None:
-        """One line a second at most: ten thousand refusals at once are one event."""
+    def _overloaded(self, error: Overloaded) -> Refused:
+        """The answer, and its log line; one a second at most, for ten thousand refusals at once are one event."""
         self._refusals += 1
         now = time.monotonic()
         if now - self._refusal_logged >= 1:
             logger.warning("answered 503 to %d requests: %s", self._refusals, error)
             self._refusals = 0
             self._refusal_logged = now
+        return Refused(503, "the server is busy; try again in a moment")
+
+    def _pools(self) -> list[ThreadPool | ExecutorPool]:
+        websockets = None if self._websockets is None else self._websockets.pool
+        pools = (self._pool, self._collector.disk, websockets)
+        return [pool for pool in pools if pool is not None]
 
     # Lifespan.
 
     async def _startup(self) -> None:
-        for pool in (self._pool, self._collector.disk):
-            if pool is not None:
-                pool.open()
+        for pool in self._pools():
+            pool.open()
 
     async def _shutdown(self) -> None:
-        """Lets running requests finish, and ends the threads."""
+        """Lets running requests finish, closes WebSockets, and ends the threads."""
+        if self._websockets is not None:
+            self._websockets.shut_down()
         mailbox = Mailbox(asyncio.get_running_loop())
-        pools = [pool for pool in (self._pool, self._collector.disk) if pool is not None]
+        pools = self._pools()
         drained: list[asyncio.Future[None]] = []
         for pool in pools:
             future = mailbox.loop.create_future()
@@ -320,29 +368,3 @@ def _ends_by_path(batch: Batch) -> bool:
     """Whether the last item of ``batch`` hands a file over by its path."""
     last = batch.items[-1] if batch.items else b""
     return not isinstance(last, bytes) and last["type"] == "http.response.pathsend"
-
-
-async def _send(send: Send, batch: Batch) -> None:
-    """All items of ``batch``, neighbouring pieces of the body as one; and the end of the body, where it is known."""
-    pieces: list[bytes] = []
-    for item in batch.items:
-        if isinstance(item, bytes):
-            pieces.append(item)
-            continue
-        if pieces:
-            await _send_body(send, b"".join(pieces), more=True)
-            pieces.clear()
-        await send(item)
-    complete = batch.end is End.COMPLETE
-    if pieces or complete:
-        await _send_body(send, pieces[0] if len(pieces) == 1 else b"".join(pieces), more=not complete)
-
-
-async def _send_body(send: Send, data: bytes, *, more: bool) -> None:
-    if len(data) > _PIECE:
-        for offset in range(0, len(data) - _PIECE, _PIECE):
-            await send(
-                {"type": "http.response.body", "body": data[offset : offset + _PIECE], "more_body": True}
-            )
-        data = data[-((len(data) - 1) % _PIECE + 1) :]
-    await send({"type": "http.response.body", "body": data, "more_body": more})

@@ -1,0 +1,347 @@
+"""A WebSocket of a WSGI app: the loop's side, from the handshake to the last message.
+
+The server's events go to the app through an ``Inbox`` (or a ``Relay``), by the task that a ``Watch`` listens with; what
+the app makes comes through a ``Channel`` and is sent by the session's own task. Each side has one task: ``receive()``
+and ``send()`` of the server have one caller at a time.
+"""
+
+import base64
+import enum
+import logging
+import os
+from collections.abc import Callable
+from io import BytesIO
+
+from ._channel import Batch, Channel, End, Item, Mailbox
+from ._daphne import daphne_protocol
+from ._environ import build_environ
+from ._inbox import Inbox
+from ._pool import ThreadPool
+from ._refusal import Refused, refuse
+from ._relay import OPENED, Relay, RelaySocket
+from ._sending import send_batch
+from ._types import Environ, Message, Receive, Scope, Send, WSGIApp
+from ._watch import Watch, Watches
+from ._websocket import WebSocket, WebSocketCall
+from .errors import ApplicationError
+
+__all__ = ["WebSockets", "handshake_environ", "refuse_handshake"]
+
+logger = logging.getLogger("bridge")
+
+# RFC 6455, section 7.4.1, and the registry of codes.
+_NO_CODE, _LOST, _TOO_BIG, _APP_ERROR, _RESTART, _TRY_AGAIN = 1005, 1006, 1009, 1011, 1012, 1013
+#: Seconds for a close to go out to a client that does not read.
+_CLOSE_TIMEOUT = 10.0
+
+
+class WebSockets:
+    """All WebSockets of one adapter on one loop."""
+
+    def __init__(
+        self,
+        app: WSGIApp,
+        *,
+        threads: int,
+        received: int,
+        sent: int,
+        max_message: int | None,
+    ) -> None:
+        """``received``, ``sent``: bytes that may wait for the app, and for the client. ``max_message``: bytes."""
+        self._app = app
+        self._received = received
+        self._sent = sent
+        self._max_message = max_message
+        # No backlog: a handshake that waits for another client to leave may wait for hours.
+        self.pool = ThreadPool(threads, 0, name="bridge-websocket")
+        self._sessions: set[_Session] = set()
+
+    async def serve(
+        self, scope: Scope, receive: Receive, send: Send, mailbox: Mailbox, watches: Watches
+    ) -> None:
+        """One websocket scope.
+
+        Raises:
+            Refused: the request target is no path.
+            Overloaded: all threads are taken.
+            Exception: the app's own.
+        """
+        message = await receive()
+        if message["type"] != "websocket.connect":
+            return
+        try:
+            environ = handshake_environ(scope)
+        except ValueError as exc:
+            raise Refused(400, str(exc)) from None
+        channel = Channel(mailbox, self._sent)
+        inbox = Inbox(mailbox, self._received)
+        socket = RelaySocket(channel)
+        websocket = WebSocket(scope.get("subprotocols") or (), channel, inbox)
+        environ["wsgi.websocket"] = websocket
+        environ["werkzeug.socket"] = socket
+        self.pool.submit(WebSocketCall(self._app, environ, channel, mailbox.loop, websocket, socket))
+        session = _Session(scope, receive, send, channel, inbox, socket, watches, self._max_message)
+        self._sessions.add(session)
+        try:
+            await session.run()
+        finally:
+            self._sessions.discard(session)
+
+    def shut_down(self) -> None:
+        """Closes all of them: the server stops."""
+        for session in self._sessions:
+            session.close(_RESTART, "the server stops")
+
+
+def handshake_environ(scope: Scope) -> Environ:
+    """The environ of a WebSocket handshake, in the form that it has on HTTP/1.1 (RFC 6455, section 4.2.1).
+
+    Over HTTP/2 (RFC 8441) a handshake has no key and no Upgrade, and some servers keep them to themselves. Frameworks
+    and libraries look for them. Extensions such as compression are between the client and the server.
+
+    Raises:
+        ValueError: the path is none.
+    """
+    environ = build_environ(scope)
+    environ["REQUEST_METHOD"] = "GET"
+    environ["HTTP_UPGRADE"] = "websocket"
+    environ["HTTP_CONNECTION"] = "Upgrade"
+    environ["HTTP_SEC_WEBSOCKET_VERSION"] = "13"
+    environ.setdefault("HTTP_SEC_WEBSOCKET_KEY", base64.b64encode(os.urandom(16)).decode())
+    environ.setdefault("HTTP_HOST", f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}")
+    environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+    if scope.get("subprotocols"):
+        environ["HTTP_SEC_WEBSOCKET_PROTOCOL"] = ", ".join(scope["subprotocols"])
+    environ["wsgi.input"] = BytesIO()
+    return environ
+
+
+def denies(scope: Scope) -> bool:
+    """Whether the server can answer a handshake with a response of the app's ("WebSocket Denial Response")."""
+    return "websocket.http.response" in (scope.get("extensions") or ())
+
+
+def denial(send: Send) -> Send:
+    """``send()`` for the messages of an HTTP response, which refuses a handshake."""
+
+    async def send_denial(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return send_denial
+
+
+async def refuse_handshake(scope: Scope, send: Send, refused: Refused) -> None:
+    """Answers a handshake, before it reached the app, with the response that ``refused`` names.
+
+    Where the server can't send one, the client gets 403; but a client that may try again is told so, by a WebSocket
+    that is closed with 1013 as soon as it is open.
+    """
+    if denies(scope):
+        await refuse(scope, denial(send), refused)
+        return
+    try:
+        if refused.status == 503:
+            await send({"type": "websocket.accept"})
+            await send_close(send, send, _TRY_AGAIN, refused.text)
+        else:
+            await send({"type": "websocket.close", "code": 1000, "reason": ""})
+    except OSError:
+        logger.debug("the client left before its handshake was refused")
+
+
+async def send_close(server_send: Send, send: Send, code: int, reason: str) -> None:
+    """Closes an open WebSocket by ``send``, which is the server's own ``send()`` or one around it."""
+    protocol = daphne_protocol(server_send)
+    if protocol is None:
+        await send({"type": "websocket.close", "code": code, "reason": reason})
+    else:
+        # Its send() drops the reason, and raises for codes below 3000 other than 1000.
+        protocol.sendCloseFrame(code=code, reasonUtf8=reason.encode(), isReply=False)
+
+
+class _State(enum.Enum):
+    CONNECTING = enum.auto()
+    OPEN = enum.auto()
+    #: The handshake is answered with a response of the app's.
+    DENIED = enum.auto()
+    CLOSED = enum.auto()
+
+
+class _Session:
+    """One WebSocket. Everything is on the loop's thread; ``_state`` is of the session's own task."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        channel: Channel,
+        inbox: Inbox,
+        socket: RelaySocket,
+        watches: Watches,
+        max_message: int | None,
+    ) -> None:
+        self._receive = receive
+        self._channel = channel
+        self._inbox = inbox
+        self._socket = socket
+        self._max_message = max_message
+        self._denies = denies(scope)
+        self._state = _State.CONNECTING
+        self._relay: Relay | None = None
+        self._server_send = send
+        self._watch = Watch(watches, self._listen, send, self._abort)
+        self._send_denial = denial(self._send)
+
+    async def run(self) -> None:
+        """Until the app's call ends, or the client leaves. Raises the app's own exceptions."""
+        listening = self._watch.start()
+        try:
+            try:
+                error = await self._forward()
+            except ApplicationError as exc:  # of the relay
+                error = exc
+            if self._state is _State.OPEN:
+                await self._close(1000 if error is None else _APP_ERROR, "")
+            elif self._state is _State.CONNECTING and error is None:
+                await self._close(1000, "")
+        finally:
+            # On every way out of here: no thread of the app waits any more.
+            self._abort()
+            listening.cancel()
+            # Not before the listening has let go of it.
+            listening.add_done_callback(lambda _: self._socket.close())
+        if error is not None:
+            raise error
+
+    def close(self, code: int, reason: str) -> None:
+        """Closes it from this side, whatever the app does."""
+        wake = self._channel.finish([{"type": "websocket.close", "code": code, "reason": reason}])
+        if wake is not None:
+            wake()
+        self._end(code, reason)
+        self._socket.release()
+
+    def _end(self, code: int, reason: str) -> None:
+        """Tells the app."""
+        self._inbox.close(code, reason)
+        if self._relay is not None:
+            self._relay.disconnect(code, reason)
+
+    def _abort(self) -> None:
+        self._channel.abort()
+        self._inbox.close(_LOST, "")
+        self._socket.release()
+
+    # The session's own task.
+
+    async def _forward(self) -> BaseException | None:
+        """Sends what the app makes, until its end. Returns its error."""
+        batch = await self._channel.take()
+        while True:
+            if self._state is _State.CONNECTING and _is_response(batch):
+                await self._deny()
+            if self._state is _State.DENIED:
+                await send_batch(self._send_denial, batch)
+            else:
+                for item in batch.items:
+                    await self._item(item)
+            if batch.end is not End.MORE:
+                return self._channel.error
+            batch = self._channel.more() or await self._channel.take()
+
+    async def _deny(self) -> None:
+        if self._denies:
+            self._state = _State.DENIED
+            return
+        # All that the server can tell the client is 403. Nobody takes more of the response.
+        await self._close(1000, "")
+        self._channel.abort()
+
+    async def _item(self, item: Item) -> None:
+        if isinstance(item, bytes):
+            return  # of the app's response, which nobody wants
+        kind = item["type"]
+        if kind == "websocket.send" and self._state is _State.OPEN:
+            await self._send(item)
+        elif kind == "websocket.accept" and self._state is _State.CONNECTING:
+            self._state = _State.OPEN
+            await self._send(item)
+        elif kind == "websocket.close":
+            await self._close(item["code"], item["reason"])
+        elif kind == OPENED:
+            self._relay = Relay(self._socket, self._send)
+            close = await self._relay.run(self._accepted)
+            self._socket.release()
+            if close is not None:
+                await self._close(*close)
+
+    def _accepted(self) -> None:
+        self._state = _State.OPEN
+
+    async def _close(self, code: int, reason: str) -> None:
+        """Closes it, or refuses the handshake where it is not accepted yet. Nobody listens from here on."""
+        state, self._state = self._state, _State.CLOSED
+        if state is _State.CLOSED:
+            return
+        # While somebody is in receive(), granian (2.8) closes nothing.
+        self._watch.cancel()
+        timer = self._channel.loop.call_later(_CLOSE_TIMEOUT, self._watch.leave)
+        try:
+            if state is _State.OPEN:
+                await send_close(self._server_send, self._watch.send, code, reason)
+            else:
+                await self._watch.send({"type": "websocket.close", "code": code, "reason": reason})
+        except OSError:
+            self._abort()
+        finally:
+            timer.cancel()
+
+    async def _send(self, message: Message) -> None:
+        try:
+            await self._watch.send(message)
+        except OSError:
+            # By the ASGI specification (2.4) what send() raises to a client that has left.
+            self._state = _State.CLOSED
+            self._abort()
+        except RuntimeError:
+            # granian (2.8) raises it in that case. So it is an error only if the client has not left.
+            if not await self._watch.has_left():
+                raise
+            self._state = _State.CLOSED
+
+    # The listening task.
+
+    async def _listen(self, left: Callable[[], None]) -> None:
+        code, reason = _LOST, ""
+        while True:
+            try:
+                message = await self._receive()
+            except Exception:
+                logger.exception("receive() of the ASGI server raised; the WebSocket is taken for lost")
+                break
+            if message["type"] == "websocket.receive":
+                await self._deliver(message)
+            elif message["type"] == "websocket.disconnect":
+                code, reason = message.get("code") or _NO_CODE, message.get("reason") or ""
+                break
+        self._end(code, reason)
+        left()
+
+    async def _deliver(self, message: Message) -> None:
+        data: str | bytes | None = message.get("text")
+        if data is None:
+            data = message.get("bytes") or b""
+        limit = self._max_message
+        if limit is not None and len(data.encode() if isinstance(data, str) else data) > limit:
+            self.close(_TOO_BIG, f"a message may have {limit} bytes")
+        elif self._relay is not None:
+            await self._relay.deliver(data)
+        else:
+            await self._inbox.put(data)
+
+
+def _is_response(batch: Batch) -> bool:
+    """Whether ``batch`` begins with the start of an HTTP response."""
+    first = batch.items[0] if batch.items else None
+    return first is not None and not isinstance(first, bytes) and first["type"] == "http.response.start"
