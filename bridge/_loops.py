@@ -16,7 +16,6 @@ parent's wake-up pipe out of the parent's epoll set) and starts anew.
 
 import asyncio
 import atexit
-import contextlib
 import logging
 import os
 import sys
@@ -152,28 +151,36 @@ class SharedLoop:
     # The loop's thread.
 
     def _run(self) -> None:
-        with contextlib.ExitStack() as stack:
-            try:
-                runner = stack.enter_context(
-                    asyncio.Runner(loop_factory=self._factory or asyncio.new_event_loop)
-                )
-                self.loop = runner.get_loop()
-            except BaseException as exc:  # noqa: BLE001 - raised in the thread that waits for the loop
-                self._failure = exc
-                return
-            finally:
-                self._ready.set()
-            while True:
+        try:
+            with asyncio.Runner(loop_factory=self._factory or asyncio.new_event_loop) as runner:
+                self.loop = loop = runner.get_loop()
+                # By the loop itself: one that can't run is of no use to anybody.
+                ready = loop.call_soon(self._ready.set)
                 try:
-                    self.loop.run_forever()
-                except BaseException:
-                    # SystemExit of some task, which asyncio lets through: it may not end everybody's loop.
-                    logger.exception(
-                        "a task or callback on the shared loop raised what ends a loop; it goes on"
-                    )
-                with self._lock:
-                    if self._closing:
-                        return
+                    self._run_until_closed(loop)
+                finally:
+                    # The runner runs it once more.
+                    ready.cancel()
+        except BaseException as exc:
+            if self._ready.is_set():
+                raise
+            # Raised in the thread that waits for the loop.
+            self._failure = exc
+        finally:
+            with self._lock:
+                self._closing = True
+            self._ready.set()
+
+    def _run_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            try:
+                loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                # asyncio lets these two through, and nothing else: they may not end everybody's loop.
+                logger.exception("a task or callback on the shared loop raised what ends a loop; it goes on")
+            with self._lock:
+                if self._closing:
+                    return
 
     # Any other thread.
 

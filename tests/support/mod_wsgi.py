@@ -33,11 +33,13 @@ Listen {host}:{port}
 # Takes effect where root starts it.
 User www-data
 Group www-data
-# One process for connections: it is up sooner, and the app runs in none of them.
+# One process for connections is up sooner; the app does not run in it.
 StartServers 1
 ServerLimit 1
 ThreadsPerChild 64
 MaxRequestWorkers 64
+MinSpareThreads 1
+MaxSpareThreads 64
 WSGIDaemonProcess bridge processes=1 threads={threads} python-path={path}
 # The main interpreter: extension modules need not bear a second one.
 WSGIScriptAlias / "{directory}/app.wsgi" process-group=bridge application-group=%{{GLOBAL}}
@@ -80,7 +82,7 @@ def main(app: str, parent: str, host: str, port: str) -> None:
         # Apache gives up root, and with it, but for this, the right to read a checkout that is in root's own
         # directory.
         command = ["setpriv", "--securebits", "+no_setuid_fixup", *command]
-    os.execvp(command[0], command)  # noqa: S606 - a server of the tests
+    os.execvp(command[0], command)
 
 
 if __name__ == "__main__":

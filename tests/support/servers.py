@@ -1,8 +1,8 @@
 """Real servers under test: each is a subprocess on a free port (or a unix socket) of this machine.
 
 ``SERVERS`` is the table of what can be started; a test names a row of it and an import path
-``"module:attribute"``. A row that this machine lacks the programs for skips the test. A server is a process group of its own, so that its workers are found and ended with
-it and nothing else is.
+``"module:attribute"``. A row that this machine lacks the programs for skips the test. A server is a process
+group of its own, so that its workers are found and ended with it and nothing else is.
 """
 
 import contextlib
@@ -197,8 +197,9 @@ def start(
 ) -> RunningServer:
     """Start the server ``name`` of ``SERVERS`` for the app ``"module:attribute"``; return when it accepts.
 
-    ``directory`` takes its log, its unix socket and other files; ``arguments`` are added to its command line, ``environ``
-    to its environment. ``certificate`` (certificate chain, key, root) is wanted by the kinds with ``tls``.
+    ``directory`` takes its log, its unix socket and other files; ``arguments`` are added to its command line,
+    ``environ`` to its environment. ``certificate`` (certificate chain, key, root) is wanted by the kinds with
+    ``tls``.
     """
     kind = SERVERS[name]
     if reason := kind.missing():

@@ -242,6 +242,20 @@ class TestAdapter:
         assert threading.active_count() == threads
         assert process.num_fds() <= descriptors
 
+    def test_a_loop_that_can_not_run_fails_the_request(self, adapt: Any) -> None:
+        class Refusing(asyncio.SelectorEventLoop):
+            def run_forever(self) -> None:
+                if refusals:
+                    raise refusals.pop()
+                super().run_forever()
+
+        # asyncio says so where a server runs the app in two interpreters, before Python 3.12.
+        refusals = [RuntimeError("Cannot run the event loop while another loop is running")]
+        adapter = adapt(hello, loop_factory=Refusing)
+        with pytest.raises(RuntimeError, match="another loop is running"):
+            call(adapter, environ_for())
+        assert call(adapter, environ_for()).body == b"Hello"
+
     def test_shared_and_exits(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             raise SystemExit(3)
