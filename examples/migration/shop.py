@@ -1,7 +1,4 @@
-"""The old part, in Flask: the pages, the cart in the session, the ticker, and what has not moved to the new API.
-
-It runs without the new part, and without bridge: ``flask --app examples.migration.shop:shop run``.
-"""
+"""The old part, in Flask: the pages, the cart in the session, the ticker, and what has not moved to the new API."""
 
 import json
 import time
@@ -10,6 +7,7 @@ from flask import Flask, Response, abort, flash, redirect, render_template, requ
 from flask.typing import ResponseReturnValue
 from flask_sock import Sock
 from simple_websocket import Server
+from werkzeug.exceptions import HTTPException
 
 from .catalogue import COFFEES, prices
 from .sides import HEADER, side_of_environ
@@ -17,6 +15,8 @@ from .sides import HEADER, side_of_environ
 shop = Flask(__name__)
 shop.config.update(SECRET_KEY="an example has no secrets", SESSION_COOKIE_SAMESITE="Lax")
 sock = Sock(shop)
+
+NO_WEBSOCKET = "This server speaks WSGI, which has no WebSocket; the ticker needs an ASGI server."
 
 
 @shop.template_filter()
@@ -27,6 +27,15 @@ def money(cents: int) -> str:
 @shop.template_global()
 def served_by() -> str:
     return f"Flask, {side_of_environ(request.environ)}"
+
+
+def on_asgi() -> bool:
+    return "asgi.scope" in request.environ
+
+
+@shop.errorhandler(HTTPException)
+def show_error(error: HTTPException) -> tuple[str, int | None]:
+    return render_template("error.html", error=error), error.code
 
 
 @shop.after_request
@@ -48,7 +57,7 @@ def index() -> str:
         history=[prices(now - second) for second in range(40, -1, -1)],
         cart=cart,
         total=_total(),
-        on_asgi="asgi.scope" in request.environ,
+        no_websocket=None if on_asgi() else NO_WEBSOCKET,
     )
 
 
@@ -68,6 +77,13 @@ def _total() -> int:
 
 
 # --- the ticker ---------------------------------------------------------------------------------------------
+
+
+@shop.before_request
+def refuse_websocket_without_asgi() -> None:
+    # gunicorn would lend Flask-Sock its own socket, past WSGI: each open page would hold one more of its few threads.
+    if request.endpoint == "ticker" and not on_asgi():
+        abort(501, NO_WEBSOCKET)
 
 
 @sock.route("/ticker")  # type: ignore[untyped-decorator]  # flask-sock has no type information
