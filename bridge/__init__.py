@@ -13,7 +13,8 @@ How the package is laid out; lower layers never import higher ones, and the two 
    _request_loop, _shared_loop                      ASGI app: one request, on its own loop or on the shared one
    _lifespan, _lifespans                            answering it for a WSGI app, running it for ASGI apps
 4  to_asgi, to_wsgi                                 WsgiToAsgi, AsgiToWsgi
-5  dispatch                                         Dispatcher
+5  dispatch, _mounts                                Dispatcher
+   _fallback, _fallback_wsgi, _tape                 asking the next app where the first one answers 404
 6  cli, _servers, _target, _serve_target, _root_path, _wsgiref        the command line
 """
 

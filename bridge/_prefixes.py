@@ -133,7 +133,6 @@ def _path(scope: Scope) -> str:
         return ""
 
 
-def wsgi_under_prefix(environ: Environ, prefix: str) -> None:
-    """Moves ``prefix``, a native string, from the beginning of ``PATH_INFO`` to the end of ``SCRIPT_NAME``."""
-    environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "").rstrip("/") + prefix
-    environ["PATH_INFO"] = environ.get("PATH_INFO", "")[len(prefix) :]
+def wsgi_under_prefix(environ: Environ, prefix: str) -> tuple[str, str]:
+    """``SCRIPT_NAME`` and ``PATH_INFO`` of an app at ``prefix``, a native string that the path is under."""
+    return environ.get("SCRIPT_NAME", "").rstrip("/") + prefix, environ.get("PATH_INFO", "")[len(prefix) :]

@@ -4,52 +4,29 @@ A request is looked up in a table of prefixes (``_prefixes``) and handed to its 
 app of the other kind needs in between is its adapter, made when the dispatcher is.
 """
 
+import sys
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeAlias, cast, overload
+from typing import Any, Self, cast, overload
 
-from ._importing import UnknownKindError, guess_kind
+from ._fallback import Call, serve_with_fallback
+from ._fallback_wsgi import Call as WsgiCall
+from ._fallback_wsgi import serve_with_fallback as serve_wsgi_with_fallback
 from ._lifespans import States, run_lifespans
-from ._prefixes import PrefixTable, normal_prefix, split_path, under_prefix, wire, wsgi_under_prefix
-from ._types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
-from .to_asgi import WsgiToAsgi
+from ._mounts import App, Mount, Part, make_parts
+from ._pool import ThreadPool
+from ._prefixes import PrefixTable, split_path, under_prefix, wsgi_under_prefix
+from ._tape import Tape
+from ._types import ASGIApp, Environ, Receive, Scope, Send, StartResponse
 from .to_wsgi import AsgiToWsgi
 
 __all__ = ["App", "Dispatcher", "Mount"]
-
-#: What can be mounted: an app of either kind, as it is or in an adapter, or another ``Dispatcher``.
-App: TypeAlias = ASGIApp | WSGIApp
 
 #: Where the states of the apps are in the server's own state, which it copies into each scope.
 _STATES = "bridge.dispatcher"
 
 _NOTHING_HERE = b"No app is mounted here.\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """An app with options of its mounting, for ``Dispatcher``.
-
-    Args:
-        app: as for ``Dispatcher``.
-    """
-
-    app: App
-
-
-@dataclass(slots=True)
-class _Part:
-    """An app where it is mounted, as both interfaces call it."""
-
-    prefix: str
-    #: The prefix as a native string of WSGI.
-    wire: str
-    asgi: ASGIApp
-    wsgi: WSGIApp
-    #: A ``Dispatcher`` itself, which knows its parts' states.
-    nested: bool
 
 
 class Dispatcher:
@@ -86,7 +63,7 @@ class Dispatcher:
     _bridge_both_kinds = True
 
     def __init__(self, mounts: Mapping[str, App | Mount]) -> None:
-        parts = _parts(mounts)
+        parts = make_parts(mounts)
         self.mounts: dict[str, App | Mount] = dict(mounts)
         self._parts = list(parts.values())
         self._table = PrefixTable(parts)
@@ -96,13 +73,19 @@ class Dispatcher:
     def _start_empty(self) -> None:
         # For servers without lifespan state; written by the lifespan, on the loop that also serves the requests.
         self._states: States = {}
+        # Threads for the temporary files of large bodies that may be needed by a second app.
+        self._disk: ThreadPool | None = None
         # Servers tell ASGI by a __call__ that is a coroutine function: uvicorn, hypercorn and asgiref (for daphne) look
         # at the one that the object has, Python calls the one that its class has. So they see this one, and both kinds
         # of calls work. inspect.markcoroutinefunction would do it with one, from Python 3.12 on.
         self.__dict__["__call__"] = self._asgi
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in {"_states", "__call__"}}
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in {"_states", "_disk", "__call__"}
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -137,9 +120,26 @@ class Dispatcher:
         if part is None:
             await _answer_nothing(scope, receive, send)
             return
-        await part.asgi(self._scope_for(part, scope, root_path, rest), receive, send)
+        if part.fallback is None:
+            await part.asgi(self._scope_for(part, scope, root_path, rest), receive, send)
+            return
+        calls = [
+            Call(each.asgi, _own_state(self._scope_for(each, scope, root_path, rest)), each.prefix or "/")
+            for each in part.chain()
+        ]
+        tape = Tape(receive, self._disk_threads)
+        try:
+            await serve_with_fallback(calls, tape, send)
+        finally:
+            tape.close()
 
-    def _scope_for(self, part: _Part, scope: Scope, root_path: str, rest: str) -> Scope:
+    def _disk_threads(self) -> ThreadPool:
+        if self._disk is None:
+            # No limit but that of the requests: each has a few jobs here at a time, and they are short.
+            self._disk = ThreadPool(2, sys.maxsize, name="bridge-disk")
+        return self._disk
+
+    def _scope_for(self, part: Part, scope: Scope, root_path: str, rest: str) -> Scope:
         """``scope`` as ``part`` gets it: with its prefix in ``root_path``, and with its own state, if it has one.
 
         What is in the scope's state beside the parts' states stays: middleware keeps values of the request there.
@@ -167,10 +167,14 @@ class Dispatcher:
         apps: dict[int, tuple[str, ASGIApp]] = {}
         for prefix, app in self._asgi_apps():
             apps.setdefault(id(app), (prefix, app))
+        if self._disk is not None:
+            self._disk.open()
         try:
             await run_lifespans(list(apps.values()), receive, send, publish)
         finally:
             self._states = {}
+            if self._disk is not None:
+                self._disk.drain(lambda: None)
 
     def _asgi_apps(self, root: str = "") -> Iterator[tuple[str, ASGIApp]]:
         """Every app below, with its full prefix."""
@@ -188,8 +192,14 @@ class Dispatcher:
             length = str(len(_NOTHING_HERE))
             start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", length)])
             return [_NOTHING_HERE]
+        if part.fallback is not None:
+            calls = [
+                WsgiCall(each.wsgi, *wsgi_under_prefix(environ, each.wire), each.prefix or "/")
+                for each in part.chain()
+            ]
+            return serve_wsgi_with_fallback(calls, environ, start_response)
         if part.prefix:
-            wsgi_under_prefix(environ, part.wire)
+            environ["SCRIPT_NAME"], environ["PATH_INFO"] = wsgi_under_prefix(environ, part.wire)
         return part.wsgi(environ, start_response)
 
     def close(self) -> None:
@@ -211,65 +221,10 @@ class Dispatcher:
         self.close()
 
 
-# Mounts.
-
-
-def _parts(mounts: Mapping[str, App | Mount]) -> dict[str, _Part]:
-    """Normal prefix -> part."""
-    if not isinstance(mounts, Mapping):
-        raise TypeError(
-            f'Dispatcher wants a mapping of prefixes to apps, such as {{"/api": app}}, not {type(mounts).__name__}'
-        )
-    if not mounts:
-        raise ValueError("Dispatcher has nothing to dispatch to: no app is mounted")
-    apps: dict[str, object] = {}
-    for prefix, value in mounts.items():
-        normal = normal_prefix(prefix)
-        if normal in apps:
-            raise ValueError(
-                f"two apps are mounted at {normal or '/'!r}; a slash at the end makes no difference"
-            )
-        apps[normal] = value.app if isinstance(value, Mount) else value
-    adapters = _Adapters(apps.values())
-    return {normal: adapters.part(normal, app) for normal, app in apps.items()}
-
-
-class _Adapters:
-    """The adapters of one dispatcher: an app that is mounted twice has one, the user's if there is one."""
-
-    def __init__(self, apps: Iterable[object]) -> None:
-        self._of: dict[int, WsgiToAsgi | AsgiToWsgi] = {}
-        for app in apps:
-            if isinstance(app, (WsgiToAsgi, AsgiToWsgi)):
-                self._of.setdefault(id(app.app), app)
-
-    def part(self, prefix: str, app: object) -> _Part:
-        nested = isinstance(app, Dispatcher)
-        asgi, wsgi = (app, app) if isinstance(app, Dispatcher) else self._both(prefix or "/", app)
-        return _Part(prefix, wire(prefix), asgi, wsgi, nested)
-
-    def _both(self, prefix: str, app: object) -> tuple[ASGIApp, WSGIApp]:
-        """The app as ASGI and as WSGI."""
-        if isinstance(app, WsgiToAsgi):
-            return app, app.app
-        if isinstance(app, AsgiToWsgi):
-            return app.app, app
-        try:
-            kind = guess_kind(app)
-        except UnknownKindError as exc:
-            raise UnknownKindError(f"{prefix}: {exc}; WsgiToAsgi(app) or AsgiToWsgi(app) says it") from None
-        except TypeError as exc:
-            raise TypeError(f"{prefix}: {exc}") from None
-        adapter = self._of.get(id(app))
-        if kind == "wsgi":
-            wsgi = cast("WSGIApp", app)
-            if not isinstance(adapter, WsgiToAsgi):
-                adapter = self._of[id(app)] = WsgiToAsgi(wsgi)
-            return adapter, wsgi
-        asgi = cast("ASGIApp", app)
-        if not isinstance(adapter, AsgiToWsgi):
-            adapter = self._of[id(app)] = AsgiToWsgi(asgi)
-        return asgi, adapter
+def _own_state(scope: Scope) -> Scope:
+    """A scope for one of several apps that get the request, whose state no other one sees."""
+    state = scope.get("state")
+    return scope if state is None else {**scope, "state": {**state}}
 
 
 # Where nothing is mounted.
