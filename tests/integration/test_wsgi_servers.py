@@ -4,6 +4,7 @@ import hashlib
 import json
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -28,6 +29,7 @@ NO_CHUNKED_UPLOADS = {
 NO_ANSWER_TO_ERRORS = {"uwsgi": "it logs the app's error and closes the connection without an answer"}
 WHOLE_AFTER_ERRORS = {
     "granian-wsgi": "it ends the chunks in order whatever the iterable raises (a Content-Length still tells)",
+    "mod_wsgi": "the same, in its daemon mode: Apache sees no more than the end of what its daemon sent",
 }
 END_BY_CLOSING = {
     "wsgiref": "it answers in HTTP/1.0, where a body without a length ends with its connection, come what may",
@@ -37,6 +39,16 @@ NO_LATIN_1 = {
     "granian-wsgi": "it makes a header value of a request that is not ASCII empty, and sends those of responses "
     "in UTF-8"
 }
+FILE_WRAPPERS = {
+    "gunicorn-sync",
+    "gunicorn-gthread",
+    "gunicorn-preload",
+    "waitress",
+    "wsgiref",
+    "uwsgi",
+    "mod_wsgi",
+}
+EARLY_HINTS = {"gunicorn-sync", "gunicorn-gthread", "gunicorn-preload"}
 NO_CLOSE_HEADER = {"uwsgi": "its --http-socket closes after each response, and does not say so before"}
 NO_SIGTERM = {"waitress": "its runner lets SIGTERM end the process at once; at SIGINT it ends in good order"}
 
@@ -178,6 +190,44 @@ def test_work_after_the_response_comes_after_its_last_byte(server: RunningServer
     assert reports.next() == "background"
     reports.go()
     assert reports.next() == "background ended"
+
+
+@pytest.mark.parametrize("size", [0, 1_000_000])
+def test_file(server: RunningServer, tmp_path: Path, size: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(250)) * (size // 250))
+    with _client(server) as client:
+        response = client.get("/file", params={"path": str(path)})
+        head = client.head("/file", params={"path": str(path)})
+    assert (response.status_code, response.content) == (200, path.read_bytes())
+    assert response.headers["x-sent-as"] == ("path" if server.kind.name in FILE_WRAPPERS else "bytes")
+    assert response.headers["content-length"] == str(size)
+    assert (head.status_code, head.content) == (200, b"")
+
+
+def test_work_after_a_file(server: RunningServer, tmp_path: Path, reports: Reports) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"f" * 100_000)
+    with RawConnection(server.connect()) as connection:
+        response = connection.request(_get(f"/file?path={path}&port={reports.port}"))
+        assert (response.body, response.complete) == (b"f" * 100_000, True)
+    assert reports.next() == "after the file"
+    reports.go()
+
+
+def test_early_hints(server: RunningServer) -> None:
+    with RawConnection(server.connect()) as connection:
+        response = connection.request(_get("/hints"))
+    assert (response.status, response.body) == (200, b"hinted")
+    assert response.interim == ([103] if server.kind.name in EARLY_HINTS else [])
+
+
+def test_fields_that_are_the_servers_own(server: RunningServer) -> None:
+    """waitress, for one, answers 500 to an application that sets Connection."""
+    with RawConnection(server.connect()) as connection:
+        response = connection.request(_get("/connection"))
+    assert (response.status, response.body, response.complete) == (200, b"connected", True)
+    assert "77" not in (response.header("keep-alive") or "")
 
 
 def test_task_that_is_left_over(server: RunningServer, loop: str, reports: Reports) -> None:

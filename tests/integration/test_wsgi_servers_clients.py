@@ -17,7 +17,6 @@ LOOPS = ("request", "shared")
 SHOWS_CONNECTION = {
     "gunicorn-sync": (),
     "gunicorn-gthread": (),
-    "gunicorn-preload": (),
     # By default it does not look at a connection while the app is at work.
     "waitress": ("--channel-request-lookahead", "1"),
 }
@@ -69,11 +68,26 @@ def test_client_that_leaves_is_a_disconnect_to_who_listens(server: RunningServer
     _still_serves(server)
 
 
+def test_app_that_neither_sends_nor_listens_any_more_is_cancelled(
+    server: RunningServer, reports: Reports
+) -> None:
+    """Its server has closed the response, being unable to write: the app can learn of it in no other way."""
+    with RawConnection(server.connect()) as connection:
+        connection.send(_get(f"/careless?port={reports.port}"))
+        assert connection.read_chunk(connection.read_start())
+    assert reports.next() == "cancelled"
+    assert reports.next() == "finally"
+    _still_serves(server)
+
+
 @pytest.mark.parametrize("name", SHOWS_CONNECTION)
-def test_client_that_leaves_an_idle_event_stream(
+def test_client_that_leaves_while_nothing_is_written(
     name: str, loop: str, start_server: StartServer, reports: Reports
 ) -> None:
-    """On the servers that show the connection: nothing is written by which the others could notice."""
+    """On the servers that show the connection: there is no write by which the others could notice.
+
+    An event stream, an app that does not listen, and a long poll.
+    """
     options = {"BRIDGE_OPTIONS": json.dumps({"loop": loop})}
     server = start_server(name, APP, arguments=SHOWS_CONNECTION[name], environ=options)
     with RawConnection(server.connect()) as connection:
@@ -81,6 +95,15 @@ def test_client_that_leaves_an_idle_event_stream(
         assert connection.read_chunk(connection.read_start()) == b"data: first\n\n"
     assert reports.next() == "http.disconnect"
     assert reports.next() == "finally"
+    with RawConnection(server.connect()) as connection:
+        connection.send(_get(f"/deaf?port={reports.port}"))
+        assert connection.read_chunk(connection.read_start()) == b"first"
+    assert reports.next() == "cancelled"
+    assert reports.next() == "finally"
+    with RawConnection(server.connect()) as connection:
+        connection.send(_get(f"/poll?port={reports.port}"))
+        assert reports.next() == "waiting"
+    assert reports.next() == "http.disconnect"
     _still_serves(server)
 
 

@@ -40,7 +40,9 @@ ThreadsPerChild 64
 MaxRequestWorkers 64
 MinSpareThreads 1
 MaxSpareThreads 64
-WSGIDaemonProcess bridge processes=1 threads={threads} python-path={path}
+# It keeps a connection also after a response that broke off.
+KeepAliveTimeout 1
+WSGIDaemonProcess bridge processes=1 threads={threads} python-path={packages}
 # The main interpreter: extension modules need not bear a second one.
 WSGIScriptAlias / "{directory}/app.wsgi" process-group=bridge application-group=%{{GLOBAL}}
 WSGIChunkedRequest On
@@ -54,7 +56,7 @@ def missing() -> str | None:
     """Why mod_wsgi can't be run here; None: it can."""
     apache = shutil.which("apache2")
     if apache is None or not (MODULES / "mod_wsgi.so").exists():
-        return "Debian's packages apache2 and libapache2-mod-wsgi-py3 are not installed"
+        return "Debian's packages apache2-bin and libapache2-mod-wsgi-py3 are not installed"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if not (MODULES / f"mod_wsgi.so-{version}").exists():
         return f"the installed mod_wsgi is built for another Python than this, {version}"
@@ -65,7 +67,10 @@ def main(app: str, parent: str, host: str, port: str) -> None:
     """Become Apache."""
     directory = Path(tempfile.mkdtemp(dir=parent, prefix="apache-"))
     module, _, attribute = app.partition(":")
-    (directory / "app.wsgi").write_text(f"from {module} import {attribute} as application\n")
+    # Before the packages, among which may be a bridge of another checkout.
+    (directory / "app.wsgi").write_text(
+        f"import sys\nsys.path.insert(0, {str(Path.cwd())!r})\nfrom {module} import {attribute} as application\n"
+    )
     configuration = directory / "httpd.conf"
     configuration.write_text(
         _CONFIGURATION.format(
@@ -74,7 +79,7 @@ def main(app: str, parent: str, host: str, port: str) -> None:
             host=host,
             port=port,
             threads=THREADS,
-            path=f"{Path.cwd()}:{sysconfig.get_path('purelib')}",
+            packages=sysconfig.get_path("purelib"),
         )
     )
     command = ["apache2", "-D", "FOREGROUND", "-f", str(configuration)]

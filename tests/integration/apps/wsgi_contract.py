@@ -5,11 +5,14 @@ that the lifespan reports to, if anyone wants to know. A request names its own i
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from bridge import AsgiToWsgi
 from bridge._types import Receive, Scope, Send
@@ -127,6 +130,44 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"second"})
 
 
+async def file(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the file ``path``, by the server's own means where it has any; report afterwards if told to."""
+    query = parse_qs(scope["query_string"].decode())
+    (path,), (port,) = query["path"], query.get("port", ["0"])
+    content = _content(path)
+    length = (b"content-length", b"%d" % len(content))
+    if "http.response.pathsend" in scope["extensions"]:
+        await _start(send, 200, length, (b"x-sent-as", b"path"))
+        await send({"type": "http.response.pathsend", "path": path})
+    else:
+        await _start(send, 200, length, (b"x-sent-as", b"bytes"))
+        await send({"type": "http.response.body", "body": content})
+    if int(port):
+        await ask(int(port), "after the file")
+
+
+def _content(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+async def hints(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send early hints, where the server can."""
+    if "http.response.early_hint" in scope["extensions"]:
+        await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]})
+    await _whole(send, b"hinted")
+
+
+async def connection(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with fields that are the server's affair."""
+    fields = [
+        (b"connection", b"keep-alive"),
+        (b"keep-alive", b"timeout=77"),
+        (b"transfer-encoding", b"chunked"),
+    ]
+    await _start(send, 200, *fields)
+    await send({"type": "http.response.body", "body": b"connected"})
+
+
 async def fail(scope: Scope, receive: Receive, send: Send) -> None:
     raise MeantError("before the start")
 
@@ -200,6 +241,39 @@ async def idle(scope: Scope, receive: Receive, send: Send) -> None:
         tell(_port(scope), "finally")
 
 
+async def poll(scope: Scope, receive: Receive, send: Send) -> None:
+    """A long poll that never has an answer: listen for the client alone."""
+    await receive()
+    tell(_port(scope), "waiting")
+    tell(_port(scope), (await receive())["type"])
+
+
+async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a chunk, and wait for what never comes: cancellation alone can end that."""
+    await _start(send)
+    await _part(send, b"first")
+    await _wait_for_cancellation(_port(scope))
+
+
+async def careless(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send until nobody takes it any more, then the same."""
+    await _start(send)
+    await _wait_for_cancellation(_port(scope), send)
+
+
+async def _wait_for_cancellation(port: int, send: Send | None = None) -> None:
+    try:
+        with contextlib.suppress(OSError):
+            while send is not None:
+                await _part(send, BLOCK)
+        await asyncio.get_running_loop().create_future()
+    except asyncio.CancelledError:
+        tell(port, "cancelled")
+        raise
+    finally:
+        tell(port, "finally")
+
+
 async def background(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer, and go on working."""
     await _whole(send, b"done")
@@ -230,6 +304,7 @@ _ANSWERS: dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]] = {
     for answer in (
         *(hello, request, state, upload, slow_upload, unread, stream, fail, fail_started, nothing),
         *(fail_streaming, fail_sized, endless, endless_listening, idle, background, leftover),
+        *(file, hints, connection, poll, deaf, careless),
     )
 }
 
