@@ -28,8 +28,9 @@ DISCONNECT = "http.disconnect"
 class RequestBody:
     """``wsgi.input`` as ``http.request`` messages, of at most 64 KiB each.
 
-    The body ends where ``CONTENT_LENGTH`` says, or, without one, where the stream does if the server promises
-    that it has an end (``wsgi.input_terminated``); else there is none (PEP 3333, "Input and Error Streams").
+    The body ends where ``CONTENT_LENGTH`` says, or, without one or with chunks, where the stream does if the
+    server promises that it has an end (``wsgi.input_terminated``); else there is none (PEP 3333, "Input and
+    Error Streams").
 
     Raises:
         ValueError: ``CONTENT_LENGTH`` is not a number.
@@ -42,8 +43,12 @@ class RequestBody:
         self._environ = environ
         # Bytes still to come; None: until the stream ends.
         self._remaining = parse_content_length(environ)
-        if self._remaining is None and not _until_the_end(environ):
-            self._remaining = 0
+        if self._remaining is None:
+            if not _until_the_end(environ):
+                self._remaining = 0
+        elif "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
+            # Beside it a length says nothing (RFC 9112, 6.3); cheroot and granian pass on both.
+            self._remaining = None
         #: The last message of the body, or http.disconnect in its place, has been read.
         self.finished = False
 

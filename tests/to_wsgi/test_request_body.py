@@ -151,6 +151,11 @@ class TestRequestBody:
         environ = environ_for(method="POST", HTTP_TRANSFER_ENCODING="chunked")
         assert call(adapt(hello), environ).status == "411 Length Required"
 
+    def test_a_length_beside_chunks_says_nothing(self, adapt: Any) -> None:
+        environ = environ_for(method="POST", body=b"whole", HTTP_TRANSFER_ENCODING="chunked")
+        environ |= {"CONTENT_LENGTH": "2", "wsgi.input_terminated": True}
+        assert self.body_of(adapt, environ)[0] == b"whole"
+
     def test_nothing_is_read_that_nobody_asks_for(self, adapt: Any) -> None:
         stream = Blocking()
         call(adapt(hello), environ_for(method="POST", body=b"x") | {"wsgi.input": stream})
