@@ -5,7 +5,7 @@ Most are between two HTTP parsers, and bridge has no part in them. Where it has,
 
 from dataclasses import dataclass
 
-__all__ = ["DIFFERENCES", "Difference"]
+__all__ = ["CHUNKED", "DIFFERENCES", "Difference"]
 
 BOTH_BRIDGED = ("uvicorn", "granian")
 BOTH_NATIVE = ("gunicorn", "waitress")
