@@ -17,6 +17,7 @@ from bridge import AsgiToWsgi, Dispatcher, Mount, WsgiToAsgi
 from bridge._importing import UnknownKindError, guess_kind, is_both
 from bridge._types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
 from tests.support.asgi import Exchange, call_asgi, http_scope, request
+from tests.support.lifespan import run_lifespan
 from tests.support.wsgi import call, environ_for
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
@@ -58,22 +59,11 @@ def ask_asgi(app: Dispatcher, path: str, **scope: Any) -> tuple[int, str]:
         try:
             return await Exchange(app, http_scope(path=path, **scope), [request()]).run()
         finally:
-            await drain(app)
+            await run_lifespan(app)
 
     done = asyncio.run(main())
     assert done.complete
     return done.status, done.body.decode(errors="surrogateescape")
-
-
-async def drain(app: ASGIApp) -> None:
-    """Run the lifespan of an app to its end at once, which ends the threads of its parts."""
-    events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
-    lifespan = Exchange(app, {"type": "lifespan", "asgi": {"version": "3.0"}}, events)
-    await lifespan.run()
-    assert [message["type"] for message in lifespan.messages] == [
-        "lifespan.startup.complete",
-        "lifespan.shutdown.complete",
-    ]
 
 
 def ask_wsgi(app: Dispatcher, path: str, **keys: Any) -> tuple[int, str]:
