@@ -285,9 +285,9 @@ def test_its_listening_takes_nothing_from_the_next_app() -> None:
         listening = asyncio.ensure_future(receive())
         await asyncio.sleep(0)
         await send({"type": "http.response.start", "status": 404})
-        order.append(
-            (await listening)["type"]
-        )  # its answer is not complete, so it waits for the next app's end
+        dropped.set()
+        # Its answer is not complete, so that it waits for the next app's end.
+        order.append((await listening)["type"])
         await send({"type": "http.response.body", "body": b""})
 
     async def second(scope: Scope, receive: Receive, send: Send) -> None:
