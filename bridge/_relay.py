@@ -2,7 +2,7 @@
 
 Such a library looks in the environ for the connection's socket, as werkzeug's server puts it there, answers the
 handshake on it, and speaks WebSocket frames. An ASGI server keeps its socket to itself. So the library gets one end of
-a pair of sockets (``RelaySocket``), and at the other end, on the loop, ``Relay`` speaks the client's side of the
+a pair of sockets (``RelayPair``), and at the other end, on the loop, ``Relay`` speaks the client's side of the
 protocol and turns frames into ASGI messages and back. h11 reads the handshake's response, wsproto the frames.
 
 The pair is made when the library first uses its socket: an app that does not costs nothing of this.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import h11
     from wsproto import events
 
-__all__ = ["OPENED", "Relay", "RelaySocket"]
+__all__ = ["OPENED", "Relay", "RelayPair"]
 
 #: The type of the message in the channel by which the loop learns that the pair is there.
 OPENED = "bridge.relay"
@@ -42,10 +42,10 @@ _SWITCHING = 101
 _NORMAL, _NO_CODE, _LOST = 1000, 1005, 1006
 
 
-class RelaySocket:
-    """The app's end: the socket is made at the first use, and this passes everything on to it.
+class RelayPair:
+    """The two sockets, made at the first use of ``socket``.
 
-    ``_lock`` guards the two ends until ``_released``; the loop's end is the loop's to close.
+    ``_lock`` guards the making of them and ``_released``; the loop's end is the loop's to close.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -54,52 +54,18 @@ class RelaySocket:
         self._own: socket.socket | None = None
         self._peer: socket.socket | None = None
         self._released = False
+        #: What the app gets.
+        self.socket = _LazySocket(self)
 
-    def __repr__(self) -> str:
-        return f"<RelaySocket {self._own!r}>"
+    # The app's side.
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # what copy and pickle ask for is no use of it
-            raise AttributeError(name)
-        return getattr(self._open(), name)
+    def open(self) -> socket.socket:
+        """The app's end.
 
-    def __del__(self) -> None:
-        # Nobody can use it any more: the environ and the library have let go of it.
-        if self._own is not None:
-            self._own.close()
-
-    @property
-    def opened(self) -> bool:
-        """Whether the app has used it."""
-        return self._own is not None
-
-    def end(self) -> None:
-        """App side: the call is over; the loop's end reads what is there and then the end."""
-        if self._own is not None:
-            # A thread of the library may be in recv() on it, so it is not closed here.
-            with contextlib.suppress(OSError):  # the library has closed it
-                self._own.shutdown(socket.SHUT_WR)
-
-    def peer(self) -> socket.socket:
-        """Loop side: the loop's end, after ``OPENED``."""
-        if self._peer is None:
-            raise RuntimeError("the relay has no socket yet")
-        return self._peer
-
-    def release(self) -> None:
-        """Loop side: the pair is not made any more. If it is there, the app reads to its end, and can't write."""
-        with self._lock:
-            self._released = True
-        if self._peer is not None:
-            with contextlib.suppress(OSError):
-                self._peer.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Loop side: closes the loop's end; nothing of the loop waits on it any more."""
-        if self._peer is not None:
-            self._peer.close()
-
-    def _open(self) -> socket.socket:
+        Raises:
+            ApplicationError: wsproto is not installed.
+            ConnectionAbortedError: the client left before.
+        """
         own = self._own
         if own is not None:
             return own
@@ -109,18 +75,71 @@ class RelaySocket:
                 "install it with the extra: asgi-wsgi-bridge[websocket]"
             )
         with self._lock:
-            if self._own is None:
-                if self._released:
-                    raise ConnectionAbortedError("the client left before its WebSocket was accepted")
-                own, peer = socket.socketpair()
-                peer.setblocking(False)
-                self._own, self._peer = own, peer
-                first = True
-            else:
-                own, first = self._own, False
-        if first:
-            self._channel.put([{"type": OPENED}], 0)
+            if self._own is not None:
+                return self._own
+            if self._released:
+                raise ConnectionAbortedError("the client left before its WebSocket was accepted")
+            own, peer = socket.socketpair()
+            peer.setblocking(False)
+            self._peer, self._own = peer, own
+        self._channel.put([{"type": OPENED}], 0)
         return own
+
+    @property
+    def opened(self) -> bool:
+        """Whether the app has used it."""
+        return self._own is not None
+
+    def end(self) -> None:
+        """The app's call is over: the loop's end reads what is there, and then the end."""
+        if self._own is not None:
+            # A thread of the library may be in recv() on it, so it is not closed here.
+            with contextlib.suppress(OSError):  # the library has closed it
+                self._own.shutdown(socket.SHUT_WR)
+
+    def drop(self) -> None:
+        """Nobody in the app can use its end any more: the environ and the library have let go of it."""
+        if self._own is not None:
+            self._own.close()
+
+    # The loop's side.
+
+    def peer(self) -> socket.socket:
+        """The loop's end, after ``OPENED``."""
+        if self._peer is None:
+            raise RuntimeError("the relay has no socket yet")
+        return self._peer
+
+    def release(self) -> None:
+        """The pair is not made any more. If it is there, the app reads to its end, and can't write."""
+        with self._lock:
+            self._released = True
+        if self._peer is not None:
+            with contextlib.suppress(OSError):  # closed, or the app has closed its end
+                self._peer.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Closes the loop's end; nothing of the loop waits on it any more."""
+        if self._peer is not None:
+            self._peer.close()
+
+
+class _LazySocket:
+    """The app's end, as the app sees it: whatever is asked of it is asked of the socket.
+
+    It has no public name of its own, for each would hide the socket's.
+    """
+
+    def __init__(self, pair: RelayPair) -> None:
+        self.__pair = pair
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what copy and pickle ask for is no use of it
+            raise AttributeError(name)
+        return getattr(self.__pair.open(), name)
+
+    def __del__(self) -> None:
+        self.__pair.drop()
 
 
 class Relay:
@@ -130,12 +149,12 @@ class Relay:
     ``deliver()`` and ``disconnect()``. Both write to the socket, so ``_writing`` keeps whole frames together.
     """
 
-    def __init__(self, relay_socket: RelaySocket, send: Send) -> None:
+    def __init__(self, pair: RelayPair, send: Send) -> None:
         import h11
         from wsproto.connection import Connection, ConnectionType
 
         self._loop = asyncio.get_running_loop()
-        self._socket = relay_socket.peer()
+        self._socket = pair.peer()
         self._send = send
         self._frames = Connection(ConnectionType.CLIENT)
         self._http = h11.Connection(h11.CLIENT)

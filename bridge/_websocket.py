@@ -21,7 +21,7 @@ from ._call import Call
 from ._channel import Channel, Item
 from ._inbox import Inbox
 from ._mapping import start_of_response
-from ._relay import RelaySocket
+from ._relay import RelayPair
 from ._types import Environ, Message, WSGIApp
 from .errors import ApplicationError, ClientDisconnected, ConnectionClosed
 
@@ -214,7 +214,7 @@ class WebSocket:
 class WebSocketCall(Call):
     """The call of an app for a handshake: a job of ``_pool``."""
 
-    __slots__ = ("_relay_socket", "_websocket")
+    __slots__ = ("_pair", "_websocket")
 
     def __init__(
         self,
@@ -223,15 +223,15 @@ class WebSocketCall(Call):
         channel: Channel,
         loop: AbstractEventLoop,
         websocket: WebSocket,
-        relay_socket: RelaySocket,
+        pair: RelayPair,
     ) -> None:
         super().__init__(app, environ, channel, loop, None)
         self._websocket = websocket
-        self._relay_socket = relay_socket
+        self._pair = pair
 
     @property
     def _opened(self) -> bool:
-        return self._websocket.opened or self._relay_socket.opened
+        return self._websocket.opened or self._pair.opened
 
     def _iterate(self, iterable: Any) -> None:
         if self._opened:
@@ -273,7 +273,7 @@ class WebSocketCall(Call):
 
     def _finish(self, items: Iterable[Item] = (), size: int = 0, error: BaseException | None = None) -> None:
         self._websocket.end()
-        self._relay_socket.end()
+        self._pair.end()
         super()._finish(items, size, error)
 
 

@@ -18,7 +18,7 @@ from ._environ import build_environ
 from ._inbox import Inbox
 from ._pool import ThreadPool
 from ._refusal import Refused, refuse
-from ._relay import OPENED, Relay, RelaySocket
+from ._relay import OPENED, Relay, RelayPair
 from ._sending import send_batch
 from ._types import Environ, Message, Receive, Scope, Send, WSGIApp
 from ._watch import Watch, Watches
@@ -75,12 +75,12 @@ class WebSockets:
             raise Refused(400, str(exc)) from None
         channel = Channel(mailbox, self._sent)
         inbox = Inbox(mailbox, self._received)
-        socket = RelaySocket(channel)
+        pair = RelayPair(channel)
         websocket = WebSocket(scope.get("subprotocols") or (), channel, inbox)
         environ["wsgi.websocket"] = websocket
-        environ["werkzeug.socket"] = socket
-        self.pool.submit(WebSocketCall(self._app, environ, channel, mailbox.loop, websocket, socket))
-        session = _Session(scope, receive, send, channel, inbox, socket, watches, self._max_message)
+        environ["werkzeug.socket"] = pair.socket
+        self.pool.submit(WebSocketCall(self._app, environ, channel, mailbox.loop, websocket, pair))
+        session = _Session(scope, receive, send, channel, inbox, pair, watches, self._max_message)
         self._sessions.add(session)
         try:
             await session.run()
@@ -177,14 +177,14 @@ class _Session:
         send: Send,
         channel: Channel,
         inbox: Inbox,
-        socket: RelaySocket,
+        pair: RelayPair,
         watches: Watches,
         max_message: int | None,
     ) -> None:
         self._receive = receive
         self._channel = channel
         self._inbox = inbox
-        self._socket = socket
+        self._pair = pair
         self._max_message = max_message
         self._denies = denies(scope)
         self._state = _State.CONNECTING
@@ -210,7 +210,7 @@ class _Session:
             self._abort()
             listening.cancel()
             # Not before the listening has let go of it.
-            listening.add_done_callback(lambda _: self._socket.close())
+            listening.add_done_callback(lambda _: self._pair.close())
         if error is not None:
             raise error
 
@@ -220,7 +220,7 @@ class _Session:
         if wake is not None:
             wake()
         self._end(code, reason)
-        self._socket.release()
+        self._pair.release()
 
     def _end(self, code: int, reason: str) -> None:
         """Tells the app."""
@@ -231,7 +231,7 @@ class _Session:
     def _abort(self) -> None:
         self._channel.abort()
         self._inbox.close(_LOST, "")
-        self._socket.release()
+        self._pair.release()
 
     # The session's own task.
 
@@ -270,9 +270,9 @@ class _Session:
         elif kind == "websocket.close":
             await self._close(item["code"], item["reason"])
         elif kind == OPENED:
-            self._relay = Relay(self._socket, self._send)
+            self._relay = Relay(self._pair, self._send)
             close = await self._relay.run(self._accepted)
-            self._socket.release()
+            self._pair.release()
             if close is not None:
                 await self._close(*close)
 
