@@ -78,8 +78,8 @@ def _answer(call: Call, environ: Environ, attempt: "_Attempt") -> Iterable[bytes
                 chunks.append(chunk)
             if attempt.stands():
                 return _Begun(body, iterator, chunks)
-        if not attempt.called():
-            return _Begun(body, iterator, chunks)  # without a response: the server says so
+        if attempt.stands() or not attempt.called():
+            return _Begun(body, iterator, chunks)  # one without a response is the server's to tell
     except BaseException as exc:
         if not isinstance(exc, Exception) or not attempt.committed():
             _close(body)
@@ -224,6 +224,17 @@ class _Input(io.BufferedIOBase):
         if line.endswith(b"\n") or len(line) == size:
             return line
         return line + self._fresh(self._kept.input.readline, size - len(line) if size > 0 else -1)
+
+    def readlines(self, hint: int | None = None, /) -> list[bytes]:
+        lines: list[bytes] = []
+        size = 0
+        for line in self:
+            lines.append(line)
+            size += len(line)
+            # io.IOBase reads one more where the lines have exactly so many bytes.
+            if hint is not None and 0 < hint <= size:
+                break
+        return lines
 
     def _fresh(self, read: Callable[..., bytes], size: int) -> bytes:
         """From the server: at most ``size`` bytes, or all where it is negative."""
