@@ -39,11 +39,13 @@ _HTTP_VERSIONS = {
 # ones.
 _PATH_SAFE = "/!$&'()*+,;=:@"
 
-# Both caches hold a small vocabulary; the bounds are for clients and applications that make names up. Two
+# The caches hold small vocabularies; the bounds are for clients and applications that make names up. Two
 # threads may add the same entry at once: they add the same value.
 _CACHE_SIZE = 1024
 _CACHE_NAME_LENGTH = 64
 _field_names: dict[str, bytes] = {}
+# Keys of an environ that are no header field: most of them.
+_no_fields: set[str] = set()
 _header_names: dict[bytes, str] = {}
 
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus if status >= 200}
@@ -132,11 +134,9 @@ def _raw_path(environ: Environ, script_name: str, path_info: str) -> bytes:
 
 def _headers(environ: Environ) -> list[tuple[bytes, bytes]]:
     headers: list[tuple[bytes, bytes]] = []
-    for key, value in environ.items():
-        name = _field_names.get(key)
-        if name is None:
-            name = _learn_field_name(key)
-        if name:
+    for key in environ:
+        if key not in _no_fields and (name := _field_names.get(key) or _learn_field_name(key)):
+            value = environ[key]
             headers.append((name, value.encode() if value.isascii() else _wire(value)))
     # RFC 3875 has these two without HTTP_. Empty is how a server says that there is none.
     if content_type := environ.get("CONTENT_TYPE"):
@@ -157,8 +157,11 @@ def _learn_field_name(key: str) -> bytes:
     name = b""
     if key.startswith("HTTP_") and key not in {"HTTP_PROXY", "HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"}:
         name = _wire(key[5:].replace("_", "-").lower())
-    if len(_field_names) < _CACHE_SIZE and len(key) <= _CACHE_NAME_LENGTH:
-        _field_names[key] = name
+    if len(key) <= _CACHE_NAME_LENGTH:
+        if name and len(_field_names) < _CACHE_SIZE:
+            _field_names[key] = name
+        elif not name and len(_no_fields) < _CACHE_SIZE:
+            _no_fields.add(key)
     return name
 
 
@@ -195,7 +198,9 @@ def response_head(status: object, headers: object) -> Head:
     line = _STATUS_LINES.get(status) if type(status) is int else None
     if line is None:
         line = _status_line(status)
-    if isinstance(headers, (str, bytes, dict)) or not isinstance(headers, Iterable):
+    if type(headers) is not list and (
+        isinstance(headers, (str, bytes, dict)) or not isinstance(headers, Iterable)
+    ):
         raise ApplicationError(
             f"http.response.start has {type(headers).__name__} as its headers; ASGI wants (name, value) pairs"
         )
@@ -203,7 +208,10 @@ def response_head(status: object, headers: object) -> Head:
     native: Headers = []
     content_length: int | None = None
     for pair in headers:
-        name, value = pair if type(pair) is tuple and len(pair) == 2 else _pair(pair)
+        try:
+            name, value = pair
+        except (TypeError, ValueError):
+            name = value = None
         if type(name) is not bytes or type(value) is not bytes:
             name, value = _pair(pair)
         known = _header_names.get(name)
