@@ -20,6 +20,7 @@ import logging
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -51,36 +52,39 @@ class LoopPool:
             factory = asyncio.new_event_loop
         self._factory = factory
         self._pid = os.getpid()
-        self._lock = threading.Lock()
-        # Guarded by the lock. Last in, first out: the loop that is used next is the one still in the CPU's
-        # cache.
-        self._idle: list[KeptLoop] = []
-        # The loops that may be waiting, each with what ends the wait when the pool is closed.
-        self._waiting: dict[asyncio.AbstractEventLoop, Callable[[], object]] = {}
+        # Last in, first out: the loop that is used next is the one still in the CPU's cache. A
+        # deque's append() and pop() need no lock.
+        self._idle: deque[KeptLoop] = deque()
         self._closed = False
+        self._lock = threading.Lock()
+        # Guarded by the lock: the loops that may be waiting, each with what ends the wait when the pool is
+        # closed.
+        self._waiting: dict[asyncio.AbstractEventLoop, Callable[[], object]] = {}
 
     def __repr__(self) -> str:
         return f"<LoopPool idle={len(self._idle)} closed={self._closed}>"
 
     def take(self) -> KeptLoop:
         """A loop without anything on it."""
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return RequestLoop() if self._factory is None else OtherLoop(self._factory())
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return RequestLoop() if self._factory is None else OtherLoop(self._factory())
 
     def give_back(self, kept: KeptLoop) -> None:
         """Keep a loop for another request if it is as good as new; else end what is left, and close it."""
         try:
-            if kept.settle():
-                with self._lock:
-                    if not self._closed and len(self._idle) < _MAX_IDLE:
-                        self._idle.append(kept)
-                        return
+            clean = kept.settle()
         except BaseException:
             close_loop(kept.loop)
             raise
-        close_loop(kept.loop)
+        if not clean or len(self._idle) >= _MAX_IDLE:
+            close_loop(kept.loop)
+            return
+        self._idle.append(kept)
+        if self._closed:
+            # close() may have looked before this one came. Else it looks after, for it sets _closed first.
+            self._close_idle()
 
     def run(self, kept: KeptLoop, leave: Callable[[], object]) -> None:
         """Run a loop until it is stopped; ``leave`` is called on it if the pool is closed before."""
@@ -98,11 +102,17 @@ class LoopPool:
         """Close the idle loops, and each other one when its request is done, which is told to end."""
         with self._lock:
             self._closed = True
-            idle, self._idle = self._idle, []
             # With the lock: a loop that is in here can't be closed meanwhile.
             for loop, leave in self._waiting.items():
                 loop.call_soon_threadsafe(leave)
-        for kept in idle:
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            try:
+                kept = self._idle.pop()
+            except IndexError:
+                return
             kept.loop.close()
 
     def __del__(self) -> None:
