@@ -14,11 +14,11 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeAlias
 
-__all__ = ["MAX_ROUNDS", "KeptLoop", "OtherLoop", "RequestLoop", "close_loop"]
+__all__ = ["KeptLoop", "OtherLoop", "RequestLoop", "close_loop"]
 
-#: Rounds of callbacks that are run without a poll, in a row: an app that is never idle has its sockets and
-#: timers then.
-MAX_ROUNDS = 8
+# Rounds of callbacks that are run without a poll, in a row: an app that is never idle has its sockets and
+# timers then.
+_MAX_ROUNDS = 8
 
 
 class RequestLoop(asyncio.SelectorEventLoop):
@@ -45,6 +45,8 @@ class RequestLoop(asyncio.SelectorEventLoop):
         super().__init__()
         # Tasks made since the loop was last settled: without any there is none to look for.
         self._tasks_made = 0
+        # stop() was called; run_forever() itself forgets it at its end.
+        self._stopped = False
         self._own_descriptors = len(self._selector.get_map())
 
     @property
@@ -64,42 +66,60 @@ class RequestLoop(asyncio.SelectorEventLoop):
         self._tasks_made += 1
         return super().create_task(*args, **kwargs)
 
-    def run_ready(self) -> bool:
-        """Run the callbacks that are ready, once, and say whether others are ready now.
+    def stop(self) -> None:
+        """As the base class's, and ``run_ready()`` in debug mode is told."""
+        self._stopping = self._stopped = True
 
-        It is a round of ``run_forever()`` without its poll and its timers, and whatever is called can't tell
-        it from
-        one: the loop is the running one, and tasks are stepped by their own handles. A short request is done
-        in such a round, and the poll, a system call that lets go of the GIL, would be most of what it costs.
-        It is as if nothing had become readable yet and no timer were due; who calls this again and again
-        without ``run_forever()`` in between keeps both waiting.
+    def run_ready(self, task: asyncio.Task[Any] | None = None) -> bool:
+        """Run the callbacks that are ready, and those that they make ready, up to the round in which the loop
+        is told to stop or ``task`` ends; false: neither has come, and ``run()`` is to go on.
+
+        These are rounds of ``run_forever()`` without its poll and its timers, and whatever is called can't
+        tell them from those: the loop is the running one, and tasks are stepped by their own handles. A short
+        request is done in such rounds, and the poll, a system call that lets go of the GIL, would be most of
+        what it costs. It is as if nothing had become readable yet and no timer were due, for as many rounds
+        as that can be.
         """
+        if self._debug:
+            return self._run_ready_checked(task)
         if asyncio._get_running_loop() is not None:
             raise RuntimeError("cannot run an event loop in a thread where another is running")
-        if self._debug:
-            # With its checks and measurements.
-            stop = self.call_soon(self.stop)
-            try:
-                self.run_forever()
-            finally:
-                stop.cancel()
-            return bool(self._ready)
         hooks = sys.get_asyncgen_hooks()
         ready = self._ready
         try:
             self._thread_id = threading.get_ident()
             sys.set_asyncgen_hooks(self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
             asyncio._set_running_loop(self)
-            for _ in range(len(ready)):
-                handle: Any = ready.popleft()
-                if not handle._cancelled:
-                    handle._run()
+            for _ in range(_MAX_ROUNDS):
+                for _ in range(len(ready)):
+                    handle: Any = ready.popleft()
+                    if not handle._cancelled:
+                        handle._run()
+                if self._stopping or (task is not None and task.done()):
+                    return True
+                if not ready:
+                    break
         finally:
             self._stopping = False
             self._thread_id = None
             asyncio._set_running_loop(None)
             sys.set_asyncgen_hooks(*hooks)
-        return bool(ready)
+        return False
+
+    def _run_ready_checked(self, task: asyncio.Task[Any] | None) -> bool:
+        """``run_ready()`` in debug mode: with the checks and measurements of ``run_forever()``."""
+        for _ in range(_MAX_ROUNDS):
+            self._stopped = False
+            end = self.call_soon(super().stop)
+            try:
+                self.run_forever()
+            finally:
+                end.cancel()
+            if self._stopped or (task is not None and task.done()):
+                return True
+            if not self._ready:
+                break
+        return False
 
     def settle(self) -> bool:
         """Run what the end of the app's task has left to run, and say whether nothing is left of the request
@@ -109,9 +129,8 @@ class RequestLoop(asyncio.SelectorEventLoop):
         were begun and not ended, the default executor, and settings of the loop itself. Not to be called
         while the loop runs.
         """
-        for _ in range(MAX_ROUNDS):
-            if not self._ready or not self.run_ready():
-                break
+        if self._ready:
+            self.run_ready()
         made, self._tasks_made = self._tasks_made, 0
         return not (
             self._ready
@@ -133,8 +152,6 @@ class OtherLoop:
     transports can't be seen: they stay on the loop.
     """
 
-    run_ready = None
-
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         # Any: the type of async generators does not have their frame.
@@ -148,6 +165,10 @@ class OtherLoop:
     def begin(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """As ``RequestLoop.begin()``."""
         return self.loop.create_task(coro)
+
+    def run_ready(self, task: asyncio.Task[Any] | None = None) -> bool:  # noqa: ARG002 - see below
+        """As ``RequestLoop.run_ready()``: an unknown loop does not show what is ready."""
+        return False
 
     def run(self) -> None:
         """``run_forever()``, and keep an eye on what it leaves."""

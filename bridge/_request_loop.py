@@ -31,7 +31,7 @@ from ._exchange import (
     early_hints,
     log_late_error,
 )
-from ._kept_loops import MAX_ROUNDS, close_loop
+from ._kept_loops import close_loop
 from ._loops import LoopPool
 from ._request import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
 from ._types import ASGIApp, Environ, Message, Scope, StartResponse
@@ -53,8 +53,7 @@ class RequestExchange:
     _reported = False
     #: The client is known to have left, or the server has no use for the rest.
     _gone = False
-    # The loop was told to stop in this run; the task will tell it when it ends.
-    _stopped = False
+    # The task will tell the loop to stop when it ends.
     _stops_at_end = False
     # A message of the body that was read and not received yet; who waits for one to be read.
     _block: Message | None = None
@@ -122,7 +121,7 @@ class RequestExchange:
         the file beyond the iteration, and waitress closes it in the thread of its sockets.
         """
         # A few rounds of callbacks are all that an app without such work needs to end.
-        self._run_ready()
+        self._kept.run_ready(self._task)
         response = self._response
         wrapper: Callable[..., Iterable[bytes]] | None = self._environ.get("wsgi.file_wrapper")
         if wrapper is not None and self._task.done():
@@ -155,8 +154,8 @@ class RequestExchange:
         task = self._task
         if not task.done():
             self._leave()
-        while not task.done():
-            self._advance()
+            while not task.done():
+                self._advance()
         if task.cancelled() or task.exception() is not None:
             self._log_late_error(task)
         self._end()
@@ -220,7 +219,8 @@ class RequestExchange:
             while True:
                 if self._reader is not None and not self._feed():
                     return
-                self._run()
+                if not self._kept.run_ready(task):
+                    self._run()
                 if response.size or task.done():
                     return
                 if response.phase is not phase and response.phase >= BODY:
@@ -233,7 +233,7 @@ class RequestExchange:
 
     def _feed(self) -> bool:
         """Read a message of the body for who waits for it; false: the server has to have something first."""
-        self._run_ready()
+        self._kept.run_ready(self._task)
         if self._response.size:
             return False
         reader, self._reader = self._reader, None
@@ -251,29 +251,12 @@ class RequestExchange:
 
     def _run(self) -> None:
         """Run the loop until it is told to stop, or the app has ended."""
-        if self._run_ready():
-            return
         if not self._stops_at_end:
             self._stops_at_end = True
             self._task.add_done_callback(lambda _: self._stop())
         self._pool.run(self._kept, self._leave)
 
-    def _run_ready(self) -> bool:
-        """Run some of what can run without waiting; true: the loop was told to stop, or the app has ended."""
-        run_ready = self._kept.run_ready
-        if run_ready is None:
-            return False
-        self._stopped = False
-        for _ in range(MAX_ROUNDS):
-            more = run_ready()
-            if self._stopped or self._task.done():
-                return True
-            if not more:
-                break
-        return False
-
     def _stop(self) -> None:
-        self._stopped = True
         # Who closes the loop runs it as well, and not for the server.
         if not self._over:
             self._loop.stop()

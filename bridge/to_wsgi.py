@@ -98,7 +98,7 @@ class AsgiToWsgi:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """PEP 3333's application."""
-        if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
+        if "HTTP_UPGRADE" in environ and environ["HTTP_UPGRADE"].lower() == "websocket":
             return _refuse_websocket(environ, start_response)
         runtime = self._runtime
         if runtime is None or runtime.pid != os.getpid():

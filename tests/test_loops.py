@@ -192,11 +192,41 @@ class TestRunReady:
         assert not loop.is_running()
         assert step_through(loop, lambda: asyncio.sleep(0, 5)).result() == 5
 
-    def test_it_says_whether_more_is_ready(self, loop: RequestLoop) -> None:
-        assert not loop.run_ready()
-        loop.call_soon(loop.call_soon, lambda: None)
+    @pytest.mark.parametrize("debug", [False, True])
+    def test_it_runs_up_to_the_round_of_the_stop(self, loop: RequestLoop, debug: bool) -> None:
+        loop.set_debug(debug)
+        called: list[str] = []
+        loop.call_soon(loop.stop)
+        loop.call_soon(lambda: loop.call_soon(called.append, "next round"))
+        loop.call_soon(called.append, "same round")
         assert loop.run_ready()
+        assert called == ["same round"]
         assert not loop.run_ready()
+        assert called == ["same round", "next round"]
+
+    @pytest.mark.parametrize("debug", [False, True])
+    def test_it_runs_up_to_the_round_of_the_tasks_end(self, loop: RequestLoop, debug: bool) -> None:
+        loop.set_debug(debug)
+        called: list[object] = []
+        task = loop.create_task(asyncio.sleep(0))
+        task.add_done_callback(called.append)
+        assert loop.run_ready(task)
+        assert task.done()
+        assert not called
+        assert not loop.run_ready()
+        assert called == [task]
+
+    @pytest.mark.parametrize("debug", [False, True])
+    def test_callbacks_without_end_leave_time_for_the_poll(self, loop: RequestLoop, debug: bool) -> None:
+        loop.set_debug(debug)
+        handles: list[asyncio.Handle] = []
+
+        def again() -> None:
+            handles.append(loop.call_soon(again))
+
+        again()
+        assert not loop.run_ready()
+        handles[-1].cancel()
 
     def test_a_stop_does_not_outlive_the_round(self, loop: RequestLoop) -> None:
         loop.call_soon(loop.stop)
