@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ServerPool, StartServer
 from tests.integration.apps.wsgi_reports import Reports
 from tests.support.raw import RawConnection
-from tests.support.servers import WSGI_SERVERS, RunningServer, poll
+from tests.support.servers import SERVERS, WSGI_SERVERS, RunningServer, poll
 
 APP = "tests.integration.apps.wsgi_contract:app"
 LOOPS = ("request", "shared")
@@ -252,6 +252,19 @@ def test_state_is_copied_into_every_scope(server: RunningServer) -> None:
         for _ in range(4):
             state, process = client.get("/state").json()
             assert state == {"process": process}
+
+
+@pytest.mark.parametrize("name", [name for name in WSGI_SERVERS if SERVERS[name].unix])
+def test_unix_socket(name: str, start_server: StartServer) -> None:
+    """It has no addresses: where gunicorn says nothing, and waitress its path, uWSGI makes some up."""
+    server = start_server(name, APP, unix=True)
+    with RawConnection(server.connect()) as connection:
+        response = connection.request(_get("/request"))
+    seen = json.loads(response.body)
+    assert seen["path"] == "/request"
+    assert seen["client"] == {"waitress": ["localhost", 0], "uwsgi": ["0.0.0.0", 0]}.get(name)
+    assert seen["server"][1] == (None if name == "waitress" else 80)
+    assert (seen["server"][0] == str(server.unix_path)) == (name == "waitress")
 
 
 @pytest.mark.parametrize("name", WSGI_SERVERS)

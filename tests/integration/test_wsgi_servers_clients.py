@@ -1,6 +1,9 @@
 """``AsgiToWsgi`` on real WSGI servers, in both loop modes: clients that leave, and uploads as they arrive."""
 
+import contextlib
 import json
+import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -128,6 +131,24 @@ def test_upload_that_breaks_off_is_never_whole(server: RunningServer, reports: R
 
 
 def test_upload_reaches_the_app_as_it_arrives(server: RunningServer, reports: Reports) -> None:
+    with _half_an_upload(server, reports) as connection:
+        connection.send(b"u" * (70_000 - 65_536))
+        assert connection.read_response().body == b"70000"
+
+
+def test_upload_whose_connection_is_reset_is_never_whole(server: RunningServer, reports: Reports) -> None:
+    """A client that closes is an end of the body on most servers, and one that resets is an error."""
+    with _half_an_upload(server, reports) as connection:
+        # Seconds to linger: none, so that closing resets.
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    while (report := reports.next()) != "disconnect":
+        assert report.startswith("read ")
+    _still_serves(server)
+
+
+@contextlib.contextmanager
+def _half_an_upload(server: RunningServer, reports: Reports) -> Iterator[RawConnection]:
+    """A connection on which 65,536 of 70,000 bytes were sent and read."""
     if server.kind.name == "waitress":
         pytest.skip("waitress calls the app when the whole body is there")
     with RawConnection(server.connect()) as connection:
@@ -138,8 +159,7 @@ def test_upload_reaches_the_app_as_it_arrives(server: RunningServer, reports: Re
         read = 0
         while read < 65_536:
             read = int(reports.next().removeprefix("read "))
-        connection.send(b"u" * (70_000 - 65_536))
-        assert connection.read_response().body == b"70000"
+        yield connection
 
 
 def _still_serves(server: RunningServer) -> None:

@@ -109,10 +109,13 @@ async def upload(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def slow_upload(scope: Scope, receive: Receive, send: Send) -> None:
-    """Report each message of the body as it comes."""
+    """Report each message of the body as it comes, or that there is none to come."""
     size, more = 0, True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            tell(_port(scope), "disconnect")
+            return
         size += len(message["body"])
         more = message["more_body"]
         tell(_port(scope), f"read {size}")
