@@ -110,9 +110,12 @@ def test_the_package_is_typed() -> None:
 def test_every_error_is_a_bridge_error_and_pickles(name: str) -> None:
     kind = getattr(errors, name)
     assert issubclass(kind, bridge.BridgeError)
-    copy = pickle.loads(pickle.dumps(kind("what happened")))
+    error = kind(4000, "what happened") if kind is bridge.ConnectionClosed else kind("what happened")
+    copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind
-    assert str(copy) == "what happened"
+    assert str(copy) == str(error)
+    assert "what happened" in str(copy)
+    assert vars(copy) == vars(error)
 
 
 def test_errors_are_what_frameworks_expect() -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import concurrent.futures
 import contextvars
-import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -202,18 +201,6 @@ def test_a_large_chunk_is_sent_in_pieces() -> None:
 
 
 # Other scopes.
-
-
-def test_a_websocket_is_refused(caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        scope = {"type": "websocket", "path": "/chat", "headers": []}
-        exchange = await Exchange(WsgiToAsgi(hello), scope, [{"type": "websocket.connect"}]).run()
-        assert [message["type"] for message in exchange.messages] == ["websocket.close"]
-
-    asyncio.run(main())
-    assert any(
-        "/chat" in record.getMessage() and record.levelno >= logging.WARNING for record in caplog.records
-    )
 
 
 def test_an_unknown_scope_type() -> None:
