@@ -1,21 +1,19 @@
 """The adapter itself: its parameters, the lifespan, and its end."""
 
 import asyncio
-import logging
 import pickle
 import threading
 from typing import Any
 
 import cloudpickle
-import psutil
 import pytest
 
 from bridge._types import ASGIApp, Receive, Scope, Send
 from bridge.errors import ApplicationExit, ClientDisconnected, LifespanError
-from bridge.to_wsgi import AsgiToWsgi, LoopMode
+from bridge.to_wsgi import AsgiToWsgi
 from tests.support.threads import wait_for_no_bridge_threads
-from tests.support.wsgi import Answer, call, environ_for
-from tests.to_wsgi.apps import START, hello, last, part, until
+from tests.support.wsgi import call, environ_for
+from tests.to_wsgi.apps import hello, until
 
 
 class TestLifespan:
@@ -204,43 +202,6 @@ class TestAdapter:
         with pickle.loads(pickler.dumps(adapter)) as copy:
             assert call(copy, environ_for()).body == b"Hello"
         assert "AsgiToWsgi" in repr(adapter)
-
-    def test_ten_thousand_requests_leave_nothing(self, adapt: Any, mode: LoopMode, caplog: Any) -> None:
-        """With early closes, errors and left-over tasks."""
-        caplog.set_level(logging.CRITICAL)
-
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            path = scope["path"]
-            if path == "/task":
-                app.task = asyncio.create_task(asyncio.sleep(100))  # type: ignore[attr-defined]
-            if path == "/error":
-                raise KeyError
-            await send(START)
-            if path == "/close":
-                await send(part(b"x"))
-                await asyncio.sleep(0)
-                await send(part(b"x" * 70_000))
-            await send(last(b"x"))
-            if path == "/late":
-                raise KeyError
-
-        adapter = adapt(app)
-        process = psutil.Process()
-        call(adapter, environ_for("/hello"))
-        threads, descriptors = threading.active_count(), process.num_fds()
-        for number in range(10_000 if mode == "request" else 2_000):
-            path = ("/hello", "/close", "/error", "/late", "/hello", "/task" if number % 100 == 5 else "/")[
-                number % 6
-            ]
-            try:
-                body = adapter(environ_for(path), Answer().start_response)
-            except KeyError:
-                continue
-            if path == "/close":
-                next(iter(body))
-            getattr(body, "close", int)()
-        assert threading.active_count() == threads
-        assert process.num_fds() <= descriptors
 
     def test_a_loop_that_can_not_run_fails_the_request(self, adapt: Any) -> None:
         class Refusing(asyncio.SelectorEventLoop):
