@@ -14,4 +14,4 @@ if _target.sigterm_interrupts:
     # So that the server's loop ends as it does on Ctrl-C, and exit functions run.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
-app, _ = _target.load()
+app = _target.load()

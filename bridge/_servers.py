@@ -7,7 +7,7 @@ for is dropped.
 
 import importlib.util
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -246,14 +246,19 @@ def check(server: Server, options: Options) -> None:
     _check_extra(server, options)
 
 
-def check_threads(server: Server, options: Options, kind: Kind) -> None:
-    """Raise ``UsageError`` if ``--threads`` has no meaning for an app of this kind on this server."""
-    if options.threads is not None and kind == server.interface == "asgi":
-        able = " and ".join(s.name for s in _TABLE if s.threads)
+def check_threads(server: Server, options: Options, kinds: Sequence[str]) -> None:
+    """Raise ``UsageError`` if ``--threads`` has no meaning for any app of these kinds on this server."""
+    if options.threads is None or server.interface == "wsgi" or "wsgi" in kinds:
+        return
+    if "both" in kinds:
         raise UsageError(
-            f"--threads: {server.name} runs an ASGI app on its event loop, not in threads; "
-            f"the option is for WSGI apps, and for {able}"
+            "--threads: a Dispatcher has its own; WsgiToAsgi(app, threads=N) in it says how many"
         )
+    able = " and ".join(s.name for s in _TABLE if s.threads)
+    raise UsageError(
+        f"--threads: {server.name} runs an ASGI app on its event loop, not in threads; "
+        f"the option is for WSGI apps, and for {able}"
+    )
 
 
 def _cannot(server: Server, option: str, why: str, able: list[Server]) -> str:

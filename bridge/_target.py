@@ -1,4 +1,4 @@
-"""What a server started by ``bridge serve`` serves: found, wrapped and put under its root path.
+"""What a server started by ``bridge serve`` serves: found, wrapped, mounted, and put under its root path.
 
 Servers, their worker processes and their reloaders import an app by a string. That string is always
 ``bridge._serve_target:app``, and what it stands for is a ``Target``, which the command line leaves in the
@@ -18,14 +18,33 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, cast
+from typing import Any, ClassVar, Literal, TypeAlias, cast
 
-from bridge import _importing
-from bridge._importing import AppNotFoundError, Kind, UnknownKindError, find_app, guess_kind, is_async
+from bridge._importing import (
+    AppNotFoundError,
+    Kind,
+    UnknownKindError,
+    find_app,
+    guess_kind,
+    is_async,
+    is_both,
+)
 from bridge._root_path import asgi_under, wsgi_under
 from bridge._types import ASGIApp, Receive, Scope, Send, WSGIApp
 
-__all__ = ["Target"]
+__all__ = ["AppKind", "MountPoint", "Target"]
+
+AppKind: TypeAlias = Kind | Literal["both"]
+"""What an app is; a ``Dispatcher`` is both."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MountPoint:
+    """An app under a prefix, for ``Dispatcher``."""
+
+    prefix: str
+    app: str
+    fallback: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +53,16 @@ class Target:
 
     VARIABLE: ClassVar[str] = "BRIDGE_SERVE"
 
-    app: str
-    """Where the app is, as ``find_app`` takes it."""
+    app: str = ""
+    """Where the app is, as ``find_app`` takes it. Empty: there are ``mounts``."""
+    mounts: tuple[MountPoint, ...] = ()
+    """What a ``Dispatcher`` is to be made of."""
     interface: Kind
     """What the server calls."""
-    kind: Kind | None = None
+    kind: AppKind | None = None
     """What the app is; None has it guessed."""
     threads: int | None = None
-    """``threads=`` of ``WsgiToAsgi``; None for its default. Only where it is what wraps the app."""
+    """``threads=`` of ``WsgiToAsgi``; None for its default. Only where it is what wraps an app."""
     root_path: str = ""
     """The prefix of all the app's URLs: "" or "/prefix"."""
     sigterm_interrupts: bool = False
@@ -54,33 +75,72 @@ class Target:
             raise RuntimeError(
                 f"{cls.VARIABLE} is not set: this module is for processes started by 'bridge serve'"
             )
-        return cls(**json.loads(value))
+        fields = json.loads(value)
+        return cls(**{**fields, "mounts": tuple(MountPoint(**mount) for mount in fields["mounts"])})
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """``base`` with this target in it."""
         return {**base, self.VARIABLE: json.dumps(dataclasses.asdict(self))}
 
-    def with_kind(self, kind: Kind) -> "Target":
+    def with_kind(self, kind: AppKind) -> "Target":
         """This target, with the app's kind settled, so that no server process guesses again."""
         return dataclasses.replace(self, kind=kind)
 
-    def load(self) -> tuple[object, Kind]:
-        """Return what the server is to call, and the kind of the app inside it.
+    @property
+    def names(self) -> list[str]:
+        """Where the apps are."""
+        return [mount.app for mount in self.mounts] or [self.app]
 
-        Raises what ``find_app`` and ``guess_kind`` raise, and what the user's module raises.
-        """
+    def load(self) -> object:
+        """Return what the server is to call. Raises what ``find()`` and ``assemble()`` raise."""
+        return self.assemble([self.find(name) for name in self.names])[0]
+
+    def find(self, name: str) -> object:
+        """Return the app of that name. Raises what ``find_app`` raises, and what the user's module raises."""
         # First on the path, as python -m has it: PYTHONSAFEPATH leaves it out, granian puts one before.
         here = str(Path.cwd())
         if sys.path[0] not in {"", here}:
             sys.path.insert(0, here)
-        app = find_app(self.app)
-        kind = self.kind if self.kind is not None and callable(app) else guess_kind(app)
-        if self.interface == "asgi":
-            return self._for_asgi(app, kind), kind
-        return self._for_wsgi(app, kind), kind
+        return find_app(name)
 
-    def _for_asgi(self, app: object, kind: Kind) -> ASGIApp:
-        if kind == "asgi":
+    def assemble(self, apps: list[object]) -> tuple[object, list[AppKind]]:
+        """Return what the server is to call, and the kind of each app, of those in ``names``.
+
+        Raises what ``guess_kind`` raises, and ``ValueError`` for mounts that don't go together.
+        """
+        if self.mounts:
+            return self._mounted(apps)
+        (app,) = apps
+        kind = self.kind if self.kind is not None and callable(app) else _kind_of(app)
+        served = self._for_asgi(app, kind) if self.interface == "asgi" else self._for_wsgi(app, kind)
+        return served, [kind]
+
+    def _mounted(self, apps: list[object]) -> tuple[object, list[AppKind]]:
+        from bridge.dispatch import App, Dispatcher, Mount
+        from bridge.to_asgi import WsgiToAsgi
+
+        mounts: dict[str, App | Mount] = {}
+        # Checks it all, and names the prefix that is wrong.
+        for mount, found in zip(self.mounts, apps, strict=True):
+            mounts[mount.prefix] = Mount(cast("App", found), fallback=mount.fallback)
+        site: Any = Dispatcher(mounts)
+        kinds = [_kind_of(app) for app in apps]
+        if self.threads is not None:
+            for mount, found, kind in zip(self.mounts, apps, kinds, strict=True):
+                if kind == "wsgi":
+                    app = WsgiToAsgi(cast("WSGIApp", found), threads=self.threads)
+                    mounts[mount.prefix] = Mount(app, fallback=mount.fallback)
+            site = Dispatcher(mounts)
+        if self.root_path:
+            site = (
+                asgi_under(self.root_path, site)
+                if self.interface == "asgi"
+                else wsgi_under(self.root_path, site)
+            )
+        return site, kinds
+
+    def _for_asgi(self, app: object, kind: AppKind) -> ASGIApp:
+        if kind != "wsgi":
             served = cast("ASGIApp", app)
         else:
             from bridge.to_asgi import WsgiToAsgi
@@ -95,14 +155,18 @@ class Target:
         # coroutine functions.
         return _as_coroutine_function(served)
 
-    def _for_wsgi(self, app: object, kind: Kind) -> WSGIApp:
-        if kind == "wsgi":
+    def _for_wsgi(self, app: object, kind: AppKind) -> WSGIApp:
+        if kind != "asgi":
             served = cast("WSGIApp", app)
         else:
             from bridge.to_wsgi import AsgiToWsgi
 
             served = AsgiToWsgi(cast("ASGIApp", app))
         return wsgi_under(self.root_path, served) if self.root_path else served
+
+
+def _kind_of(app: object) -> AppKind:
+    return "both" if is_both(app) else guess_kind(app)
 
 
 def _as_coroutine_function(app: ASGIApp) -> ASGIApp:
@@ -116,7 +180,7 @@ def _as_coroutine_function(app: ASGIApp) -> ASGIApp:
 
 
 def main() -> int:
-    """Load the target as a server will: the app's kind goes to stdout, or what is wrong with it to stderr.
+    """Load the target as a server will: the apps' kinds go to stdout, or what is wrong with one to stderr.
 
     The command line runs this in a process of its own before it becomes the server. So a mistake is told in
     one line, the same for every server and before any worker starts; and whatever the user's module does when
@@ -128,21 +192,27 @@ def main() -> int:
     answer = os.dup(1)
     os.dup2(2, 1)  # what the user's module prints must not end up in the answer
     target = Target.from_environment()
+    name = ""
     try:
-        _, kind = target.load()
+        apps: list[object] = []
+        for name in target.names:
+            apps.append(target.find(name))
+        _, kinds = target.assemble(apps)
     except KeyboardInterrupt:
         return 130
-    except UnknownKindError as exc:
-        return _refuse(f"{target.app}: {exc}; say --kind wsgi or --kind asgi")
-    except (AppNotFoundError, TypeError) as exc:
-        if _user_frames(exc) is None:
-            return _refuse(f"{target.app}: {exc}")
-        return _refuse_with_traceback(target, exc)
     # SystemExit: a script without "if __name__ == ..." that ends itself is no app either.
     except (Exception, SystemExit) as exc:  # noqa: BLE001 - told to the user, whatever it is
-        return _refuse_with_traceback(target, exc)
-    os.write(answer, kind.encode())
+        told_whole = isinstance(exc, (AppNotFoundError, TypeError, ValueError)) and _user_frames(exc) is None
+        return _refuse(_what_is_wrong(target, name, exc)) if told_whole else _refuse_with_traceback(name, exc)
+    os.write(answer, " ".join(kinds).encode())
     return 0
+
+
+def _what_is_wrong(target: Target, name: str, exc: BaseException) -> str:
+    if target.mounts and not isinstance(exc, AppNotFoundError):
+        return str(exc)  # it says where the app is mounted
+    hint = "; say --kind wsgi or --kind asgi" if isinstance(exc, UnknownKindError) else ""
+    return f"{name}: {exc}{hint}"
 
 
 def _refuse(message: str) -> int:
@@ -150,18 +220,22 @@ def _refuse(message: str) -> int:
     return 2
 
 
-def _refuse_with_traceback(target: Target, exc: BaseException) -> int:
+def _refuse_with_traceback(name: str, exc: BaseException) -> int:
     traceback.print_exception(type(exc), exc, _user_frames(exc))
-    return _refuse(f"{target.app}: {type(exc).__name__} was raised, with the traceback above")
+    return _refuse(f"{name}: {type(exc).__name__} was raised, with the traceback above")
 
 
 def _user_frames(exc: BaseException) -> TracebackType | None:
     """The traceback without its beginning in bridge and the import system; None if it all happened there."""
-    own = {__file__, _importing.__file__, importlib.__file__}
+    own = Path(__file__).parent
     frames = exc.__traceback__
     while frames is not None:
         file = frames.tb_frame.f_code.co_filename
-        if file not in own and not file.startswith("<frozen importlib"):
+        if (
+            own not in Path(file).parents
+            and file != importlib.__file__
+            and not file.startswith("<frozen importlib")
+        ):
             return frames
         frames = frames.tb_next
     return None

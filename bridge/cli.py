@@ -14,9 +14,9 @@ from functools import partial
 from typing import NoReturn, cast
 
 from bridge import __version__
-from bridge._importing import Kind
+from bridge._prefixes import normal_prefix
 from bridge._servers import SERVERS, Options, Server, UsageError, arguments, check, check_threads, url
-from bridge._target import Target
+from bridge._target import AppKind, MountPoint, Target
 
 __all__ = ["main"]
 
@@ -30,7 +30,12 @@ APP says where the app is:
   module:create_app()    what a factory returns; its arguments may be literals
   module                 its attribute "app", or else "application"
   path/to/file.py:app    a file in place of a module
-Modules are found from the current directory."""
+Modules are found from the current directory.
+
+--mount, given once for each app, serves several of either kind as one site. The
+longest prefix that fits a path gets the request. An app with ",fallback" behind
+it is passed over where it answers 404 or 405: the one with the next longest
+prefix is asked."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,37 +71,63 @@ def _serve(asked: argparse.Namespace, extra: tuple[str, ...]) -> int:
     server = SERVERS[asked.server]
     names = ("host", "port", "workers", "threads", "reload", "root_path")
     options = Options(**{name: getattr(asked, name) for name in names}, extra=extra)
+    _check_apps(asked)
     check(server, options)
     target = Target(
-        app=asked.app,
+        app=asked.app or "",
+        mounts=tuple(asked.mount),
         kind=asked.kind,
         interface=server.interface,
         threads=options.threads if server.interface == "asgi" else None,
         root_path=options.root_path,
         sigterm_interrupts=server.sigterm_interrupts,
     )
-    kind, status = _try_out(target)
-    if kind is None:
+    kinds, status = _try_out(target)
+    if kinds is None:
         return status
-    check_threads(server, options, kind)
-    print(_start_line(server, options, asked.app, kind), file=sys.stderr)
-    return _become(arguments(server, options), target.with_kind(kind).environment(os.environ))
+    check_threads(server, options, kinds)
+    print(_start_line(server, options, target, kinds), file=sys.stderr)
+    if not target.mounts:
+        target = target.with_kind(kinds[0])
+    return _become(arguments(server, options), target.environment(os.environ))
 
 
-def _try_out(target: Target) -> tuple[Kind | None, int]:
-    """Load the target in a process of its own; return the app's kind, or None and the exit status.
+def _check_apps(asked: argparse.Namespace) -> None:
+    if not asked.app and not asked.mount:
+        raise UsageError(
+            "there is no app to serve: say APP, or --mount /prefix=APP (see bridge serve --help)"
+        )
+    if asked.app and asked.mount:
+        raise UsageError(
+            f"{asked.app} and --mount: say APP, or mount all there is; to mount it too: --mount /={asked.app}"
+        )
+    prefixes = [mount.prefix for mount in asked.mount]
+    for prefix in prefixes:
+        if prefixes.count(prefix) > 1:
+            raise UsageError(
+                f"--mount: two apps are mounted at {prefix!r}; a slash at the end makes no difference"
+            )
+    if asked.kind and asked.mount:
+        raise UsageError(
+            "--kind is for one APP; of mounted apps, WsgiToAsgi(app) or AsgiToWsgi(app) in the module says it"
+        )
+
+
+def _try_out(target: Target) -> tuple[list[AppKind] | None, int]:
+    """Load the target in a process of its own; return the apps' kinds, or None and the exit status.
 
     What is wrong is told by then.
     """
     command = [sys.executable, *_interpreter_options(), "-m", "bridge._target"]
     environment = target.environment(os.environ)
     trial = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)  # noqa: S603 - ours
-    answer = trial.stdout.decode()
+    answer = trial.stdout.decode().split(" ")
     if trial.returncode in {2, 130}:
         return None, trial.returncode
-    if answer not in {"wsgi", "asgi"}:
-        return None, _refuse(f"{target.app}: importing it ended the process (status {trial.returncode})")
-    return cast("Kind", answer), 0
+    if not {"wsgi", "asgi", "both"}.issuperset(answer):
+        names = ", ".join(target.names)
+        return None, _refuse(f"{names}: importing it ended the process (status {trial.returncode})")
+    return cast("list[AppKind]", answer), 0
 
 
 def _become(words: list[str], environment: Mapping[str, str]) -> NoReturn:
@@ -115,20 +146,32 @@ def _interpreter_options() -> list[str]:
     return sys.orig_argv[1 : sys.orig_argv.index("-m")]
 
 
-def _start_line(server: Server, options: Options, app: str, kind: Kind) -> str:
-    number = f", threads={options.threads}" if options.threads is not None else ""
-    if kind == server.interface:
-        how = "as it is"
-    elif server.interface == "asgi":
-        how = f"in WsgiToAsgi(app{number})"
+def _start_line(server: Server, options: Options, target: Target, kinds: list[AppKind]) -> str:
+    hows = [_how(server, options, kind) for kind in kinds]
+    if target.mounts:
+        what = ", ".join(
+            f"{mount.prefix}={mount.app} ({_KINDS[kind]}, {how}{', or the next' if mount.fallback else ''})"
+            for mount, kind, how in zip(target.mounts, kinds, hows, strict=True)
+        )
     else:
-        how = "in AsgiToWsgi(app)"
+        what = f"{_KINDS[kinds[0]]} app {target.app}, {hows[0]}"
     processes = f", {options.workers} workers" if options.workers is not None and options.workers > 1 else ""
     threads = (
         f", {options.threads} threads" if server.interface == "wsgi" and options.threads is not None else ""
     )
-    where = f"{server.name}{processes}{threads}: {url(server, options)}"
-    return f"bridge: {kind.upper()} app {app}, {how}, on {where}"
+    return f"bridge: {what}, on {server.name}{processes}{threads}: {url(server, options)}"
+
+
+_KINDS: dict[AppKind, str] = {"wsgi": "WSGI", "asgi": "ASGI", "both": "WSGI and ASGI"}
+
+
+def _how(server: Server, options: Options, kind: AppKind) -> str:
+    if kind in {server.interface, "both"}:
+        return "as it is"
+    if server.interface == "asgi":
+        number = f", threads={options.threads}" if options.threads is not None else ""
+        return f"in WsgiToAsgi(app{number})"
+    return "in AsgiToWsgi(app)"
 
 
 # --- the parser ---------------------------------------------------------------------------------------------
@@ -153,14 +196,15 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve",
         help="serve an app of either kind on a server of either kind",
-        usage="bridge serve APP [options] [-- options of the server]",
+        usage="bridge serve APP [options] [-- options of the server]\n"
+        "       bridge serve --mount /PREFIX=APP [--mount ...] [options] [-- options]",
         description=_SERVE_HELP,
         epilog=_epilog(),
-        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=22, width=80),
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=23, width=80),
         allow_abbrev=False,
         add_help=False,
     )
-    serve.add_argument("app", metavar="APP", help=argparse.SUPPRESS)
+    serve.add_argument("app", metavar="APP", nargs="?", help=argparse.SUPPRESS)
     _add_options(serve)
     return parser
 
@@ -168,6 +212,14 @@ def _parser() -> argparse.ArgumentParser:
 def _add_options(serve: argparse.ArgumentParser) -> None:
     add = serve.add_argument_group("the app").add_argument
     add("--kind", choices=("wsgi", "asgi"), help="what APP is, where it does not show")
+    add(
+        "--mount",
+        type=_mount,
+        action="append",
+        default=[],
+        metavar="/PREFIX=APP",
+        help="an app under a prefix, instead of APP; / is for all the rest; or /PREFIX=APP,fallback, see above",
+    )
     add(
         "--threads",
         type=_positive,
@@ -226,11 +278,25 @@ def _epilog() -> str:
             "  bridge serve \"shop:create_app('production')\" --workers 4 --host 0.0.0.0",
             "  bridge serve api.main:app --server gunicorn --workers 4 --threads 8",
             "  bridge serve site/app.py --reload --port 8080",
+            "  bridge serve --mount /api=new.main:app --mount /=old.app:app",
+            "  bridge serve --mount /api=new.main:app,fallback --mount /=old.app:app",
             "  bridge serve shop:app --root-path /shop -- --uds /run/shop.sock",
             "",
             "exit status: the server's; 2, with one line that says why, if it can't start.",
         ]
     )
+
+
+def _mount(text: str) -> MountPoint:
+    prefix, equals, app = text.partition("=")
+    fallback = app.endswith(",fallback")
+    app = app.removesuffix(",fallback")
+    if not equals or not app:
+        raise argparse.ArgumentTypeError(f"{text!r} is not /prefix=APP, such as /api=new.main:app")
+    try:
+        return MountPoint(prefix=normal_prefix(prefix) or "/", app=app, fallback=fallback)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
 
 
 def _positive(text: str) -> int:

@@ -52,7 +52,18 @@ def test_help_names_every_server_and_option_and_fits_a_terminal(capsys: pytest.C
         cli.main(["serve", "--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
-    options = ("--kind", "--threads", "--root-path", "--server", "--host", "--port", "--workers", "--reload")
+    options = (
+        "--kind",
+        "--mount",
+        ",fallback",
+        "--threads",
+        "--root-path",
+        "--server",
+        "--host",
+        "--port",
+        "--workers",
+        "--reload",
+    )
     for word in (*SERVERS, *options, "module:create_app()", "path/to/file.py:app", "-- "):
         assert word in text
     assert max(map(len, text.splitlines())) <= 80
@@ -109,7 +120,15 @@ def test_the_command_is_installed_with_the_package() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "the following arguments are required: APP (see bridge serve --help)"),
+        ("", "there is no app to serve: say APP, or --mount /prefix=APP (see bridge serve --help)"),
+        ("x:app --mount /=y:app", "x:app and --mount: say APP, or mount all there is"),
+        ("--mount /=y:app --kind wsgi", "--kind is for one APP"),
+        ("--mount /x/=y:app --mount /x=z:app", "--mount: two apps are mounted at '/x'"),
+        ("--mount y:app", "argument --mount: 'y:app' is not /prefix=APP, such as /api=new.main:app"),
+        ("--mount /=", "argument --mount: '/=' is not /prefix=APP"),
+        ("--mount /x=,fallback", "argument --mount: '/x=,fallback' is not /prefix=APP"),
+        ("--mount api=y:app", "argument --mount: the prefix 'api' does not begin with a slash: write '/api'"),
+        ("--mount /a/../b=y:app", "argument --mount: the prefix '/a/../b' has a segment"),
         ("x:app --port 65536", "argument --port: '65536' is not a port, 0 to 65535"),
         ("x:app --port -1", "argument --port: "),
         ("x:app --host=", "argument --host: it is empty"),
@@ -129,11 +148,19 @@ def test_what_cannot_be_asked_for(capsys: pytest.CaptureFixture[str], words: str
 
 
 def test_what_cannot_be_found_or_is_no_app(tmp_path: Path) -> None:
-    (tmp_path / "site_.py").write_text("async def app(scope, receive, send): ...\nnumber = 3\n")
+    (tmp_path / "site_.py").write_text(
+        "import bridge\nasync def app(scope, receive, send): ...\nnumber = 3\nboth = bridge.Dispatcher({'/': app})\n"
+    )
     for words, message in (
         (["nowhere:app"], "nowhere:app: No module named 'nowhere'"),
         (["site_:ap"], "site_:ap: module 'site_' has no attribute 'ap'; did you mean 'app'?"),
         (["site_:number"], "site_:number: an object of class 'int' is not an app: it can't be called"),
+        (["--mount", "/=site_:app", "--mount", "/x=nowhere:app"], "nowhere:app: No module named 'nowhere'"),
+        (
+            ["--mount", "/=site_:app", "--threads", "2"],
+            "--threads: uvicorn runs an ASGI app on its event loop",
+        ),
+        (["site_:both", "--threads", "2"], "--threads: a Dispatcher has its own; WsgiToAsgi(app, threads=N)"),
         (
             ["site_", "--threads", "2"],
             "--threads: uvicorn runs an ASGI app on its event loop, not in threads;",
@@ -150,6 +177,20 @@ def test_an_app_that_ends_the_process_when_it_is_imported(tmp_path: Path) -> Non
     done = run("serve", "gone:app", directory=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "bridge: error: gone:app: importing it ended the process (status 0)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/=a:b", ("/", "a:b", False)),
+        ("/api/=a", ("/api", "a", False)),
+        ("/api=a:make('x', y=1)", ("/api", "a:make('x', y=1)", False)),
+        ("/a b=a:make(1),fallback", ("/a b", "a:make(1)", True)),
+    ],
+)
+def test_mounts_as_words(text: str, expected: tuple[str, str, bool]) -> None:
+    mount = cli._mount(text)
+    assert (mount.prefix, mount.app, mount.fallback) == expected
 
 
 # --- on the way to the server -------------------------------------------------------------------------------
