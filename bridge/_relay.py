@@ -43,7 +43,7 @@ _NORMAL, _NO_CODE, _LOST = 1000, 1005, 1006
 
 
 class RelayPair:
-    """The two sockets, made at the first use of ``socket``.
+    """The two sockets, made at the first use of the app's.
 
     ``_lock`` guards the making of them and ``_released``; the loop's end is the loop's to close.
     """
@@ -54,8 +54,10 @@ class RelayPair:
         self._own: socket.socket | None = None
         self._peer: socket.socket | None = None
         self._released = False
-        #: What the app gets.
-        self.socket = _LazySocket(self)
+
+    def socket_for_app(self) -> Any:
+        """What the app gets: a socket, as far as it can tell. One for each pair, whose end is closed with it."""
+        return _LazySocket(self)
 
     # The app's side.
 
@@ -173,16 +175,10 @@ class Relay:
 
         Returns the code and the reason of the app's close, ``None`` if it has sent none.
         """
-        from wsproto.utilities import RemoteProtocolError
-
         data = await self._handshake(accepted)
         while data is not None:
-            try:
-                self._frames.receive_data(data)
-                received = list(self._frames.events())
-            except RemoteProtocolError as exc:
-                raise ApplicationError(f"the app wrote no WebSocket frame to its socket: {exc}") from exc
-            for event in received:
+            self._frames.receive_data(data)
+            for event in self._frames.events():
                 close = await self._event(event)
                 if close is not None:
                     return close
@@ -202,7 +198,10 @@ class Relay:
         import h11
 
         while True:
-            event = self._http.next_event()
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as exc:
+                raise ApplicationError(f"the app wrote no HTTP response to its socket: {exc}") from exc
             if event is h11.NEED_DATA:
                 data = await self._read()
                 if data is None:
@@ -219,12 +218,15 @@ class Relay:
 
     async def _event(self, event: events.Event) -> tuple[int, str] | None:
         from wsproto import events
+        from wsproto.connection import ConnectionState
 
         if isinstance(event, events.Message):
             await self._message(event)
         elif isinstance(event, events.Ping):
             await self._write(event.response())
         elif isinstance(event, events.CloseConnection):
+            if self._frames.state is ConnectionState.OPEN:  # wsproto's own, for what it can't read
+                raise ApplicationError(f"the app wrote no WebSocket frame to its socket: {event.reason}")
             await self._write(event.response())
             return (_NORMAL if event.code == _NO_CODE else int(event.code)), event.reason or ""
         return None

@@ -78,7 +78,7 @@ class WebSockets:
         pair = RelayPair(channel)
         websocket = WebSocket(scope.get("subprotocols") or (), channel, inbox)
         environ["wsgi.websocket"] = websocket
-        environ["werkzeug.socket"] = pair.socket
+        environ["werkzeug.socket"] = pair.socket_for_app()
         self.pool.submit(WebSocketCall(self._app, environ, channel, mailbox.loop, websocket, pair))
         session = _Session(scope, receive, send, channel, inbox, pair, watches, self._max_message)
         self._sessions.add(session)
