@@ -41,6 +41,8 @@ logger = logging.getLogger("bridge")
 # Idle loops that a pool keeps. Each has three file descriptors; more than this many requests at once are
 # rare.
 _MAX_IDLE = 64
+# Seconds that requests have to end when their pool is closed.
+_LINGER = 5.0
 
 
 class LoopPool:
@@ -56,7 +58,7 @@ class LoopPool:
         # deque's append() and pop() need no lock.
         self._idle: deque[KeptLoop] = deque()
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         # Guarded by the lock: the loops that may be waiting, each with what ends the wait when the pool is
         # closed.
         self._waiting: dict[asyncio.AbstractEventLoop, Callable[[], object]] = {}
@@ -97,14 +99,21 @@ class LoopPool:
         finally:
             with self._lock:
                 del self._waiting[kept.loop]
+                if self._closed:
+                    self._lock.notify_all()
 
     def close(self) -> None:
-        """Close the idle loops, and each other one when its request is done, which is told to end."""
+        """Close the idle loops, and each other one when its request is done.
+
+        Those that wait are told to end, and waited for a while, but for the caller's own.
+        """
         with self._lock:
             self._closed = True
             # With the lock: a loop that is in here can't be closed meanwhile.
             for loop, leave in self._waiting.items():
                 loop.call_soon_threadsafe(leave)
+            own = asyncio._get_running_loop()
+            self._lock.wait_for(lambda: self._waiting.keys() <= {own}, _LINGER)
         self._close_idle()
 
     def _close_idle(self) -> None:

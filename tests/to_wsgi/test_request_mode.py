@@ -160,6 +160,48 @@ class TestRequestMode:
         thread.join()
         assert results == [{"type": "http.disconnect"}, ClientDisconnected]
 
+    def test_the_shutdown_comes_after_the_requests_that_closing_ends(self, adapt: Any) -> None:
+        waiting = threading.Event()
+        events: list[str] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                await receive()
+                await send({"type": "lifespan.startup.complete"})
+                events.append((await receive())["type"])
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+            waiting.set()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                for _ in range(20):
+                    await asyncio.sleep(0.001)
+                events.append("ended")
+
+        def serve() -> None:
+            with pytest.raises(ClientDisconnected):
+                call(adapter, environ_for())
+
+        adapter = adapt(app, lifespan="on")
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert waiting.wait(60)
+        adapter.close()
+        thread.join()
+        assert events == ["ended", "lifespan.shutdown"]
+
+    def test_closing_from_a_request_does_not_wait_for_itself(self, adapt: Any) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await asyncio.sleep(0.001)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("bridge._loops._LINGER", None)  # for ever
+                adapter.close()
+            await hello(scope, receive, send)
+
+        adapter = adapt(app)
+        assert call(adapter, environ_for()).body == b"Hello"
+
     def test_uvloop(self, adapt: Any) -> None:
         seen: list[object] = []
 
