@@ -34,7 +34,10 @@ OWN_OPTIONS = {"gunicorn": ("--", "--no-control-socket")}
 
 @contextlib.contextmanager
 def serving(app: str, server: str, *options: str, directory: Path = SITE) -> Iterator[RunningServer]:
-    """``bridge serve`` in ``directory``; at the end of the block, nothing of it is left."""
+    """``bridge serve`` in ``directory``; at the end of the block, nothing of it is left.
+
+    ``app`` is one word, or more with spaces between: ``--mount /=x:app``.
+    """
     port = free_port()
     own = OWN_OPTIONS.get(server, ())
     command = [
@@ -42,7 +45,7 @@ def serving(app: str, server: str, *options: str, directory: Path = SITE) -> Ite
         "-m",
         "bridge",
         "serve",
-        app,
+        *app.split(),
         "--server",
         server,
         "--port",
@@ -116,6 +119,50 @@ def test_serves_either_kind_under_a_root_path_until_it_is_told_to_end(
         # gunicorn's worker is interrupted by SIGINT in whatever it does, even after the last byte, and logs where.
         if (name, kind) != ("gunicorn", "wsgi"):
             assert "Traceback" not in server.log()
+
+
+MOUNTS = f"--mount /new={APPS['asgi']},fallback --mount /={APPS['wsgi']}"
+
+
+@pytest.mark.parametrize(
+    ("name", "app"),
+    [
+        *((name, MOUNTS) for name in SERVERS),
+        *((name, "dispatcher_site:app") for name in ("uvicorn", "gunicorn")),
+    ],
+)
+def test_serves_a_site_of_both_kinds_under_a_root_path(name: str, app: str) -> None:
+    body = os.urandom(200_000)
+    with serving(app, name, "--root-path", "/site") as server:
+        with server.client() as client:
+            for path, root_path in (
+                ("/where", "/site"),
+                ("/site/where", "/site"),
+                ("/new/where", "/site/new"),
+            ):
+                answer = client.get(path).raise_for_status().json()
+                assert answer["url"] == f"{root_path}/where"
+                assert (answer["root_path"], answer["path"]) == (root_path, "/where")
+            for path in ("/digest", "/new/digest"):
+                digest = client.post(path, content=body).raise_for_status().text
+                assert digest.strip('"') == hashlib.sha256(body).hexdigest()
+            # What the first app has nothing for is the second one's: its 404 page is another.
+            assert client.get("/new/nowhere").text == client.get("/nowhere").text
+
+        if app == MOUNTS:
+            asgi, wsgi = how(name, "asgi"), how(name, "wsgi")
+            what = f"/new={APPS['asgi']} (ASGI, {asgi}, or the next), /={APPS['wsgi']} (WSGI, {wsgi})"
+        else:
+            what = "WSGI and ASGI app dispatcher_site:app, as it is"
+        assert server.log().splitlines()[0] == f"bridge: {what}, on {name}: {server.url}/site/"
+
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == exit_status(name, signal.SIGTERM)
+        _wait_for_no_process(server)
+        if name != "daphne":
+            assert server.log().count("lifespan begins") == 1
+            assert server.log().count("lifespan ends") == 1
+        assert "Traceback" not in server.log()
 
 
 def how(name: str, kind: str) -> str:
