@@ -60,10 +60,14 @@ class WsgiToAsgi:
     ``wsgi.input_terminated``, ``wsgi.file_wrapper``, mod_ssl's ``SSL_*`` with the TLS extension, and
     ``wsgi.early_hints``, called with a list of (name, value), where the server can send a 103.
 
+    A WebSocket handshake calls the app too, as a GET, with a ``WebSocket`` in ``wsgi.websocket``, and in
+    ``werkzeug.socket`` a socket for libraries that speak the protocol themselves (with wsproto installed). An app that
+    answers with a response refuses the handshake.
+
     In the app, ``asgiref.sync.async_to_sync`` runs on the server's loop.
 
     The adapter answers lifespan. It holds no thread and no loop before the first request: it can be pickled, and be
-    made before a fork. A websocket scope is refused.
+    made before a fork.
 
     Errors of the app before its response starts are raised to the ASGI server, which answers 500; later ones cut the
     connection. An app that breaks PEP 3333 gets ``ApplicationError``.

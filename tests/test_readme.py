@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import websockets.sync.client
 from packaging.requirements import Requirement
 
 from bridge import AsgiToWsgi, WsgiToAsgi
@@ -33,8 +34,8 @@ def serve(number: int, kind: str, start_server: StartServer, directory: Path) ->
     return start_server(kind, f"{name}:app", environ={"PYTHONPATH": f"{directory}:{REPOSITORY}"})
 
 
-def test_there_are_two_python_snippets() -> None:
-    assert len(snippets("python")) == 2
+def test_there_are_three_python_snippets() -> None:
+    assert len(snippets("python")) == 3
 
 
 def test_the_flask_snippet(start_server: StartServer, tmp_path: Path) -> None:
@@ -47,6 +48,14 @@ def test_the_fastapi_snippet(start_server: StartServer, tmp_path: Path) -> None:
     server = serve(1, "gunicorn-sync", start_server, tmp_path)
     with server.client() as client:
         assert client.get("/").json() == {"hello": "world"}
+
+
+def test_the_websocket_snippet(start_server: StartServer, tmp_path: Path) -> None:
+    server = serve(2, "uvicorn-h11", start_server, tmp_path)
+    with websockets.sync.client.connect(f"ws://{server.host}:{server.port}/echo") as websocket:
+        for message in ("text", b"binary"):
+            websocket.send(message)
+            assert websocket.recv(timeout=30) == message
 
 
 @pytest.mark.parametrize("adapter", [WsgiToAsgi, AsgiToWsgi])
@@ -115,8 +124,15 @@ def test_every_shell_line_is_checked() -> None:
 
 
 def test_links_lead_to_files() -> None:
+    headings = {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    }
     for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (REPOSITORY / target).is_file(), target
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        else:
+            assert (REPOSITORY / target).is_file(), target
 
 
 def test_every_example_is_linked() -> None:
