@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bridge._request import PROBE_INTERVAL
 from tests.conftest import ServerPool, StartServer
 from tests.integration.apps.wsgi_reports import Reports
 from tests.support.raw import RawConnection
@@ -91,6 +92,7 @@ def test_client_that_leaves_while_nothing_is_written(
 
     An event stream, an app that does not listen, and a long poll.
     """
+    assert PROBE_INTERVAL < 1
     options = {"BRIDGE_OPTIONS": json.dumps({"loop": loop})}
     server = start_server(name, APP, arguments=SHOWS_CONNECTION[name], environ=options)
     with RawConnection(server.connect()) as connection:

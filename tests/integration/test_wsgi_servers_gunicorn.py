@@ -1,9 +1,14 @@
-"""``AsgiToWsgi`` under gunicorn: interrupted workers, Django's synchronous views, and asyncio's debug mode."""
+"""``AsgiToWsgi`` under gunicorn: what no other server adds to.
+
+Interrupted workers, a startup that fails, Django's synchronous views, TLS, uvloop, asyncio's debug mode.
+"""
 
 import concurrent.futures
 import json
 import signal
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +82,64 @@ def test_synchronous_views_of_django_do_not_wait_for_each_other(start_server: St
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, range(8)))
     assert {status for status, _ in answers} == {200}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(("lifespan", "startup"), [("auto", "fails"), ("on", "raises")])
+def test_a_startup_that_fails_fails_each_request_and_is_logged(
+    lifespan: str, startup: str, loop: str, start_server: StartServer
+) -> None:
+    options = {"BRIDGE_OPTIONS": json.dumps({"loop": loop, "lifespan": lifespan}), "STARTUP": startup}
+    server = start_server("gunicorn-gthread", APP, environ=options)
+    with server.client() as client:
+        for _ in range(2):
+            response = client.get("/hello")
+            assert response.status_code == 500
+            assert "MeantError" not in response.text
+    log = server.wait_for_log("LifespanError")
+    assert "Traceback" in log
+    assert "MeantError: in the startup" in log
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_tls(
+    loop: str, start_server: StartServer, certificate: tuple[Path, Path, Path], reports: Reports
+) -> None:
+    """A TLS socket can't be peeked at; that its client has left is seen all the same."""
+    chain, key, root = certificate
+    server = start_server(
+        "gunicorn-gthread",
+        APP,
+        arguments=("--certfile", str(chain), "--keyfile", str(key)),
+        environ=_environ(loop, 0),
+    )
+    context = ssl.create_default_context(cafile=root)
+
+    def connect() -> RawConnection:
+        return RawConnection(context.wrap_socket(server.connect(), server_hostname=server.host))
+
+    with connect() as connection:
+        seen = json.loads(connection.request(_get("/request")).body)
+        assert (seen["scheme"], seen["server"]) == ("https", [server.host, server.port])
+    with connect() as connection:
+        connection.send(_get(f"/deaf?port={reports.port}"))
+        assert connection.read_chunk(connection.read_start()) == b"first"
+    assert [reports.next() for _ in range(2)] == ["cancelled", "finally"]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_uvloop(loop: str, start_server: StartServer, reports: Reports) -> None:
+    server = start_server("gunicorn-gthread", APP, environ=_environ(loop, 0) | {"UVLOOP": "1"})
+    with server.client() as client:
+        for _ in range(3):
+            assert client.get("/loop").text == "uvloop"
+        assert client.post("/upload", content=iter([b"u" * 200_000])).json()[0] == 200_000
+        assert client.get("/fail").status_code == 500
+    for path in ("/deaf", "/careless"):
+        with RawConnection(server.connect()) as connection:
+            connection.send(_get(f"{path}?port={reports.port}"))
+            assert connection.read_chunk(connection.read_start())
+        assert [reports.next() for _ in range(2)] == ["cancelled", "finally"]
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -1,7 +1,8 @@
 """An ASGI app whose behaviour tests steer, behind ``AsgiToWsgi`` (``app``). Nothing here sleeps.
 
-The environment: ``BRIDGE_OPTIONS`` has the keyword arguments of ``AsgiToWsgi`` as JSON; ``REPORTS`` the port
-that the lifespan reports to, if anyone wants to know. A request names its own in the query.
+The environment: ``BRIDGE_OPTIONS`` has the keyword arguments of ``AsgiToWsgi`` as JSON, but for ``UVLOOP``, which asks
+for it as the ``loop_factory``; ``REPORTS`` has the port that the lifespan reports to, if anyone wants to know;
+``STARTUP`` has it fail, or raise. A request names its own port in the query.
 """
 
 import asyncio
@@ -38,6 +39,11 @@ async def asgi_app(scope: Scope, receive: Receive, send: Send) -> None:
 async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     port = int(os.environ.get("REPORTS", "0"))
     await receive()
+    if os.environ.get("STARTUP") == "raises":
+        raise MeantError("in the startup")
+    if os.environ.get("STARTUP") == "fails":
+        await send({"type": "lifespan.startup.failed", "message": "MeantError: in the startup"})
+        return
     scope["state"]["process"] = os.getpid()
     if port:
         tell(port, f"startup {os.getpid()}")
@@ -68,6 +74,10 @@ async def _part(send: Send, body: bytes) -> None:
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
     await _whole(send, b"hello")
+
+
+async def loop(scope: Scope, receive: Receive, send: Send) -> None:
+    await _whole(send, type(asyncio.get_running_loop()).__module__.encode())
 
 
 async def request(scope: Scope, receive: Receive, send: Send) -> None:
@@ -305,10 +315,20 @@ _tasks: set[asyncio.Future[None]] = set()
 _ANSWERS: dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]] = {
     answer.__name__: answer
     for answer in (
-        *(hello, request, state, upload, slow_upload, unread, stream, fail, fail_started, nothing),
+        *(hello, loop, request, state, upload, slow_upload, unread, stream, fail, fail_started, nothing),
         *(fail_streaming, fail_sized, endless, endless_listening, idle, background, leftover),
         *(file, hints, connection, poll, deaf, careless),
     )
 }
 
-app = AsgiToWsgi(asgi_app, **json.loads(os.environ.get("BRIDGE_OPTIONS", "{}")))
+
+def _options() -> dict[str, Any]:
+    options: dict[str, Any] = json.loads(os.environ.get("BRIDGE_OPTIONS", "{}"))
+    if os.environ.get("UVLOOP"):
+        import uvloop
+
+        options["loop_factory"] = uvloop.new_event_loop
+    return options
+
+
+app = AsgiToWsgi(asgi_app, **_options())
