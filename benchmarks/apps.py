@@ -2,6 +2,7 @@
 
 Paths: ``/`` says hello; ``/chunks/N`` yields N chunks of 100 bytes; ``/download/N`` yields N bytes in blocks of 64 KiB;
 ``/upload`` reads the whole body and answers with its length; ``/slow-upload`` does so with a pause for each MiB.
+``/echo`` echoes the messages of a WebSocket, and ``/library-echo`` does so by simple-websocket.
 
 A server imports ``benchmarks.apps:NAME`` with a name of ``SERVED``; the adapter is made then, and no other one.
 """
@@ -81,7 +82,24 @@ def wsgi_app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]
         return wsgi_upload(environ, start_response, PAUSE)
     if path.startswith("/chunks/"):
         return wsgi_chunks(environ, start_response)
+    if path == "/echo":
+        for message in environ["wsgi.websocket"]:
+            environ["wsgi.websocket"].send(message)
+        return []
+    if path == "/library-echo":
+        return _library_echo(environ)
     return wsgi_download(environ, start_response)
+
+
+def _library_echo(environ: Environ) -> Iterable[bytes]:
+    from simple_websocket import ConnectionClosed, Server
+
+    websocket = Server.accept(environ)
+    try:
+        while True:
+            websocket.send(websocket.receive())
+    except ConnectionClosed:
+        return []
 
 
 async def _asgi_answer(send: Send, body: bytes) -> None:
@@ -141,6 +159,17 @@ async def asgi_app(scope: Scope, receive: Receive, send: Send) -> None:
         await _asgi_repeated(send, headers, BLOCK, size // len(BLOCK))
 
 
+async def asgi_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """``asgi_app``, and an echo on any WebSocket."""
+    if scope["type"] != "websocket":
+        await asgi_app(scope, receive, send)
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
 def _only_http(scope: Scope) -> None:
     if scope["type"] != "http":
         raise ValueError(f"no {scope['type']} here")  # a server takes it as "no lifespan"
@@ -188,6 +217,7 @@ def a2wsgi_for_asgi(app: ASGIApp, loop: asyncio.AbstractEventLoop | None = None)
 SERVED: dict[str, Callable[[], Any]] = {
     "wsgi": lambda: wsgi_app,
     "asgi": lambda: asgi_app,
+    "asgi_websocket": lambda: asgi_websocket,
     "wsgi_bridge": lambda: WsgiToAsgi(wsgi_app, threads=THREADS),
     "wsgi_bridge_stream": lambda: WsgiToAsgi(wsgi_app, threads=THREADS, request_body="stream"),
     "wsgi_a2wsgi": lambda: a2wsgi_for_wsgi(wsgi_app),

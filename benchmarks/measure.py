@@ -48,6 +48,9 @@ class Settings:
     stalled_clients: int = 200
     #: Requests whose latency is taken, per round.
     latencies: int = 200
+    open_websockets: int = 200
+    #: Messages that each WebSocket echoes, per round.
+    echoes: int = 300
 
 
 QUICK = Settings(
@@ -60,6 +63,8 @@ QUICK = Settings(
     stall=1.0,
     stalled_clients=40,
     latencies=40,
+    open_websockets=40,
+    echoes=20,
 )
 
 

@@ -13,7 +13,7 @@ from . import apps, load
 from .measure import Settings
 from .processes import Server, start
 
-__all__ = ["run"]
+__all__ = ["latency", "run"]
 
 #: Seconds without an answer after which a server counts as stopped.
 _STOPPED = 2.0
@@ -61,18 +61,18 @@ def run(console: Console, progress: Progress, settings: Settings) -> None:
 
 def _measure(server: Server, settings: Settings) -> tuple[float, float | None, float | None]:
     """Medians over rounds: the latency without and with stalled clients (seconds), and their ratio."""
-    _latency(server, settings.latencies)  # warms up
+    latency(server, settings.latencies)  # warms up
     without: list[float] = []
     beside: list[float] = []
     ratios: list[float] = []
     for _ in range(_ROUNDS):
-        without.append(_latency(server, settings.latencies))
+        without.append(latency(server, settings.latencies))
         with ExitStack() as clients:
             for _ in range(settings.stalled_clients):
                 _stall(server, clients)
             time.sleep(0.3)  # the server takes what has come
             try:
-                beside.append(_latency(server, settings.latencies))
+                beside.append(latency(server, settings.latencies))
             except TimeoutError:
                 return statistics.median(without), None, None
             ratios.append(beside[-1] / without[-1])
@@ -85,7 +85,7 @@ def _stall(server: Server, clients: ExitStack) -> None:
     client.sendall(b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n0123456789")
 
 
-def _latency(server: Server, count: int) -> float:
+def latency(server: Server, count: int) -> float:
     """The median time of a GET, each on a connection of its own; raises ``TimeoutError``."""
     times: list[float] = []
     for _ in range(count):
