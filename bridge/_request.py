@@ -8,13 +8,22 @@ import importlib
 import logging
 import select
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from ._mapping import parse_content_length
 from ._types import Environ, Message
 
-__all__ = ["BLOCK", "DISCONNECT", "PROBE_INTERVAL", "LengthRequiredError", "RequestBody", "client_probe"]
+__all__ = [
+    "BLOCK",
+    "DISCONNECT",
+    "PROBE_INTERVAL",
+    "LengthRequiredError",
+    "RequestBody",
+    "client_probe",
+    "warn_of_interpreters",
+]
 
 logger = logging.getLogger("bridge")
 
@@ -135,6 +144,21 @@ def client_probe(environ: Environ) -> Callable[[], bool] | None:
     if sock is not None:
         return lambda: _hung_up(sock)
     return None
+
+
+def warn_of_interpreters(environ: Environ) -> None:
+    """Say what to do where mod_wsgi does not run the application in the main interpreter.
+
+    Until Python 3.12 asyncio keeps the running loop in one place for all interpreters of a process, and takes
+    one's for another's. mod_wsgi makes an interpreter for each application and port unless told otherwise.
+    """
+    group = environ.get("mod_wsgi.application_group")
+    if group and sys.version_info < (3, 12):
+        logger.warning(
+            "mod_wsgi runs the application in the interpreter %r, and asyncio mixes up the event loops of several "
+            "before Python 3.12: use WSGIApplicationGroup %%{GLOBAL}",
+            group,
+        )
 
 
 def _hung_up(sock: Any) -> bool:

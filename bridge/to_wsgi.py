@@ -17,7 +17,7 @@ from ._exchange import chain
 from ._kept_loops import close_loop
 from ._lifespan import Lifespan, LifespanMode
 from ._loops import LoopFactory, LoopPool, SharedLoop, at_exit, leave_alone
-from ._request import LengthRequiredError, RequestBody
+from ._request import LengthRequiredError, RequestBody, warn_of_interpreters
 from ._request_loop import RequestExchange
 from ._scope import build_scope
 from ._shared_loop import SharedExchange, end_all
@@ -102,7 +102,7 @@ class AsgiToWsgi:
             return _refuse_websocket(environ, start_response)
         runtime = self._runtime
         if runtime is None or runtime.pid != os.getpid():
-            runtime = self._begin()
+            runtime = self._begin(environ)
         if not runtime.started:
             runtime.start()
         scope = build_scope(environ, runtime.state)
@@ -126,7 +126,8 @@ class AsgiToWsgi:
         exchange = SharedExchange(self.app, scope, environ, body, runtime.shared_loop(), runtime.running)
         return exchange.begin(start_response)
 
-    def _begin(self) -> "_Runtime":
+    def _begin(self, environ: Environ) -> "_Runtime":
+        warn_of_interpreters(environ)
         with _lock:
             runtime = self._runtime
             if runtime is None or runtime.pid != os.getpid():

@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import sys
 import threading
 from typing import Any
 
@@ -202,6 +203,18 @@ class TestAdapter:
         with pickle.loads(pickler.dumps(adapter)) as copy:
             assert call(copy, environ_for()).body == b"Hello"
         assert "AsgiToWsgi" in repr(adapter)
+
+    @pytest.mark.parametrize("group", [None, "", "localhost:8000|"])
+    def test_mod_wsgis_interpreters(
+        self, adapt: Any, group: str | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        adapter = adapt(hello)
+        for _ in range(2):
+            call(adapter, environ_for() | ({} if group is None else {"mod_wsgi.application_group": group}))
+        warned = [
+            record for record in caplog.records if "WSGIApplicationGroup %{GLOBAL}" in record.getMessage()
+        ]
+        assert len(warned) == (1 if group and sys.version_info < (3, 12) else 0)
 
     def test_a_loop_that_can_not_run_fails_the_request(self, adapt: Any) -> None:
         class Refusing(asyncio.SelectorEventLoop):
