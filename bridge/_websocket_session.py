@@ -242,6 +242,8 @@ class _Session:
             if self._state is _State.CONNECTING and _is_response(batch):
                 await self._deny()
             if self._state is _State.DENIED:
+                if any(_is_close(item) for item in batch.items):
+                    return None  # the server stops: the rest of the response has no time
                 await send_batch(self._send_denial, batch)
             else:
                 for item in batch.items:
@@ -292,7 +294,9 @@ class _Session:
                 await send_close(self._server_send, self._watch.send, code, reason)
             else:
                 await self._watch.send({"type": "websocket.close", "code": code, "reason": reason})
-        except OSError:
+        except (OSError, RuntimeError) as exc:
+            # The client left first: the one by the ASGI specification (2.4), the other on granian.
+            logger.debug("the WebSocket could not be closed: %r", exc)
             self._abort()
         finally:
             timer.cancel()
@@ -339,6 +343,10 @@ class _Session:
             await self._relay.deliver(data)
         else:
             await self._inbox.put(data)
+
+
+def _is_close(item: Item) -> bool:
+    return not isinstance(item, bytes) and item["type"] == "websocket.close"
 
 
 def _is_response(batch: Batch) -> bool:

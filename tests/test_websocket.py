@@ -587,6 +587,30 @@ def test_the_shutdown_closes_them() -> None:
     asyncio.run(main())
 
 
+def test_the_shutdown_ends_a_denial_under_way() -> None:
+    async def main() -> None:
+        closed = threading.Event()
+
+        def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+            start_response("403 Forbidden", [])
+            try:
+                while True:
+                    yield b"x" * 1000
+            finally:
+                closed.set()
+
+        async with Served(app, response_buffer=1000) as adapter:
+            exchange = connect(adapter, denial=True)
+            await exchange.__aenter__()
+            await exchange.wait_for("websocket.http.response.body")
+        await exchange.__aexit__(None, None, None)
+        await arrival(closed)
+        assert all(message["type"].startswith("websocket.http.") for message in exchange.messages)
+        assert exchange.messages[-1]["more_body"]
+
+    asyncio.run(main())
+
+
 def test_a_server_that_cancels_frees_the_thread() -> None:
     async def main() -> None:
         ending = Ending(echo_forever)
