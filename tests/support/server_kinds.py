@@ -8,7 +8,7 @@ from typing import Literal
 
 from tests.support import mod_wsgi
 
-__all__ = ["ASGI_SERVERS", "SERVERS", "WSGI_SERVERS", "ServerKind"]
+__all__ = ["ASGI_SERVERS", "SERVERS", "WEBSOCKET_SERVERS", "WSGI_SERVERS", "ServerKind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,28 @@ _UVICORN_H2C = ServerKind(
     http="2",
 )
 
-SERVERS: dict[str, ServerKind] = {kind.name: kind for kind in (*_KINDS, _UVICORN_H2C)}
+# What a server runs for WebSocket, where it is no row of ASGI_SERVERS. uvicorn's default is the protocol of websockets
+# without its threads; it calls its first implementation on websockets deprecated.
+_WEBSOCKET_KINDS = (
+    ServerKind(
+        "uvicorn-websockets",
+        "asgi",
+        _python("uvicorn", "--ws", "websockets", "--loop", "asyncio", *_UVICORN),
+        tcp=_HOST_PORT,
+    ),
+    ServerKind(
+        "uvicorn-wsproto",
+        "asgi",
+        _python("uvicorn", "--ws", "wsproto", "--loop", "asyncio", *_UVICORN),
+        tcp=_HOST_PORT,
+    ),
+    ServerKind("granian-ws", "asgi", (*_GRANIAN, "--interface", "asgi", "--ws"), tcp=_HOST_PORT),
+)
+
+SERVERS: dict[str, ServerKind] = {kind.name: kind for kind in (*_KINDS, _UVICORN_H2C, *_WEBSOCKET_KINDS)}
 ASGI_SERVERS = tuple(kind.name for kind in _KINDS if kind.interface == "asgi")
 WSGI_SERVERS = tuple(kind.name for kind in _KINDS if kind.interface == "wsgi")
+WEBSOCKET_SERVERS = (
+    *("uvicorn-h11", "uvicorn-httptools", "uvicorn-websockets", "uvicorn-wsproto"),
+    *("hypercorn", "granian-ws", "daphne"),
+)

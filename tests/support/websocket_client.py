@@ -1,0 +1,135 @@
+"""Clients of WebSockets: ``connect`` is a well-behaved one; ``RawWebSocket`` does what a test says, and no more.
+
+Both are the library ``websockets``; the raw one is its protocol without its threads, on a socket that nobody reads or
+closes but the test.
+"""
+
+import contextlib
+import json
+import socket
+import struct
+from types import TracebackType
+from typing import Any, Self
+
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.sync.client import ClientConnection
+from websockets.sync.client import connect as sync_connect
+from websockets.uri import parse_uri
+
+from tests.support.servers import RunningServer, poll
+
+__all__ = ["HANG", "WEBSOCKETS", "RawWebSocket", "connect", "leftovers", "wait_for_no_leftovers", "websocket_url"]
+
+HANG = 30.0  # seconds, against hanging only
+WEBSOCKETS = "tests.integration.apps.websockets:app"
+BLOCK = 65_536
+
+
+def websocket_url(server: RunningServer, path: str) -> str:
+    """``ws://127.0.0.1:PORT/path``; a whole URL stays as it is."""
+    return path if "://" in path else f"{server.url.replace('http', 'ws', 1)}{path}"
+
+
+def connect(server: RunningServer, path: str, **options: Any) -> ClientConnection:
+    """Open a WebSocket; see ``websockets.sync.client.connect`` for the options."""
+    # No proxy: one from the environment has no business between a test and its server.
+    defaults = {"proxy": None, "open_timeout": HANG, "close_timeout": HANG, "max_size": None}
+    return sync_connect(websocket_url(server, path), **(defaults | options))
+
+
+class RawWebSocket:
+    """An open WebSocket. Used as a context manager, the block ends its connection, without a close frame."""
+
+    def __init__(self, server: RunningServer, path: str, *, receive_buffer: int | None = None) -> None:
+        """``receive_buffer``: bytes that the kernel takes for a client that does not read."""
+        self.socket = server.connect(HANG) if receive_buffer is None else _small(server, receive_buffer)
+        self._protocol = ClientProtocol(parse_uri(websocket_url(server, path)), max_size=None)
+        self._events: list[Any] = []
+        self._protocol.send_request(self._protocol.connect())
+        self._flush()
+        response = self._event()
+        assert isinstance(response, Response)
+        assert response.status_code == 101, response
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.socket.close()
+
+    def send(self, data: str | bytes) -> None:
+        """Send a message of one frame."""
+        if isinstance(data, str):
+            self._protocol.send_text(data.encode())
+        else:
+            self._protocol.send_binary(data)
+        self._flush()
+
+    def receive(self) -> Frame:
+        """Return the next frame; raise ``ConnectionError`` at the end of the connection."""
+        event = self._event()
+        assert isinstance(event, Frame), event
+        return event
+
+    def receive_close(self) -> tuple[int, str]:
+        """Read to the close frame; return its code and reason, 1006 where the connection ends without one."""
+        with contextlib.suppress(ConnectionError):
+            while self.receive().opcode is not Opcode.CLOSE:
+                pass
+        close = self._protocol.close_rcvd
+        return (1006, "") if close is None else (close.code, close.reason)
+
+    def reset(self) -> None:
+        """Vanish as a host does that crashes: with a RST, and without a word."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:
+                self.socket.sendall(data)
+
+    def _event(self) -> Any:
+        while not self._events:
+            data = self.socket.recv(BLOCK)
+            if not data:
+                raise ConnectionError("the server ended the connection")
+            self._protocol.receive_data(data)
+            self._events += self._protocol.events_received()
+            if self._protocol.handshake_exc is not None:
+                raise self._protocol.handshake_exc
+        return self._events.pop(0)
+
+
+def _small(server: RunningServer, receive_buffer: int) -> socket.socket:
+    # Before connect(): the window is agreed on in the TCP handshake.
+    connection = socket.socket()
+    connection.settimeout(HANG)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.connect((server.host, server.port))
+    return connection
+
+
+def leftovers(server: RunningServer) -> dict[str, int]:
+    """Ask the app; the connection by which it is asked is among the sockets."""
+    with server.client() as client:
+        # Closed by the server: hypercorn notices only after 5 s that a client has closed one between two requests.
+        response = client.get("/leftovers/x", headers={"Connection": "close"})
+    assert response.status_code == 200, response.text
+    counts: dict[str, int] = json.loads(response.text)
+    return counts
+
+
+def wait_for_no_leftovers(server: RunningServer, before: dict[str, int]) -> None:
+    """Return when no more is left than ``before``; who has left is noticed by the server when it likes."""
+    counts: list[dict[str, int]] = []
+
+    def clean() -> bool:
+        counts.append(leftovers(server))
+        return all(counts[-1][name] <= before[name] for name in before)
+
+    poll(clean, HANG, lambda: f"{server!r} has left {counts[-1]}, before it had {before}; it logged:\n{server.log()[-4000:]}")

@@ -1,0 +1,46 @@
+"""In what the servers differ in WebSocket, whatever the app; the tests hold each of them to it.
+
+Most are shown with bridge and with a native ASGI app beside it. Where only the native app has it, bridge makes up for it,
+and the test says so.
+"""
+
+__all__ = ["DIFFERENCES", "differs"]
+
+_UVICORN = ("uvicorn-h11", "uvicorn-httptools", "uvicorn-websockets", "uvicorn-wsproto")
+
+#: What differs: the servers, and what they do instead.
+DIFFERENCES: dict[str, dict[str, str]] = {
+    "empty messages": {
+        "daphne": "its send() takes an empty message for none, and sends nothing",
+    },
+    "headers of accept": {
+        "granian-ws": "it sends none of the app's",
+        "daphne": "it sends none of the app's",
+    },
+    "code of the app's close": {
+        "daphne": "native: autobahn raises for codes below 3000 other than 1000; then daphne closes with 1011",
+    },
+    "reason of the app's close": {
+        "daphne": "native: it sends none",
+    },
+    "code of the client's close": {
+        "hypercorn": "it says 1006 to the app, whatever the client sent",
+    },
+    "reason of the client's close": {
+        "hypercorn": "it passes none on",
+        "granian-ws": "it passes none on",
+        "daphne": "it passes none on",
+    },
+    "code of a client that vanished": dict.fromkeys((*_UVICORN, "granian-ws"), "1005 instead of 1006"),
+    "denial by a response": {
+        "daphne": "it does not offer the extension; its clients get 403",
+    },
+    "error before the handshake": {
+        "granian-ws": "403 instead of 500",
+    },
+}
+
+
+def differs(what: str, server: str) -> bool:
+    """Whether ``server`` is in the table for ``what``, which has to be one of its entries."""
+    return server in DIFFERENCES[what]
