@@ -12,6 +12,7 @@ ASGI servers, and ``raw_path`` has them.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -90,7 +91,7 @@ def build_scope(environ: Environ, state: dict[str, Any]) -> Scope:
         "headers": _headers(environ),
         # None for a Unix socket, which has no address; port 0 where the server doesn't say.
         "client": (host, _port(get("REMOTE_PORT")) or 0) if host else None,
-        "server": _server(environ),
+        "server": _server(get("SERVER_NAME"), get("SERVER_PORT")),
         "state": state.copy(),
         "extensions": extensions,
         "wsgi_environ": environ,
@@ -165,12 +166,11 @@ def _learn_field_name(key: str) -> bytes:
     return name
 
 
-def _server(environ: Environ) -> tuple[str, int | None] | None:
+@lru_cache(maxsize=64)  # a server has few addresses; some take the name from the client's Host
+def _server(host: str | None, port: str | None) -> tuple[str, int | None] | None:
     """``(host, port)``, or ``(path, None)`` for a Unix socket, whose path may be in ``SERVER_PORT``."""
-    port = environ.get("SERVER_PORT")
     if type(port) is str and port.startswith("/"):
         return port, None
-    host = environ.get("SERVER_NAME")
     return (host, _port(port)) if host else None
 
 
