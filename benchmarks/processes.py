@@ -1,11 +1,13 @@
 """Servers as processes on a free port of 127.0.0.1, and what they cost."""
 
+import os
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -139,8 +141,11 @@ class Server:
         self._log.close()
 
 
-def start(stack: ExitStack, kind: str, app: str) -> Server:
-    """Start a server of ``COMMANDS`` for a name of ``apps.SERVED``; the stack ends it."""
+def start(stack: ExitStack, kind: str, app: str, environment: Mapping[str, str] | None = None) -> Server:
+    """Start a server of ``COMMANDS`` for a name of ``apps.SERVED``; the stack ends it.
+
+    ``environment`` is added to the variables that it inherits.
+    """
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]
@@ -149,6 +154,7 @@ def start(stack: ExitStack, kind: str, app: str) -> Server:
     process = subprocess.Popen(
         [word.format(**words) for word in COMMANDS[kind]],
         cwd=_REPOSITORY,
+        env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
