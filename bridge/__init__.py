@@ -14,6 +14,7 @@ How the package is laid out; lower layers never import higher ones, and the two 
    _lifespan, _lifespans                            answering it for a WSGI app, running it for ASGI apps
 4  to_asgi, to_wsgi                                 WsgiToAsgi, AsgiToWsgi
 5  dispatch, _mounts                                Dispatcher
+   compat                                           the names and parameters of a2wsgi and asgiref
    _fallback, _fallback_wsgi, _tape                 asking the next app where the first one answers 404
 6  cli, _servers, _target, _serve_target, _root_path, _wsgiref        the command line
 """

@@ -10,6 +10,7 @@ the specifications ask for.
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from bridge._prefixes import is_under, wire
 from bridge._types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
 
 __all__ = ["asgi_under", "wsgi_under"]
@@ -26,7 +27,7 @@ def asgi_under(root_path: str, app: ASGIApp) -> ASGIApp:
         if scope["type"] in {"http", "websocket"}:
             path = scope["path"]
             scope = {**scope, "root_path": root_path}
-            if path.startswith("/") and not _is_under(root_path, path):  # "OPTIONS *" has no path
+            if path.startswith("/") and not is_under(root_path, path):  # "OPTIONS *" has no path
                 scope["path"] = root_path + path
                 if scope.get("raw_path") is not None:
                     scope["raw_path"] = raw_root_path + scope["raw_path"]
@@ -40,17 +41,13 @@ def wsgi_under(root_path: str, app: WSGIApp) -> WSGIApp:
 
     PEP 3333, "environ Variables"; both are the bytes of the path, decoded as latin-1 ("Unicode Issues").
     """
-    script_name = root_path.encode().decode("latin-1")
+    script_name = wire(root_path)
 
     def rooted(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         environ["SCRIPT_NAME"] = script_name
-        if _is_under(script_name, path):
+        if is_under(script_name, path):
             environ["PATH_INFO"] = path[len(script_name) :]
         return app(environ, start_response)
 
     return rooted
-
-
-def _is_under(root_path: str, path: str) -> bool:
-    return path == root_path or path.startswith(f"{root_path}/")
