@@ -24,7 +24,9 @@ paths = st.lists(segments, max_size=5).map(lambda parts: "/" + "/".join(parts))
 def slow_longest(prefixes: list[str], path: str) -> str | None:
     """What the table does, as a sentence: the longest of the prefixes whose segments the path begins with."""
     words = path.split("/")
-    fitting = [prefix for prefix in prefixes if words[: len(prefix.split("/"))] == prefix.split("/")]
+    fitting = [
+        prefix for prefix in prefixes if not prefix or words[: len(prefix.split("/"))] == prefix.split("/")
+    ]
     return max(fitting, key=len, default=None)
 
 
