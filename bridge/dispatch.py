@@ -191,7 +191,8 @@ class Dispatcher:
         if part is None:
             length = str(len(_NOTHING_HERE))
             start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", length)])
-            return [_NOTHING_HERE]
+            # Not all servers leave the content of an answer to HEAD away.
+            return [] if environ.get("REQUEST_METHOD") == "HEAD" else [_NOTHING_HERE]
         if part.fallback is not None:
             calls = [
                 WsgiCall(each.wsgi, *wsgi_under_prefix(environ, each.wire), each.prefix or "/")

@@ -128,6 +128,12 @@ def test_where_nothing_is_mounted(ask: Ask) -> None:
         assert ask(app, path) == (404, "No app is mounted here.\n")
 
 
+def test_where_nothing_is_mounted_head_has_no_body() -> None:
+    answer = call(Dispatcher({"/api": asgi("api")}), environ_for("/x", "HEAD"))
+    assert (answer.status, answer.chunks) == ("404 Not Found", [])
+    assert ("Content-Length", "24") in answer.headers
+
+
 def test_a_percent_encoded_path_is_the_path_that_it_stands_for() -> None:
     app = Dispatcher({"/api": asgi("api")})
     assert ask_asgi(app, "/api/x", raw_path=b"/%61pi/x") == (200, "api /api /api/x")
