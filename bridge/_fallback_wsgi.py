@@ -241,7 +241,8 @@ class _Input(io.BufferedIOBase):
         left = self._kept.left
         if left is not None:
             size = left if size < 0 else min(size, left)
-        data = read(size) if size else b""
+        # granian (2.8) knows no negative size.
+        data = b"" if size == 0 else read() if size < 0 else read(size)
         if left is not None:
             self._kept.left = left - len(data)
         if self.keep and data:
