@@ -354,18 +354,6 @@ def test_the_next_app_has_the_body_from_its_beginning(how: str, body: bytes) -> 
     gc.collect()
 
 
-class Unsigned(io.BytesIO):
-    """A server's input that knows no negative sizes, as granian's."""
-
-    def read(self, *sizes: int | None) -> bytes:
-        assert all(size is not None and size >= 0 for size in sizes)
-        return super().read(*sizes)
-
-    def readline(self, *sizes: int | None) -> bytes:
-        assert all(size is not None and size >= 0 for size in sizes)
-        return super().readline(*sizes)
-
-
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.sampled_from([b"a", b"\n", b"bc"]), max_size=20).map(b"".join),
@@ -397,13 +385,39 @@ def test_each_app_reads_what_io_bytesio_would_give(
         for number, calls in enumerate(readings)
     }
     environ = environ_for("/" + "/".join("a" * len(readings)), "POST", body)
-    environ["wsgi.input"] = Unsigned(body)
     if not has_length:
         del environ["CONTENT_LENGTH"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_MEMORY", 5)
         app = Dispatcher({**mounts, "/": reading([("read", 2), ("readline", -1)], "200 OK")})
         assert call(app, environ, validate=False).status == "200 OK"
+
+
+class Unsigned(io.BytesIO):
+    """A server's input that knows no negative sizes, as granian's."""
+
+    def read(self, *sizes: int | None) -> bytes:
+        assert all(size is not None and size >= 0 for size in sizes)
+        return super().read(*sizes)
+
+    def readline(self, *sizes: int | None) -> bytes:
+        assert all(size is not None and size >= 0 for size in sizes)
+        return super().readline(*sizes)
+
+
+def test_a_body_without_length_from_an_input_without_negative_sizes() -> None:
+    for how in READS:
+        environ = environ_for("/new/x", "POST") | {
+            "wsgi.input": Unsigned(b"ab\ncd\nef"),
+            "CONTENT_LENGTH": "",
+        }
+        app = over(reads(how), late("200 OK", b"nothing") if how == "nothing" else whole)
+        assert call(app, environ, validate=False).body == (b"nothing" if how == "nothing" else b"ab\ncd\nef")
+
+
+def whole(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", TEXT)
+    return [environ["wsgi.input"].read()]
 
 
 def test_an_app_that_answers_reads_on_and_nothing_more_is_kept() -> None:
