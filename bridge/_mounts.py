@@ -29,7 +29,7 @@ class Mount:
         fallback: where this app answers 404 or 405, the request goes to the app that would have it without this mount,
             as if this one had never been asked: with its body from the beginning, and its own ``root_path``. So a
             route moves from an old app to a new one when it is written there. It is the status alone that tells: a 404
-            that means a row that isn't there is passed on as well, and then the old app's answer is the one that counts.
+            that means a row that isn't there is passed on as well, and then the old app's answer counts.
 
             What is dropped is thrown away, and the app runs on to its end: beside the next one on an ASGI server,
             before it on a WSGI server. A WebSocket is handed on where the app denies it with 404 or 405, or closes it,
