@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,6 +13,12 @@ from flask import Flask
 from flask import request as flask_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from litestar import Litestar
+from quart import Quart
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 from starlette.testclient import TestClient
 
 from bridge import Dispatcher, Mount
@@ -581,6 +587,35 @@ def test_frameworks() -> None:
             assert client.post("/new/old", content=b"x" * 1_000_000).text == "old 1000000", "404"
             assert client.get("/new/old").status_code == 405
             assert client.get("/new/none").status_code == 404
+
+
+def with_middleware() -> FastAPI:
+    """FastAPI behind middleware that listens to the client and makes the response anew, with an endless-looking 404."""
+    app = FastAPI()
+
+    async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
+
+    app.add_middleware(BaseHTTPMiddleware, dispatch=pass_on)
+    app.add_middleware(GZipMiddleware)
+
+    @app.get("/items")
+    async def items() -> StreamingResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in range(100):
+                yield b"x" * 1000
+
+        return StreamingResponse(pieces(), status_code=404)
+
+    return app
+
+
+@pytest.mark.parametrize("first", [with_middleware, lambda: Quart("new"), lambda: Litestar([])])
+def test_asgi_apps_with_their_own_ways_of_listening(first: Callable[[], ASGIApp]) -> None:
+    with TestClient(over(first(), flask())) as client:
+        assert client.get("/new/items").text == "old 0"
+        assert client.post("/new/items", content=b"x" * 300_000).text == "old 300000"
+        assert client.post("/new/old", content=iter([b"x" * 100_000] * 3)).text == "old 300000"
 
 
 def test_a_wsgi_app_as_the_first() -> None:

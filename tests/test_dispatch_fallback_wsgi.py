@@ -197,6 +197,19 @@ def test_an_error_after_a_chunk_of_a_404_is_raised_in_the_app() -> None:
     assert [str(error) for error in raised] == ["broken"]
 
 
+def test_an_answer_that_stands_may_be_replaced_by_an_error_of_the_same_app() -> None:
+    def first(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", TEXT)
+        try:
+            raise LookupError("broken")
+        except LookupError:
+            start_response("404 Not Found", TEXT, sys.exc_info())  # type: ignore[arg-type]
+        return [b"sorry"]
+
+    answer = ask(over(first))
+    assert (answer.status, answer.body) == ("404 Not Found", b"sorry")
+
+
 def test_start_response_twice_is_refused() -> None:
     def first(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         start_response("404 Not Found", TEXT)

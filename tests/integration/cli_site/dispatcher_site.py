@@ -1,8 +1,10 @@
 """A site of both kinds, for the tests of ``bridge serve``, which run in this directory."""
 
-import fastapi_site
-import flask_site
+from importlib import import_module
 
 import bridge
 
-app = bridge.Dispatcher({"/new": bridge.Mount(fastapi_site.app, fallback=True), "/": flask_site.app})
+# By name: in the tests' own import path the two are somewhere else.
+new, old = import_module("fastapi_site").app, import_module("flask_site").app
+
+app = bridge.Dispatcher({"/new": bridge.Mount(new, fallback=True), "/": old})
