@@ -133,6 +133,12 @@ class Channel:
         with self._lock:
             return self._aborted
 
+    @property
+    def broken(self) -> bool:
+        """Worker side: the error of its ``finish()`` counted, and the loop has it."""
+        with self._lock:
+            return self._end is End.BROKEN
+
     def put(self, items: Iterable[Item], size: int) -> None:
         """Worker side: hands ``items`` over, ``size`` bytes in all; waits while too much is on its way.
 

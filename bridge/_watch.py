@@ -119,11 +119,14 @@ class Watch:
         return self._left
 
     def cancel(self) -> None:
-        """Ends the listening."""
+        """Ends the listening, for good: nothing of the watch is called after it but ``send()``."""
         if self._task is None:
             self._watches.discard(self)
         else:
             self._task.cancel()
+            # A cancelled task keeps its exception, whose traceback leads back here, and to the server's send(): a
+            # circle that would be left to the garbage collector.
+            self._task = None
 
     def leave(self) -> None:
         """The client has left."""

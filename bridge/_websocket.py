@@ -265,7 +265,7 @@ class WebSocketCall(Call):
             self._finish()
             return
         super()._fail(exc)
-        if self._channel.error is None and not isinstance(exc, ClientDisconnected):
+        if not self._channel.broken and not isinstance(exc, ClientDisconnected):
             # Nobody takes it: the client has left, as most do, or the server has closed.
             logger.error(
                 "the WSGI app raised after its WebSocket to %s was closed", self._request[1], exc_info=exc

@@ -208,11 +208,25 @@ class _Session:
         finally:
             # On every way out of here: no thread of the app waits any more.
             self._abort()
-            listening.cancel()
+            self._watch.cancel()
             # Not before the listening has let go of it.
-            listening.add_done_callback(lambda _: self._pair.close())
+            pair = self._pair
+            listening.add_done_callback(lambda _: pair.close())
+            self._let_go()
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error
+
+    def _let_go(self) -> None:
+        """Breaks the circles of references, also those by the traceback of the app's error.
+
+        granian (2.8) closes the connection of a refused handshake when the object of its ``send()`` and ``receive()``
+        is gone. In a circle that would be when the garbage collector comes by.
+        """
+        del self._watch, self._send_denial, self._receive, self._server_send
+        self._relay = None
 
     def close(self, code: int, reason: str) -> None:
         """Closes it from this side, whatever the app does."""
@@ -249,7 +263,9 @@ class _Session:
                 for item in batch.items:
                     await self._item(item)
             if batch.end is not End.MORE:
-                return self._channel.error
+                # Taken out of the channel, to which the frames of its traceback lead: see _let_go().
+                error, self._channel.error = self._channel.error, None
+                return error
             batch = self._channel.more() or await self._channel.take()
 
     async def _deny(self) -> None:
