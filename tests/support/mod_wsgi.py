@@ -42,6 +42,8 @@ MinSpareThreads 1
 MaxSpareThreads 64
 # It keeps a connection also after a response that broke off.
 KeepAliveTimeout 1
+# Else it is that of whichever python3 comes first on the PATH.
+WSGIPythonHome /usr
 WSGIDaemonProcess bridge processes=1 threads={threads} python-path={packages}
 # The main interpreter: extension modules need not bear a second one.
 WSGIScriptAlias / "{directory}/app.wsgi" process-group=bridge application-group=%{{GLOBAL}}
