@@ -27,35 +27,66 @@ def snippets(language: str) -> list[str]:
 SHELL = [re.sub(r"\s+#.*", "", line) for block in snippets("sh") for line in block.splitlines()]
 
 
-def serve(number: int, kind: str, start_server: StartServer, directory: Path) -> RunningServer:
-    """The Python snippet of this number, as a module of its own, on a real server."""
-    name = f"readme_snippet_{number}"
-    (directory / f"{name}.py").write_text(snippets("python")[number])
-    return start_server(kind, f"{name}:app", environ={"PYTHONPATH": f"{directory}:{REPOSITORY}"})
+def serve(
+    *numbers: int, kind: str, start_server: StartServer, directory: Path, app: str = "app"
+) -> RunningServer:
+    """The Python snippets of these numbers, as a module of their own, on a real server."""
+    name = "readme_snippet_" + "_".join(map(str, numbers))
+    (directory / f"{name}.py").write_text("".join(snippets("python")[number] for number in numbers))
+    return start_server(kind, f"{name}:{app}", environ={"PYTHONPATH": f"{directory}:{REPOSITORY}"})
 
 
-def test_there_are_three_python_snippets() -> None:
-    assert len(snippets("python")) == 3
+def test_there_are_six_python_snippets() -> None:
+    assert len(snippets("python")) == 6
 
 
 def test_the_flask_snippet(start_server: StartServer, tmp_path: Path) -> None:
-    server = serve(0, "uvicorn-h11", start_server, tmp_path)
+    server = serve(0, kind="uvicorn-h11", start_server=start_server, directory=tmp_path)
     with server.client() as client:
         assert client.post("/size", content=iter([b"x" * 100_000, b"y"])).json() == {"size": 100_001}
 
 
 def test_the_fastapi_snippet(start_server: StartServer, tmp_path: Path) -> None:
-    server = serve(1, "gunicorn-sync", start_server, tmp_path)
+    server = serve(1, kind="gunicorn-sync", start_server=start_server, directory=tmp_path)
     with server.client() as client:
         assert client.get("/").json() == {"hello": "world"}
 
 
 def test_the_websocket_snippet(start_server: StartServer, tmp_path: Path) -> None:
-    server = serve(2, "uvicorn-h11", start_server, tmp_path)
+    server = serve(2, kind="uvicorn-h11", start_server=start_server, directory=tmp_path)
     with websockets.sync.client.connect(f"ws://{server.host}:{server.port}/echo") as websocket:
         for message in ("text", b"binary"):
             websocket.send(message)
             assert websocket.recv(timeout=30) == message
+
+
+@pytest.mark.parametrize("kind", ["uvicorn-h11", "gunicorn-sync"])
+def test_the_dispatcher_and_fallback_snippets(kind: str, start_server: StartServer, tmp_path: Path) -> None:
+    server = serve(3, kind=kind, start_server=start_server, directory=tmp_path)
+    with server.client() as client:
+        assert client.get("/").text == "the old page"
+        assert client.get("/api/items").json() == ["from the new API"]
+    server = serve(3, 4, kind=kind, start_server=start_server, directory=tmp_path)
+    with server.client() as client:
+        assert client.get("/shop/items").json() == ["from the new API"]
+        # Flask's 404, not FastAPI's.
+        assert "<title>404 Not Found</title>" in client.get("/shop/nothing").text
+
+
+@pytest.mark.parametrize(
+    ("app", "kind", "path"),
+    [
+        ("asgi_app", "uvicorn-h11", "/"),
+        ("wsgi_app", "gunicorn-sync", "/items"),
+        ("one_at_a_time", "uvicorn-h11", "/"),
+    ],
+)
+def test_the_compat_snippet(
+    app: str, kind: str, path: str, start_server: StartServer, tmp_path: Path
+) -> None:
+    server = serve(3, 5, kind=kind, start_server=start_server, directory=tmp_path, app=app)
+    with server.client() as client:
+        assert ("the old page" if path == "/" else "from the new API") in client.get(path).text
 
 
 @pytest.mark.parametrize("adapter", [WsgiToAsgi, AsgiToWsgi])
