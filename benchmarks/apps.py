@@ -16,6 +16,8 @@ from typing import Any
 from bridge import AsgiToWsgi, WsgiToAsgi
 from bridge._types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
 
+from .bare import KeptLoops, bare_loop
+
 __all__ = ["HELLO", "SERVED", "THREADS", "asgi_app", "asgi_chunks", "asgi_hello", "wsgi_app", "wsgi_chunks"]
 __all__ += ["wsgi_hello"]
 
@@ -29,6 +31,7 @@ PAUSE = 0.005
 MIB = 1 << 20
 
 _WSGI_PLAIN = ("Content-Type", "text/plain")
+_HELLO_HEADERS = [_WSGI_PLAIN, ("Content-Length", "13")]
 _ASGI_PLAIN = (b"content-type", b"text/plain")
 
 
@@ -38,7 +41,7 @@ def _wsgi_answer(start_response: StartResponse, body: bytes) -> Iterable[bytes]:
 
 
 def wsgi_hello(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    start_response("200 OK", [_WSGI_PLAIN, ("Content-Length", "13")])
+    start_response("200 OK", _HELLO_HEADERS.copy())
     return [HELLO]
 
 
@@ -226,6 +229,7 @@ SERVED: dict[str, Callable[[], Any]] = {
     "asgi_bridge": lambda: AsgiToWsgi(asgi_app),
     "asgi_bridge_shared": lambda: AsgiToWsgi(asgi_app, loop="shared"),
     "asgi_a2wsgi": lambda: a2wsgi_for_asgi(asgi_app),
+    "asgi_kept_loop": lambda: bare_loop(asgi_hello, KeptLoops().run, _HELLO_HEADERS),
 }
 
 

@@ -8,7 +8,7 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -16,32 +16,13 @@ from io import BytesIO
 from typing import Any
 
 from bridge import AsgiToWsgi, WsgiToAsgi
-from bridge._types import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse, WSGIApp
+from bridge._types import ASGIApp, Environ, Message, Receive, Scope, Send, WSGIApp
 
 from . import apps
+from .bare import SCOPE, KeptLoops, bare_loop
 from .measure import Group, Sample, Settings, Subject, Wanted
 
 __all__ = ["GROUPS"]
-
-_SCOPE: Scope = {
-    "type": "http",
-    "asgi": {"version": "3.0", "spec_version": "2.4"},
-    "http_version": "1.1",
-    "method": "GET",
-    "scheme": "http",
-    "path": "/",
-    "raw_path": b"/",
-    "query_string": b"",
-    "root_path": "",
-    "headers": [
-        (b"host", b"127.0.0.1:8000"),
-        (b"user-agent", b"benchmark/1.0"),
-        (b"accept", b"*/*"),
-        (b"accept-encoding", b"gzip, deflate"),
-    ],
-    "client": ("127.0.0.1", 50000),
-    "server": ("127.0.0.1", 8000),
-}
 
 _ENVIRON: Environ = {
     "REQUEST_METHOD": "GET",
@@ -93,7 +74,7 @@ class _Connection:
 
 
 async def _request(app: ASGIApp, path: str, size: int) -> None:
-    scope = dict(_SCOPE)
+    scope = dict(SCOPE)
     if path != "/":
         scope["path"], scope["raw_path"] = path, path.encode()
     connection = _Connection()
@@ -226,57 +207,6 @@ def _calls(app: WSGIApp, deadline: float) -> int:
     return count
 
 
-class _Recorder:
-    """``receive`` and ``send`` for a bare loop."""
-
-    __slots__ = ("body", "status")
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.body: list[bytes] = []
-
-    async def receive(self) -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-        else:
-            self.body.append(message.get("body", b""))
-
-
-def _bare_loop(app: ASGIApp, run: Callable[[Any], object]) -> WSGIApp:
-    """An app on a loop and nothing else: a constant scope, no mapping, no streaming."""
-
-    def adapted(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        recorder = _Recorder()
-        run(app(dict(_SCOPE), recorder.receive, recorder.send))
-        start_response(f"{recorder.status} OK", [])
-        return recorder.body
-
-    return adapted
-
-
-class _KeptLoops:
-    """``run_until_complete`` on a loop that each thread keeps."""
-
-    def __init__(self) -> None:
-        self.local = threading.local()
-        self.loops: list[asyncio.AbstractEventLoop] = []
-
-    def run(self, coroutine: Any) -> None:
-        try:
-            loop = self.local.loop
-        except AttributeError:
-            loop = self.local.loop = asyncio.new_event_loop()
-            self.loops.append(loop)
-        loop.run_until_complete(coroutine)
-
-    def close(self) -> None:
-        for loop in self.loops:
-            loop.close()
-
-
 def _loop_thread(stack: ExitStack) -> asyncio.AbstractEventLoop:
     """a2wsgi's loop, in a thread that ends."""
     loop = asyncio.new_event_loop()
@@ -298,10 +228,10 @@ def _asgi_adapters(stack: ExitStack, app: ASGIApp) -> dict[str, WSGIApp]:
 
 def _asgi_hello(threads: int, stack: ExitStack, settings: Settings) -> list[Subject]:
     adapters = _asgi_adapters(stack, apps.asgi_hello)
-    kept = _KeptLoops()
+    kept = KeptLoops()
     stack.callback(kept.close)
-    adapters["asyncio.run"] = _bare_loop(apps.asgi_hello, asyncio.run)
-    adapters["run_until_complete, kept loop"] = _bare_loop(apps.asgi_hello, kept.run)
+    adapters["asyncio.run"] = bare_loop(apps.asgi_hello, asyncio.run)
+    adapters["run_until_complete, kept loop"] = bare_loop(apps.asgi_hello, kept.run)
     # Threads that live as long as the group, as a server's do: loops kept by a thread are kept.
     pool = stack.enter_context(ThreadPoolExecutor(threads))
 

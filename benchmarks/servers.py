@@ -21,6 +21,7 @@ _KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_
 #: Subject, server, name in ``apps.SERVED``.
 _Row = tuple[str, str, str]
 
+_KEPT_LOOP = "run_until_complete, kept loop"
 _NATIVE_ASGI: _Row = ("native ASGI", "uvicorn", "asgi")
 _ON_UVICORN: tuple[_Row, ...] = (
     ("bridge", "uvicorn", "wsgi_bridge"),
@@ -113,14 +114,14 @@ GROUPS = (
         "servers.sync.hello",
         f"ASGI hello world on gunicorn sync, {CONNECTIONS} connections",
         "native WSGI",
-        partial(_hello, _on("gunicorn sync")),
+        partial(_hello, (*_on("gunicorn sync"), (_KEPT_LOOP, "gunicorn sync", "asgi_kept_loop"))),
         (Wanted("bridge", "native WSGI", 0.8),),
     ),
     Group(
         "servers.gthread.hello",
         f"ASGI hello world on gunicorn gthread with 8 threads, {CONNECTIONS} connections",
         "native WSGI",
-        partial(_hello, _on("gunicorn gthread(8)")),
+        partial(_hello, (*_on("gunicorn gthread(8)"), (_KEPT_LOOP, "gunicorn gthread(8)", "asgi_kept_loop"))),
         (Wanted("bridge", "native WSGI", 0.7),),
     ),
     Group(
