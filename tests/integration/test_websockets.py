@@ -1,27 +1,25 @@
 """WebSockets of WSGI apps on real ASGI servers: the handshake and the messages."""
 
 import json
-import ssl
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.exceptions import InvalidHandshake, InvalidStatus
-from websockets.sync.client import ClientConnection, unix_connect
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection
 from websockets.typing import Subprotocol
 
-from tests.conftest import ServerPool, StartServer
+from tests.conftest import ServerPool
 from tests.integration.cases_server import new_token, report
-from tests.support.servers import SERVERS, RunningServer
 from tests.support.server_kinds import WEBSOCKET_SERVERS
+from tests.support.servers import RunningServer
 from tests.support.websocket_client import (
     HANG,
     WEBSOCKETS,
     connect,
+    control,
     leftovers,
     wait_for_no_leftovers,
-    websocket_url,
 )
 from tests.support.websocket_differences import differs
 
@@ -151,7 +149,7 @@ def test_subprotocol_that_the_client_does_not_offer(server: RunningServer) -> No
     with pytest.raises(InvalidStatus) as refused, connect(server, f"/accept/{token}?subprotocol=other"):
         pass
     assert refused.value.response.status_code == _status_of_error(server)
-    with server.client() as client:
+    with control(server) as client:
         assert "the client offers []" in report(client, token)["end"]
     server.wait_for_log("RFC 6455, 4.2.2")
 
@@ -198,39 +196,8 @@ def test_environ_below_a_mount(server: RunningServer) -> None:
 
 
 def test_requests_have_no_websocket(server: RunningServer) -> None:
-    with server.client() as client:
+    with control(server) as client:
         assert client.get("/environ/x").text == "False"
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("uvicorn-h11", ("--ssl-certfile", "--ssl-keyfile")),
-        ("uvicorn-wsproto", ("--ssl-certfile", "--ssl-keyfile")),
-        ("hypercorn", ("--certfile", "--keyfile")),
-        ("granian-ws", ("--ssl-certificate", "--ssl-keyfile")),
-    ],
-)
-def test_tls(
-    name: str, words: tuple[str, str], start_server: StartServer, certificate: tuple[Path, Path, Path]
-) -> None:
-    chain, key, root = certificate
-    secured = start_server(name, WEBSOCKETS, arguments=(words[0], str(chain), words[1], str(key)))
-    trust = ssl.create_default_context(cafile=root)
-    url = websocket_url(secured, "/environ/x").replace("ws:", "wss:")
-    with connect(secured, url, ssl=trust) as client:
-        environ = json.loads(client.recv(HANG))
-        client.send("enough")
-    assert environ["wsgi.url_scheme"] == "https"
-
-
-@pytest.mark.parametrize("name", [name for name in WEBSOCKET_SERVERS if SERVERS[name].unix])
-def test_unix_socket(name: str, start_server: StartServer) -> None:
-    listening = start_server(name, WEBSOCKETS, unix=True)
-    with unix_connect(str(listening.unix_path), "ws://named.example/environ/x") as client:
-        environ = json.loads(client.recv(HANG))
-        client.send("enough")
-    assert environ["HTTP_HOST"] == "named.example"
 
 
 def _environ(server: RunningServer, path: str, **options: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import struct
 from types import TracebackType
 from typing import Any, Self
 
+import httpx
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
@@ -20,7 +21,16 @@ from websockets.uri import parse_uri
 
 from tests.support.servers import RunningServer, poll
 
-__all__ = ["HANG", "WEBSOCKETS", "RawWebSocket", "connect", "leftovers", "wait_for_no_leftovers", "websocket_url"]
+__all__ = [
+    "HANG",
+    "WEBSOCKETS",
+    "RawWebSocket",
+    "connect",
+    "control",
+    "leftovers",
+    "wait_for_no_leftovers",
+    "websocket_url",
+]
 
 HANG = 30.0  # seconds, against hanging only
 WEBSOCKETS = "tests.integration.apps.websockets:app"
@@ -42,16 +52,19 @@ def connect(server: RunningServer, path: str, **options: Any) -> ClientConnectio
 class RawWebSocket:
     """An open WebSocket. Used as a context manager, the block ends its connection, without a close frame."""
 
-    def __init__(self, server: RunningServer, path: str, *, receive_buffer: int | None = None) -> None:
-        """``receive_buffer``: bytes that the kernel takes for a client that does not read."""
+    def __init__(
+        self, server: RunningServer, path: str, *, receive_buffer: int | None = None, wait: bool = True
+    ) -> None:
+        """``receive_buffer``: bytes that the kernel takes for a client that does not read. ``wait``: for 101."""
         self.socket = server.connect(HANG) if receive_buffer is None else _small(server, receive_buffer)
         self._protocol = ClientProtocol(parse_uri(websocket_url(server, path)), max_size=None)
         self._events: list[Any] = []
         self._protocol.send_request(self._protocol.connect())
         self._flush()
-        response = self._event()
-        assert isinstance(response, Response)
-        assert response.status_code == 101, response
+        if wait:
+            response = self._event()
+            assert isinstance(response, Response)
+            assert response.status_code == 101, response
 
     def __enter__(self) -> Self:
         return self
@@ -69,6 +82,11 @@ class RawWebSocket:
             self._protocol.send_binary(data)
         self._flush()
 
+    def send_close(self) -> None:
+        """Send a close frame without a code."""
+        self._protocol.send_close()
+        self._flush()
+
     def receive(self) -> Frame:
         """Return the next frame; raise ``ConnectionError`` at the end of the connection."""
         event = self._event()
@@ -82,6 +100,10 @@ class RawWebSocket:
                 pass
         close = self._protocol.close_rcvd
         return (1006, "") if close is None else (close.code, close.reason)
+
+    def finish_sending(self) -> None:
+        """End the sending side alone, without a close frame."""
+        self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         """Vanish as a host does that crashes: with a RST, and without a word."""
@@ -114,11 +136,18 @@ def _small(server: RunningServer, receive_buffer: int) -> socket.socket:
     return connection
 
 
+def control(server: RunningServer) -> httpx.Client:
+    """Return a client that has each of its connections closed by the server.
+
+    hypercorn notices only after 5 s that a client has closed one between two requests.
+    """
+    return server.client(headers={"Connection": "close"})
+
+
 def leftovers(server: RunningServer) -> dict[str, int]:
     """Ask the app; the connection by which it is asked is among the sockets."""
-    with server.client() as client:
-        # Closed by the server: hypercorn notices only after 5 s that a client has closed one between two requests.
-        response = client.get("/leftovers/x", headers={"Connection": "close"})
+    with control(server) as client:
+        response = client.get("/leftovers/x")
     assert response.status_code == 200, response.text
     counts: dict[str, int] = json.loads(response.text)
     return counts
@@ -132,4 +161,10 @@ def wait_for_no_leftovers(server: RunningServer, before: dict[str, int]) -> None
         counts.append(leftovers(server))
         return all(counts[-1][name] <= before[name] for name in before)
 
-    poll(clean, HANG, lambda: f"{server!r} has left {counts[-1]}, before it had {before}; it logged:\n{server.log()[-4000:]}")
+    poll(
+        clean,
+        HANG,
+        lambda: (
+            f"{server!r} has left {counts[-1]}, before it had {before}; it logged:\n{server.log()[-4000:]}"
+        ),
+    )

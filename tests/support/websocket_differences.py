@@ -1,12 +1,11 @@
 """In what the servers differ in WebSocket, whatever the app; the tests hold each of them to it.
 
-Most are shown with bridge and with a native ASGI app beside it. Where only the native app has it, bridge makes up for it,
-and the test says so.
+Most are shown with bridge and with a native ASGI app beside it. What is called native here is so for the native app
+alone: bridge makes up for it.
 """
 
 __all__ = ["DIFFERENCES", "differs"]
 
-_UVICORN = ("uvicorn-h11", "uvicorn-httptools", "uvicorn-websockets", "uvicorn-wsproto")
 
 #: What differs: the servers, and what they do instead.
 DIFFERENCES: dict[str, dict[str, str]] = {
@@ -31,7 +30,9 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         "granian-ws": "it passes none on",
         "daphne": "it passes none on",
     },
-    "code of a client that vanished": dict.fromkeys((*_UVICORN, "granian-ws"), "1005 instead of 1006"),
+    "code of a client that vanished": dict.fromkeys(
+        ("uvicorn-h11", "uvicorn-httptools", "uvicorn-wsproto", "granian-ws"), "1005 instead of 1006"
+    ),
     "denial by a response": {
         "daphne": "it does not offer the extension; its clients get 403",
     },

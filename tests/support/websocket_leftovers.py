@@ -1,6 +1,5 @@
 """What WebSockets have left behind in a server's process: asked by a test, told by the app."""
 
-import os
 import threading
 from pathlib import Path
 
@@ -19,12 +18,14 @@ def leftovers(adapter: WsgiToAsgi) -> dict[str, int]:
         "sessions": len(websockets._sessions) if websockets is not None else 0,
         "calls": websockets.pool.unfinished() if websockets is not None else 0,
         # Those of simple-websocket, one for each of its sockets, and those that an app has made.
-        "threads": sum("_thread)" in thread.name or "broadcast" in thread.name for thread in threading.enumerate()),
+        "threads": sum(
+            "_thread)" in thread.name or "broadcast" in thread.name for thread in threading.enumerate()
+        ),
     }
 
 
 def _is_socket(file: Path) -> bool:
     try:
-        return os.readlink(file).startswith("socket:")
+        return str(file.readlink()).startswith("socket:")
     except FileNotFoundError:  # the one that lists them
         return False

@@ -219,5 +219,5 @@ async def app(scope: Scope, receive: Receive, send: Send) -> Any:
         return await native(scope, receive, send)
     if scope["type"] != "lifespan" and scope["path"].startswith("/mounted/"):
         # As frameworks mount apps: the path keeps its prefix (ASGI specification, "Connection Scope").
-        scope = scope | {"root_path": scope.get("root_path", "") + "/mounted"}
+        scope = {**scope, "root_path": scope.get("root_path", "") + "/mounted"}
     return await bridged(scope, receive, send)

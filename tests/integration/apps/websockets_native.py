@@ -51,7 +51,8 @@ async def _open(kind: str, query: dict[str, str], receive: Receive, send: Send, 
         elif kind == "fail":
             raise RuntimeError("failed after a message")
     report = report_of(token)
-    report.facts["end"] = [message.get("code"), message.get("reason") or ""]
+    # By the specification 1005 is the default for an absent code; daphne has None for it.
+    report.facts["end"] = [message.get("code") or 1005, message.get("reason") or ""]
     report.done.set()
 
 
