@@ -80,10 +80,10 @@ class RequestLoop(asyncio.SelectorEventLoop):
         what it costs. It is as if nothing had become readable yet and no timer were due, for as many rounds
         as that can be.
         """
-        if self._debug:
-            return self._run_ready_checked(task)
         if asyncio._get_running_loop() is not None:
             raise RuntimeError("cannot run an event loop in a thread where another is running")
+        if self._debug:
+            return self._run_ready_checked(task)
         hooks = sys.get_asyncgen_hooks()
         ready = self._ready
         try:
