@@ -36,6 +36,12 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     "denial by a response": {
         "daphne": "it does not offer the extension; its clients get 403",
     },
+    "bounded sending": {
+        "daphne": "its send() takes whatever the app sends, and keeps it for a client that does not read",
+    },
+    "bounded receiving": {
+        "daphne": "it reads whatever the client sends, and keeps it for an app that does not receive",
+    },
     "error before the handshake": {
         "granian-ws": "403 instead of 500",
     },
