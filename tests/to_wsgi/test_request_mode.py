@@ -3,6 +3,7 @@
 import asyncio
 import io
 import threading
+import time
 import warnings
 from typing import Any
 
@@ -187,6 +188,9 @@ class TestRequestMode:
         thread = threading.Thread(target=serve)
         thread.start()
         assert waiting.wait(60)
+        # The app is on its way to the wait; close() ends requests that have come there.
+        while not adapter._runtime.pool._waiting:
+            time.sleep(0)
         adapter.close()
         thread.join()
         assert events == ["ended", "lifespan.shutdown"]
