@@ -198,11 +198,10 @@ async def _open_many(server: RunningServer, count: int) -> None:
 
     async with asyncio.timeout(2 * HANG), server.async_client(headers={"Connection": "close"}) as requests:
         await asyncio.gather(*(join(number) for number in range(count)))
-        answers, *_ = await asyncio.gather(
-            asyncio.gather(*(requests.get("/ignore/x") for _ in range(count))),
-            *(talk(number, client) for number, client in enumerate(clients)),
-        )
+        talks = asyncio.gather(*(talk(number, client) for number, client in enumerate(clients)))
+        answers = await asyncio.gather(*(requests.get("/ignore/x") for _ in range(count)))
         assert [answer.text for answer in answers] == ["ignored"] * count
+        await talks
         await asyncio.gather(*(client.close() for client in clients))
 
 

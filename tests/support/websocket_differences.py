@@ -42,6 +42,15 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     "bounded receiving": {
         "daphne": "it reads whatever the client sends, and keeps it for an app that does not receive",
     },
+    # uvicorn sends 1012. When the app learns of a shutdown, these have closed their connections already.
+    "close at shutdown": {
+        "hypercorn": "1011, when its graceful timeout has passed",
+        "granian-ws": "none: it ends the connections, and itself at once",
+        "daphne": "none: it ends the connections",
+    },
+    "time at shutdown": {
+        "daphne": "it has no lifespan: its process ends without a word to the app, whose threads end with it",
+    },
     "error before the handshake": {
         "granian-ws": "403 instead of 500",
     },

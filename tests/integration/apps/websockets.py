@@ -8,6 +8,7 @@ A WebSocket's path is ``/KIND/TOKEN``. What came of the app's call is in the rep
 
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -208,6 +209,8 @@ def serve(handler: Handler, websocket: WebSocket, query: Query) -> None:
     else:
         report.facts["end"] = "returned"
     finally:
+        # For tests whose server can't be asked any more.
+        print(f"ended {query['token']}: {report.facts['end']}", file=sys.stderr, flush=True)
         report.done.set()
 
 
