@@ -124,7 +124,7 @@ class Dispatcher:
             await part.asgi(self._scope_for(part, scope, root_path, rest), receive, send)
             return
         calls = [
-            Call(each.asgi, _own_state(self._scope_for(each, scope, root_path, rest)), each.prefix or "/")
+            Call(each.asgi, _own(self._scope_for(each, scope, root_path, rest)), each.prefix or "/")
             for each in part.chain()
         ]
         tape = Tape(receive, self._disk_threads)
@@ -222,10 +222,17 @@ class Dispatcher:
         self.close()
 
 
-def _own_state(scope: Scope) -> Scope:
-    """A scope for one of several apps that get the request, whose state no other one sees."""
-    state = scope.get("state")
-    return scope if state is None else {**scope, "state": {**state}}
+def _own(scope: Scope) -> Scope:
+    """A scope for one of several apps that get the request: what it does to it, to its state and headers, is its own.
+
+    Middleware adds headers in place.
+    """
+    scope = {**scope}
+    if "headers" in scope:
+        scope["headers"] = list(scope["headers"])
+    if scope.get("state") is not None:
+        scope["state"] = {**scope["state"]}
+    return scope
 
 
 # Where nothing is mounted.

@@ -465,12 +465,14 @@ def test_one_app_sees_nothing_of_the_other() -> None:
     async def first(scope: Scope, receive: Receive, send: Send) -> None:
         user.set("first")
         scope["state"]["key"] = scope["first"] = "first"
+        scope["headers"].append((b"x-user", b"first"))
         await answer(send, 404)
 
     async def second(scope: Scope, receive: Receive, send: Send) -> None:
         assert user.get() == "server"
         assert scope["state"] == {"server": 1}
         assert "first" not in scope
+        assert b"x-user" not in dict(scope["headers"])
         await answer(send, 200)
 
     async def main() -> None:
