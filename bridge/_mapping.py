@@ -116,7 +116,7 @@ def _pair(pair: Any) -> tuple[str, str]:
     if isinstance(name, str) and isinstance(value, str):
         return name, value
     raise ApplicationError(
-        f"start_response() got the header {pair!r}; PEP 3333 wants a (name, value) tuple of two strings"
+        f"the header {pair!r} is not of the form that PEP 3333 wants: a (name, value) tuple of two strings"
     )
 
 
@@ -146,9 +146,7 @@ def _learn_status(status: object) -> int:
 def _learn_name(name: str) -> bytes:
     """A header's name as ASGI wants it, in lower case; empty for one that is not passed on."""
     if not TOKEN.fullmatch(name):
-        raise ApplicationError(
-            f"start_response() got a header named {name!r}, which is not a field name (RFC 9110, 5.1)"
-        )
+        raise ApplicationError(f"the header name {name!r} is not a field name (RFC 9110, 5.1)")
     lowered = name.lower()
     encoded = b"" if lowered in HOP_BY_HOP else lowered.encode("ascii")
     if len(_names) < _CACHE_SIZE:

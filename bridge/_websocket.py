@@ -101,9 +101,13 @@ class WebSocket:
 
         Raises:
             ConnectionClosed: it is closed, or the client is gone.
+            ValueError: the text has half of a surrogate pair, which UTF-8 can't have (RFC 6455, section 5.6).
         """
         message: Message
         if isinstance(data, str):
+            # Here, where the app learns of it. Servers would lose the connection over it, or the text (granian 2.8).
+            if not data.isascii():
+                data.encode()
             message = {"type": "websocket.send", "text": data}
         elif isinstance(data, (bytes, bytearray, memoryview)):
             data = bytes(data)
@@ -123,10 +127,7 @@ class WebSocket:
             code: of RFC 6455, section 7.4: one of the registered codes, or one of your own from 3000 to 4999.
             reason: up to 123 bytes of UTF-8.
         """
-        if code not in _CLOSE_CODES and not 3000 <= code <= 4999:
-            raise ValueError(
-                f"close() got the code {code!r}; RFC 6455, 7.4, allows 1000 - 1014 but for 1004 - 1006, and 3000 - 4999"
-            )
+        _check_code(code)
         if len(reason.encode()) > _REASON_LENGTH:
             raise ValueError(
                 f"close() got a reason of {len(reason.encode())} bytes; RFC 6455, 5.5, allows 123"
@@ -209,6 +210,13 @@ class WebSocket:
             raise
         except ClientDisconnected:
             raise self._inbox.closed() from None
+
+
+def _check_code(code: object) -> None:
+    if not isinstance(code, int) or not (code in _CLOSE_CODES or 3000 <= code <= 4999):
+        raise ValueError(
+            f"close() got the code {code!r}; RFC 6455, 7.4, allows 1000 - 1014 but for 1004 - 1006, and 3000 - 4999"
+        )
 
 
 class WebSocketCall(Call):

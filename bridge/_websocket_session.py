@@ -31,6 +31,8 @@ logger = logging.getLogger("bridge")
 
 # RFC 6455, section 7.4.1, and the registry of codes.
 _NO_CODE, _LOST, _TOO_BIG, _APP_ERROR, _RESTART, _TRY_AGAIN = 1005, 1006, 1009, 1011, 1012, 1013
+#: Bytes of a refusing response that go out as one message: granian (2.8) takes no second one.
+_DENIAL = 262144
 #: Seconds for a close to go out to a client that does not read.
 _CLOSE_TIMEOUT = 10.0
 
@@ -122,9 +124,16 @@ def denies(scope: Scope) -> bool:
 
 
 def denial(send: Send) -> Send:
-    """``send()`` for the messages of an HTTP response, which refuses a handshake."""
+    """``send()`` for the messages of an HTTP response, which refuses a handshake. A short body goes out as one."""
+    held = bytearray()
 
     async def send_denial(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            held.extend(message["body"])
+            if message["more_body"] and len(held) < _DENIAL:
+                return
+            message = {**message, "body": bytes(held)}
+            held.clear()
         await send({**message, "type": f"websocket.{message['type']}"})
 
     return send_denial
@@ -302,6 +311,8 @@ class _Session:
         state, self._state = self._state, _State.CLOSED
         if state is _State.CLOSED:
             return
+        # The client's own close counts, where it came first.
+        self._inbox.close(code, reason)
         # While somebody is in receive(), granian (2.8) closes nothing.
         self._watch.cancel()
         timer = self._channel.loop.call_later(_CLOSE_TIMEOUT, self._watch.leave)

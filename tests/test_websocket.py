@@ -105,6 +105,17 @@ def test_what_can_t_be_sent() -> None:
         serve(handler(lambda websocket: websocket.send(not_bytes)))
 
 
+def test_text_that_is_not_unicode_is_refused_where_it_is_sent() -> None:
+    def app(websocket: WebSocket) -> None:
+        with pytest.raises(ValueError, match="surrogates"):
+            websocket.send("half \ud83d")
+        websocket.send("whole \U0001f600")
+
+    exchange = serve(handler(app))
+    assert sent(exchange) == ["whole \U0001f600"]
+    assert closing(exchange) == (1000, "")
+
+
 def test_an_iteration_ends_when_the_client_leaves() -> None:
     async def main() -> None:
         messages: list[str | bytes] = []
@@ -168,6 +179,7 @@ def test_accept_with_a_subprotocol_and_headers() -> None:
             "an argument of its own",
         ),
         (lambda websocket: websocket.accept(headers=[("X", "a\r\nb")]), "RFC 9110, 5.5"),
+        (lambda websocket: websocket.accept(headers={"X-Name": "x"}), "header 'X-Name' is not of the form"),
         (lambda websocket: [websocket.accept() for _ in range(2)], "accepted already"),
         (lambda websocket: [call() for call in (websocket.receive, websocket.accept)], "accepted already"),
     ],
@@ -226,9 +238,9 @@ def test_what_came_before_the_app_closed_can_still_be_received() -> None:
     assert closing(serve(handler(app), received("1"), received("2"))) == (1000, "")
 
 
-@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2000, 2999, 5000])
-def test_a_code_that_nobody_may_send(code: int) -> None:
-    with pytest.raises(ValueError, match=f"{code}; RFC 6455, 7.4"):
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2000, 2999, 5000, 1000.0, "1000", True])
+def test_a_code_that_nobody_may_send(code: Any) -> None:
+    with pytest.raises(ValueError, match=f"{code!r}; RFC 6455, 7.4"):
         serve(handler(lambda websocket: websocket.close(code)))
 
 
@@ -347,10 +359,10 @@ def test_a_socket_that_outlives_the_call_is_closed() -> None:
         kept.append(websocket)
 
     assert closing(serve(handler(app))) == (1000, "")
-    with pytest.raises(ConnectionClosed):
-        kept[0].send("late")
-    with pytest.raises(ConnectionClosed):
-        kept[0].receive()
+    for late in (lambda: kept[0].send("late"), kept[0].receive):
+        with pytest.raises(ConnectionClosed) as raised:
+            late()
+        assert raised.value.code == 1000
     assert repr(kept[0]) == "<WebSocket closed>"
 
 
@@ -365,15 +377,27 @@ def refusing(environ: Environ, start_response: StartResponse) -> Iterator[bytes]
 
 def test_a_response_is_the_denial() -> None:
     exchange = serve(refusing, denial=True)
-    start, *bodies = exchange.messages
+    start, body = exchange.messages
     assert start == {
         "type": "websocket.http.response.start",
         "status": 403,
         "headers": [(b"content-type", b"text/plain"), (b"x-why", b"no")],
     }
-    assert {message["type"] for message in bodies} == {"websocket.http.response.body"}
-    assert b"".join(message["body"] for message in bodies) == b"not here"
-    assert [message["more_body"] for message in bodies][-1] is False
+    # granian takes no second one.
+    assert body == {"type": "websocket.http.response.body", "body": b"not here", "more_body": False}
+
+
+def test_a_long_denial_is_not_held_back() -> None:
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("403 Forbidden", [])
+        for _ in range(1000):
+            yield b"x" * 1000
+
+    _, *bodies = serve(app, denial=True).messages
+    assert [message["more_body"] for message in bodies] == [True] * (len(bodies) - 1) + [False]
+    assert sum(len(message["body"]) for message in bodies) == 1_000_000
+    # 256 KiB, the response_buffer as well, and a chunk.
+    assert max(len(message["body"]) for message in bodies) <= 2 * 262144 + 1000
 
 
 def test_a_response_where_the_server_takes_none() -> None:
