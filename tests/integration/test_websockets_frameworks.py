@@ -1,5 +1,7 @@
-"""WebSockets in views of Flask and of Django on real ASGI servers: by ``wsgi.websocket`` in the environ."""
+"""WebSockets in views of Flask and of Django on real ASGI servers; ``test_websockets_libraries`` has libraries."""
 
+import contextlib
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +55,20 @@ def test_error_in_a_view_of_flask_is_1011(flask: RunningServer) -> None:
 )
 def test_responses_of_flask_are_denials(flask: RunningServer, path: str, status: int, text: bytes) -> None:
     _denied(flask, path, status, text)
+
+
+def test_ping_interval_of_flask_sock(server_pool: ServerPool) -> None:
+    """The library pings and is answered; else it would close, with 1008. All wait at the same time."""
+    environ = {"SOCK_SERVER_OPTIONS": json.dumps({"ping_interval": 0.4})}
+    with contextlib.ExitStack() as stack:
+        clients = [
+            stack.enter_context(connect(server_pool.get(name, FLASK, environ), "/sock/patient"))
+            for name in SERVERS
+        ]
+        for client in clients:
+            assert client.recv(HANG) == "None"
+            client.send("still open")
+            assert client.recv(HANG) == "still open"
 
 
 def test_echo_in_django(django: RunningServer) -> None:

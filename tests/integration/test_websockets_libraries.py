@@ -1,6 +1,5 @@
 """Libraries that take the socket from the environ, on real ASGI servers: flask-sock, and Flask-SocketIO."""
 
-import json
 import queue
 import threading
 from collections.abc import Iterator
@@ -108,16 +107,6 @@ def test_client_of_flask_sock_vanishes_while_it_sends(server: RunningServer) -> 
         client.reset()
         # Which error the library makes of it depends on what it was doing.
         assert report(requests, token)["raised"]
-
-
-@pytest.mark.parametrize("name", SERVERS)
-def test_ping_interval_of_flask_sock(name: str, server_pool: ServerPool) -> None:
-    """The library pings and is answered; else it would close, with 1008."""
-    pinging = server_pool.get(name, APP, {"SOCK_SERVER_OPTIONS": json.dumps({"ping_interval": 0.02})})
-    with connect(pinging, "/sock/patient") as client:
-        assert client.recv(HANG) == "None"
-        client.send("still open")
-        assert client.recv(HANG) == "still open"
 
 
 @pytest.mark.parametrize("transports", [["websocket"], ["polling", "websocket"], ["polling"]], ids="-".join)

@@ -134,8 +134,8 @@ def sock_pour(ws: Server, token: str) -> None:
 
 @route("/sock/patient")
 def sock_patient(ws: Server) -> None:
-    """Wait for many times the ping interval; without pongs the library would close."""
-    ws.send(repr(ws.receive(timeout=0.3)))
+    """Wait for more than twice the ping interval; without a pong the library would have closed by then."""
+    ws.send(repr(ws.receive(timeout=1.0)))
     ws.send(ws.receive())
 
 
