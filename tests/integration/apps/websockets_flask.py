@@ -24,7 +24,9 @@ flask_app.config["SOCK_SERVER_OPTIONS"] = json.loads(os.environ.get("SOCK_SERVER
 View = TypeVar("View", bound=Callable[..., object])
 # The libraries' decorators have no types.
 route: Callable[[str], Callable[[View], View]] = Sock(flask_app).route
-on: Callable[[str], Callable[[View], View]] = SocketIO(flask_app, async_mode="threading").on
+# ping_interval: a long poll that its client has given up lasts as long.
+socketio = SocketIO(flask_app, async_mode="threading", ping_interval=1, ping_timeout=20)
+on: Callable[[str], Callable[[View], View]] = socketio.on
 
 
 @flask_app.get("/leftovers/x")
