@@ -5,11 +5,21 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto --dist loadfile
+SERVER ?= uvicorn
+PORT ?= 8000
 
-.PHONY: run test test-all check bench clean
+.PHONY: run demo test test-all check bench clean
 
 run: $(VENV)/.run
 	$(BIN)/bridge serve examples.flask_app:app --host 127.0.0.1 --port 8000
+
+# Open pages of the shop hold streams that never end; at the end the servers wait for them no longer than 3 seconds.
+DEMO_uvicorn := uvicorn --port $(PORT) --timeout-graceful-shutdown 3
+DEMO_gunicorn := gunicorn --bind 127.0.0.1:$(PORT) --worker-class gthread --threads 8 --graceful-timeout 3
+
+# The shop of examples/migration on an ASGI server; with SERVER=gunicorn, on a WSGI server.
+demo: $(VENV)/.demo
+	$(BIN)/$(or $(DEMO_$(SERVER)),$(error SERVER is uvicorn or gunicorn, not '$(SERVER)')) examples.migration.site:app
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -39,13 +49,17 @@ $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[serve]' flask
 	touch $@
 
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[serve,websocket]' flask flask-sock fastapi
+	touch $@
+
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[serve,websocket]' --group test
-	touch $@ $(VENV)/.run
+	touch $@ $(VENV)/.run $(VENV)/.demo
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[serve,websocket]' --group bench
-	touch $@ $(VENV)/.test $(VENV)/.run
+	touch $@ $(VENV)/.test $(VENV)/.run $(VENV)/.demo
 
 clean:
 	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache

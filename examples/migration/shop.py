@@ -34,8 +34,8 @@ def on_asgi() -> bool:
 
 
 @shop.errorhandler(HTTPException)
-def show_error(error: HTTPException) -> tuple[str, int | None]:
-    return render_template("error.html", error=error), error.code
+def show_error(error: HTTPException) -> tuple[str, int]:
+    return render_template("error.html", error=error), error.code or 500
 
 
 @shop.after_request
