@@ -128,7 +128,7 @@ def test_the_bridge_commands_serve_the_app(line: str, tmp_path: Path) -> None:
 
 def test_the_make_lines_are_targets() -> None:
     lines = [shlex.split(line) for line in SHELL if line.startswith("make ")]
-    assert [target for _, target in lines] == ["run", "test", "check", "test-all", "bench"]
+    assert [target for _, target in lines] == ["run", "demo", "test", "check", "test-all", "bench"]
     for _, target in lines:
         # Asks for a target without making it: 0 or 1, up to date or not; 2: there is none.
         done = subprocess.run(
