@@ -19,16 +19,16 @@ from collections import deque
 from ._channel import Mailbox
 from .errors import ConnectionClosed
 
-__all__ = ["Inbox"]
+__all__ = ["OVERHEAD", "Inbox"]
 
 #: What a message counts for besides its length, so that a million empty ones are not free.
-_OVERHEAD = 64
+OVERHEAD = 64
 
 
 class Inbox:
     """One client's messages."""
 
-    __slots__ = ("_changed", "_end", "_limit", "_mailbox", "_messages", "_pending", "_room")
+    __slots__ = ("_changed", "_end", "_limit", "_mailbox", "_messages", "_pending", "_room", "_taken")
 
     def __init__(self, mailbox: Mailbox, limit: int) -> None:
         """Loop side. ``limit``: bytes (of text: characters) that may wait for the app before ``put()`` waits."""
@@ -37,6 +37,7 @@ class Inbox:
         self._changed = threading.Condition(threading.Lock())
         self._messages: deque[str | bytes] = deque()
         self._pending = 0
+        self._taken = 0
         # The code and the reason of the close.
         self._end: tuple[int, str] | None = None
         # What put() waits for; whoever takes it out of here settles it.
@@ -50,13 +51,18 @@ class Inbox:
             if self._end is not None:
                 return
             self._messages.append(message)
-            self._pending += len(message) + _OVERHEAD
+            self._pending += len(message) + OVERHEAD
             room = None
             if self._pending > self._limit:
                 room = self._room = self._mailbox.loop.create_future()
             self._changed.notify()
         if room is not None:
             await room
+
+    def stuck(self) -> int | None:
+        """How many messages the app has taken so far, where ``put()`` waits for it to take more; else ``None``."""
+        with self._changed:
+            return None if self._room is None else self._taken
 
     # Any side.
 
@@ -93,7 +99,8 @@ class Inbox:
                     raise TimeoutError(f"no message came within {timeout} s")
                 self._changed.wait(remaining)
             message = self._messages.popleft()
-            self._pending -= len(message) + _OVERHEAD
+            self._pending -= len(message) + OVERHEAD
+            self._taken += 1
             room = None
             # Half the limit: a client that is let go on for each message would do nothing but wake the loop.
             if self._room is not None and self._pending <= self._limit // 2:

@@ -1,15 +1,20 @@
-"""Answers that the bridge itself gives in place of the app: 400, 413, 503."""
+"""Answers that the bridge itself gives in place of the app: 400, 413, 503; and how any answer refuses a WebSocket."""
 
 import logging
 
-from ._types import Scope, Send
+from ._sending import send_close
+from ._types import Message, Scope, Send
 
-__all__ = ["Refused", "refuse"]
+__all__ = ["Refused", "denial", "denies", "refuse", "refuse_handshake"]
 
 logger = logging.getLogger("bridge")
 
 #: Seconds that a client is asked to wait before it tries again.
 _RETRY_AFTER = 1
+#: Bytes of a refusing response that go out as one message: granian (2.8) takes no second one.
+_DENIAL = 262144
+#: RFC 6455, section 7.4, and its registry: try again later.
+_TRY_AGAIN = 1013
 
 
 class Refused(Exception):  # noqa: N818  # not an error: an answer
@@ -36,3 +41,46 @@ async def refuse(scope: Scope, send: Send, refused: Refused) -> None:
     except OSError:
         # By the ASGI specification (2.4) what send() raises to a client that has left.
         logger.debug("the client left before it got %d", refused.status)
+
+
+# WebSocket.
+
+
+def denies(scope: Scope) -> bool:
+    """Whether the server can answer a handshake with a response of the app's ("WebSocket Denial Response")."""
+    return "websocket.http.response" in (scope.get("extensions") or ())
+
+
+def denial(send: Send) -> Send:
+    """``send()`` for the messages of an HTTP response, which refuses a handshake. A short body goes out as one."""
+    held = bytearray()
+
+    async def send_denial(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            held.extend(message["body"])
+            if message["more_body"] and len(held) < _DENIAL:
+                return
+            message = {**message, "body": bytes(held)}
+            held.clear()
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return send_denial
+
+
+async def refuse_handshake(scope: Scope, send: Send, refused: Refused) -> None:
+    """Answers a handshake, before it reached the app, with the response that ``refused`` names.
+
+    Where the server can't send one, the client gets 403; but a client that may try again is told so, by a WebSocket
+    that is closed with 1013 as soon as it is open.
+    """
+    if denies(scope):
+        await refuse(scope, denial(send), refused)
+        return
+    try:
+        if refused.status == 503:
+            await send({"type": "websocket.accept"})
+            await send_close(send, send, _TRY_AGAIN, refused.text)
+        else:
+            await send({"type": "websocket.close", "code": 1000, "reason": ""})
+    except OSError:
+        logger.debug("the client left before its handshake was refused")

@@ -1,9 +1,10 @@
-"""What a channel holds, as messages of the ASGI server's ``send()``."""
+"""What a channel holds, as messages of the ASGI server's ``send()``; and a WebSocket's close."""
 
 from ._channel import Batch, End
+from ._daphne import daphne_protocol
 from ._types import Send
 
-__all__ = ["send_batch"]
+__all__ = ["send_batch", "send_close"]
 
 #: Bytes in one body message: a larger chunk is sent in pieces, so that the server's buffer stays small.
 _PIECE = 262144
@@ -33,3 +34,13 @@ async def _send_body(send: Send, data: bytes, *, more: bool) -> None:
             )
         data = data[-((len(data) - 1) % _PIECE + 1) :]
     await send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+async def send_close(server_send: Send, send: Send, code: int, reason: str) -> None:
+    """Closes an open WebSocket by ``send``, which is the server's own ``send()`` or one around it."""
+    protocol = daphne_protocol(server_send)
+    if protocol is None:
+        await send({"type": "websocket.close", "code": code, "reason": reason})
+    else:
+        # Its send() drops the reason, and raises for codes below 3000 other than 1000.
+        protocol.sendCloseFrame(code=code, reasonUtf8=reason.encode(), isReply=False)

@@ -19,7 +19,7 @@ from typing import Any
 
 from ._call import Call
 from ._channel import Channel, Item
-from ._inbox import Inbox
+from ._inbox import OVERHEAD, Inbox
 from ._mapping import start_of_response
 from ._relay import RelayPair
 from ._types import Environ, Message, WSGIApp
@@ -50,6 +50,10 @@ class WebSocket:
 
     All methods block, and can be called by any thread, until the app's call returns; then it is closed. One thread may
     wait in ``receive()`` while others ``send()``.
+
+    An app that sends has to receive as well, if only to throw away what comes: behind messages that nobody takes, no
+    one sees the client leave. Where ``request_buffer`` bytes of them wait, and the app sends for a minute or two
+    without taking any, the WebSocket is closed with 1008.
 
     Attributes:
         subprotocols: those that the client offers, the one that it likes best first.
@@ -118,7 +122,7 @@ class WebSocket:
             if self._state is _State.CONNECTING:
                 self._accept(None, ())
             self._check_open()
-            self._put(message, len(data))
+            self._put(message, len(data) + OVERHEAD)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Closes it; nothing happens if it is closed already. Before ``accept()``, the client's handshake gets 403.

@@ -13,26 +13,25 @@ from collections.abc import Callable
 from io import BytesIO
 
 from ._channel import Batch, Channel, End, Item, Mailbox
-from ._daphne import daphne_protocol
 from ._environ import build_environ
 from ._inbox import Inbox
 from ._pool import ThreadPool
-from ._refusal import Refused, refuse
+from ._refusal import Refused, denial, denies
 from ._relay import OPENED, Relay, RelayPair
-from ._sending import send_batch
+from ._sending import send_batch, send_close
 from ._types import Environ, Message, Receive, Scope, Send, WSGIApp
 from ._watch import Watch, Watches
 from ._websocket import WebSocket, WebSocketCall
 from .errors import ApplicationError
 
-__all__ = ["WebSockets", "handshake_environ", "refuse_handshake"]
+__all__ = ["WebSockets", "handshake_environ"]
 
 logger = logging.getLogger("bridge")
 
 # RFC 6455, section 7.4.1, and the registry of codes.
-_NO_CODE, _LOST, _TOO_BIG, _APP_ERROR, _RESTART, _TRY_AGAIN = 1005, 1006, 1009, 1011, 1012, 1013
-#: Bytes of a refusing response that go out as one message: granian (2.8) takes no second one.
-_DENIAL = 262144
+_NO_CODE, _LOST, _POLICY, _TOO_BIG, _APP_ERROR, _RESTART = 1005, 1006, 1008, 1009, 1011, 1012
+#: Seconds in which an app that sends has to take something of what waits for it; at most twice as long.
+_STUCK = 60.0
 #: Seconds for a close to go out to a client that does not read.
 _CLOSE_TIMEOUT = 10.0
 
@@ -118,56 +117,6 @@ def handshake_environ(scope: Scope) -> Environ:
     return environ
 
 
-def denies(scope: Scope) -> bool:
-    """Whether the server can answer a handshake with a response of the app's ("WebSocket Denial Response")."""
-    return "websocket.http.response" in (scope.get("extensions") or ())
-
-
-def denial(send: Send) -> Send:
-    """``send()`` for the messages of an HTTP response, which refuses a handshake. A short body goes out as one."""
-    held = bytearray()
-
-    async def send_denial(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            held.extend(message["body"])
-            if message["more_body"] and len(held) < _DENIAL:
-                return
-            message = {**message, "body": bytes(held)}
-            held.clear()
-        await send({**message, "type": f"websocket.{message['type']}"})
-
-    return send_denial
-
-
-async def refuse_handshake(scope: Scope, send: Send, refused: Refused) -> None:
-    """Answers a handshake, before it reached the app, with the response that ``refused`` names.
-
-    Where the server can't send one, the client gets 403; but a client that may try again is told so, by a WebSocket
-    that is closed with 1013 as soon as it is open.
-    """
-    if denies(scope):
-        await refuse(scope, denial(send), refused)
-        return
-    try:
-        if refused.status == 503:
-            await send({"type": "websocket.accept"})
-            await send_close(send, send, _TRY_AGAIN, refused.text)
-        else:
-            await send({"type": "websocket.close", "code": 1000, "reason": ""})
-    except OSError:
-        logger.debug("the client left before its handshake was refused")
-
-
-async def send_close(server_send: Send, send: Send, code: int, reason: str) -> None:
-    """Closes an open WebSocket by ``send``, which is the server's own ``send()`` or one around it."""
-    protocol = daphne_protocol(server_send)
-    if protocol is None:
-        await send({"type": "websocket.close", "code": code, "reason": reason})
-    else:
-        # Its send() drops the reason, and raises for codes below 3000 other than 1000.
-        protocol.sendCloseFrame(code=code, reasonUtf8=reason.encode(), isReply=False)
-
-
 class _State(enum.Enum):
     CONNECTING = enum.auto()
     OPEN = enum.auto()
@@ -196,8 +145,14 @@ class _Session:
         self._pair = pair
         self._max_message = max_message
         self._denies = denies(scope)
+        self._path: str = scope["path"]
         self._state = _State.CONNECTING
         self._relay: Relay | None = None
+        # For _look(): messages sent, whether one is being sent, and what there was when it looked last.
+        self._sends = 0
+        self._sending = False
+        self._seen: tuple[int | None, int] = (None, 0)
+        self._looking = channel.loop.call_later(_STUCK, self._look)
         self._server_send = send
         self._watch = Watch(watches, self._listen, send, self._abort)
         self._send_denial = denial(self._send)
@@ -216,6 +171,7 @@ class _Session:
                 await self._close(1000, "")
         finally:
             # On every way out of here: no thread of the app waits any more.
+            self._looking.cancel()
             self._abort()
             self._watch.cancel()
             # Not before the listening has let go of it.
@@ -250,6 +206,24 @@ class _Session:
         self._inbox.close(code, reason)
         if self._relay is not None:
             self._relay.disconnect(code, reason)
+
+    def _look(self) -> None:
+        """Closes it where the app sends, and takes nothing of what fills the inbox.
+
+        Behind that nobody sees the client leave: hypercorn and granian say so by ``receive()`` alone. An app that does
+        neither may be at work.
+        """
+        stuck, sends = self._inbox.stuck(), self._sends
+        if stuck is not None and stuck == self._seen[0] and (self._sending or sends != self._seen[1]):
+            logger.warning(
+                "closed the WebSocket to %s: the app sends, and has taken none of the messages that wait for %s s",
+                self._path,
+                _STUCK,
+            )
+            self.close(_POLICY, "the app does not take the messages")
+            return
+        self._seen = stuck, sends
+        self._looking = self._channel.loop.call_later(_STUCK, self._look)
 
     def _abort(self) -> None:
         self._channel.abort()
@@ -329,6 +303,8 @@ class _Session:
             timer.cancel()
 
     async def _send(self, message: Message) -> None:
+        self._sends += 1
+        self._sending = True
         try:
             await self._watch.send(message)
         except OSError:
@@ -340,6 +316,8 @@ class _Session:
             if not await self._watch.has_left():
                 raise
             self._state = _State.CLOSED
+        finally:
+            self._sending = False
 
     # The listening task.
 

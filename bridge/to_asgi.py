@@ -22,11 +22,11 @@ from ._cut import break_off
 from ._environ import build_environ
 from ._lifespan import answer_lifespan
 from ._pool import ExecutorPool, ThreadPool
-from ._refusal import Refused, refuse
+from ._refusal import Refused, refuse, refuse_handshake
 from ._sending import send_batch
 from ._types import Receive, Scope, Send, WSGIApp
 from ._watch import Watch, Watches, listen_with
-from ._websocket_session import WebSockets, refuse_handshake
+from ._websocket_session import WebSockets
 from .errors import Overloaded, RequestBodyTooLarge
 
 __all__ = ["WsgiToAsgi"]

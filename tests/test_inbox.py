@@ -120,3 +120,18 @@ def test_a_cancelled_put_leaves_its_message(inbox: Inbox, loop_thread: LoopThrea
     assert inbox.get() == "x" * 2000
     loop_thread.run(inbox.put("next"))
     assert inbox.get() == "next"
+
+
+def test_what_is_known_of_an_app_that_takes_nothing(inbox: Inbox, loop_thread: LoopThread) -> None:
+    assert inbox.stuck() is None
+    loop_thread.run(inbox.put("small"))
+    assert inbox.stuck() is None
+    future = asyncio.run_coroutine_threadsafe(inbox.put("x" * 2000), loop_thread.loop)
+    for _ in range(10):
+        loop_thread.run(asyncio.sleep(0))
+    assert inbox.stuck() == 0
+    assert inbox.get() == "small"
+    assert inbox.stuck() == 1
+    assert inbox.get() == "x" * 2000
+    future.result(HANG)
+    assert inbox.stuck() is None

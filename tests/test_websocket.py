@@ -10,6 +10,7 @@ import pytest
 
 import bridge
 from bridge import ApplicationError, ConnectionClosed, WebSocket
+from bridge import _websocket_session as session_module
 from bridge._types import Environ, StartResponse
 from bridge._websocket_session import handshake_environ
 from tests.support.asgi import Exchange
@@ -457,14 +458,15 @@ def test_the_environ_of_a_handshake_over_http_2() -> None:
 # Backpressure.
 
 
-def test_a_client_that_does_not_read_holds_the_app(no_bridge_threads: None) -> None:
+@pytest.mark.parametrize("data", ["x" * 100, b""])
+def test_a_client_that_does_not_read_holds_the_app(no_bridge_threads: None, data: str | bytes) -> None:
     async def main() -> None:
         count = 0
 
         def app(websocket: WebSocket) -> None:
             nonlocal count
             while True:
-                websocket.send("x" * 100)
+                websocket.send(data)
                 count += 1
 
         ending = Ending(app)
@@ -472,12 +474,13 @@ def test_a_client_that_does_not_read_holds_the_app(no_bridge_threads: None) -> N
             async with connect(adapter) as exchange:
                 exchange.hold_sends()
                 await exchange.wait_for("websocket.accept")
-                # The accept is in send(), and behind it 1000 bytes and one message at most: there the app waits.
-                while count < 8:  # noqa: ASYNC110  # another thread counts
+                # The accept is in send(), and behind it 1000 bytes and one message at most: there the app waits. Each
+                # counts 64 bytes more than it has.
+                while count < 5:  # noqa: ASYNC110  # another thread counts
                     await asyncio.sleep(0)
                 for _ in range(1000):
                     await asyncio.sleep(0)
-                assert count <= 11
+                assert count <= 1000 // (len(data) + 64) + 1
                 exchange.feed(disconnect(1006))
             await arrival(ending.ended)
         assert isinstance(ending.error, ConnectionClosed)
@@ -519,6 +522,87 @@ def test_a_message_over_the_limit_closes_with_1009() -> None:
         assert closing(exchange) == (1009, "a message may have 10 bytes")
         assert isinstance(ending.error, ConnectionClosed)
         assert ending.error.code == 1009
+
+    asyncio.run(main())
+
+
+# An app that takes nothing of what the client sends.
+
+FLOOD = [received("x" * 1000)] * 3
+"""More than the inbox takes with ``request_buffer=1000``: what comes after it is not seen."""
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_an_app_that_sends_and_takes_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, blocked: bool
+) -> None:
+    """It would not learn that the client leaves, and hold its thread for ever."""
+    monkeypatch.setattr(session_module, "_STUCK", 0.05)
+    monkeypatch.setattr(session_module, "_CLOSE_TIMEOUT", 0.05)
+
+    async def main() -> None:
+        def app(websocket: WebSocket) -> None:
+            while True:
+                websocket.send("tick")
+
+        ending = Ending(app)
+        async with Served(ending, request_buffer=1000, response_buffer=1000) as adapter:
+            exchange = connect(adapter)
+            exchange.feed(*FLOOD)
+            async with exchange:
+                await exchange.wait_for("websocket.send")
+                if blocked:
+                    # As hypercorn's send() is when the client has left.
+                    exchange.hold_sends()
+                    exchange.feed(disconnect(1001))
+                await arrival(ending.ended)
+        assert isinstance(ending.error, ConnectionClosed)
+        assert (ending.error.code, ending.error.reason) == (1008, "the app does not take the messages")
+        if not blocked:
+            assert closing(exchange) == (1008, "the app does not take the messages")
+
+    asyncio.run(main())
+    assert any("has taken none of the messages" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("sends", [False, True])
+def test_an_app_that_takes_its_time(sends: bool) -> None:
+    """It is at work, and sends nothing meanwhile; or it sends, and takes a message now and then."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        accepted = threading.Event()
+
+        def look() -> None:
+            looked = threading.Event()
+
+            def looking() -> None:
+                assert adapter._websockets is not None
+                for session in adapter._websockets._sessions:
+                    session._look()
+                looked.set()
+
+            loop.call_soon_threadsafe(looking)
+            assert looked.wait(10)
+
+        def app(websocket: WebSocket) -> None:
+            websocket.accept()
+            assert accepted.wait(10)
+            for _ in FLOOD:
+                look()
+                if sends:
+                    websocket.send("tick")
+                else:
+                    look()
+                websocket.receive()
+
+        async with Served(handler(app), request_buffer=1000) as adapter:
+            exchange = connect(adapter)
+            exchange.feed(*FLOOD)
+            async with exchange:
+                await exchange.wait_for("websocket.accept")
+                accepted.set()
+        assert closing(exchange) == (1000, "")
 
     asyncio.run(main())
 
