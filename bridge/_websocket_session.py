@@ -312,10 +312,12 @@ class _Session:
             self._state = _State.CLOSED
             self._abort()
         except RuntimeError:
-            # granian (2.8) raises it in that case. So it is an error only if the client has not left.
-            if not await self._watch.has_left():
+            # granian (2.8) raises it in that case. So it is an error only if the client has not left; it does not say
+            # that of one that leaves before its handshake is denied.
+            if self._state is not _State.DENIED and not await self._watch.has_left():
                 raise
             self._state = _State.CLOSED
+            self._abort()
         finally:
             self._sending = False
 
