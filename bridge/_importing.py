@@ -1,7 +1,8 @@
 """Finding an app by its name, and telling WSGI from ASGI by looking at it.
 
-Used by the command line and by ``Dispatcher``. This module imports neither adapter and never calls an app:
-the only code of the user's that it runs is what importing a module and calling a named factory runs.
+Used by the command line, by ``Dispatcher``, and by the adapters, each of which refuses the other's apps. This module
+imports neither adapter and never calls an app: the only code of the user's that it runs is what importing a module and
+calling a named factory runs.
 """
 
 import ast
@@ -21,7 +22,16 @@ from asgiref.sync import iscoroutinefunction
 
 from bridge.errors import BridgeError
 
-__all__ = ["AppNotFoundError", "Kind", "UnknownKindError", "find_app", "guess_kind", "is_async", "is_both"]
+__all__ = [
+    "AppNotFoundError",
+    "Kind",
+    "UnknownKindError",
+    "find_app",
+    "guess_kind",
+    "is_async",
+    "is_both",
+    "refuse_kind",
+]
 
 Kind: TypeAlias = Literal["wsgi", "asgi"]
 
@@ -197,6 +207,22 @@ def guess_kind(app: object) -> Kind:
     raise UnknownKindError(
         f"{_article(app)} can be called as WSGI and as ASGI, and nothing in it says which it is"
     )
+
+
+def refuse_kind(app: object, kind: Kind, adapter: str) -> None:
+    """Raise ``TypeError`` where the signature of ``app`` says that it is of this kind, which ``adapter`` does not take.
+
+    What the signature does not say is left to the caller, who knows.
+    """
+    try:
+        shown = None if is_both(app) else _kind_by_signature(app)
+    except TypeError:
+        return
+    if shown == kind:
+        this, other = ("a WSGI", "an ASGI") if kind == "wsgi" else ("an ASGI", "a WSGI")
+        raise TypeError(
+            f"{_article(app)} is {this} app; {adapter} takes {other} app, for a server of the other kind"
+        )
 
 
 def _wrapped_by(app: object) -> Iterator[object]:

@@ -20,6 +20,7 @@ from ._channel import Batch, Channel, End, Mailbox
 from ._collect import Body, Collector, RequestBody
 from ._cut import break_off
 from ._environ import build_environ
+from ._importing import refuse_kind
 from ._lifespan import answer_lifespan
 from ._pool import ExecutorPool, ThreadPool
 from ._refusal import Refused, refuse, refuse_handshake
@@ -91,6 +92,7 @@ class WsgiToAsgi:
             raise TypeError(
                 f"app is {app!r}, which can't be called; a WSGI app is a callable (environ, start_response)"
             )
+        refuse_kind(app, "asgi", "WsgiToAsgi")
         _check_number("threads", threads, 1)
         _check_number("backlog", backlog, 0)
         _check_number("request_buffer", request_buffer, 1)

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from ._exchange import chain
+from ._importing import refuse_kind
 from ._kept_loops import close_loop
 from ._lifespan import Lifespan, LifespanMode
 from ._loops import LoopFactory, LoopPool, SharedLoop, at_exit, leave_alone
@@ -64,6 +65,7 @@ class AsgiToWsgi:
 
     Raises:
         ValueError: a parameter is none of those above.
+        TypeError: ``app`` is no ASGI app.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class AsgiToWsgi:
     ) -> None:
         if not callable(app):
             raise TypeError(f"AsgiToWsgi wants an ASGI application, not {type(app).__name__}")
+        refuse_kind(app, "wsgi", "AsgiToWsgi")
         if loop not in {"request", "shared"}:
             raise ValueError(f'loop is {loop!r}; it can be "request" or "shared"')
         if lifespan not in {"auto", "on", "off"}:

@@ -7,7 +7,7 @@ import wsgiref.validate
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import Any, cast
 
 import a2wsgi
 import asgiref.wsgi
@@ -26,6 +26,7 @@ import werkzeug.middleware.proxy_fix
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 
+from bridge import AsgiToWsgi, Dispatcher, WsgiToAsgi
 from bridge._importing import AppNotFoundError, UnknownKindError, find_app, guess_kind
 from bridge._types import ASGIApp, Receive, Scope, Send, WSGIApp
 
@@ -224,6 +225,28 @@ def test_what_is_no_app_is_refused_with_the_reason(value: object, reason: str) -
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not isinstance(caught.value, UnknownKindError)
+
+
+def test_an_adapter_refuses_an_app_of_the_server_s_own_kind() -> None:
+    with pytest.raises(
+        TypeError,
+        match=r"^an object of class 'FastAPI' is an ASGI app; WsgiToAsgi takes a WSGI app, for a server of the other",
+    ):
+        WsgiToAsgi(cast("WSGIApp", fastapi.FastAPI()))
+    with pytest.raises(
+        TypeError, match=r"^an object of class 'Flask' is a WSGI app; AsgiToWsgi takes an ASGI app"
+    ):
+        AsgiToWsgi(cast("ASGIApp", flask.Flask(__name__)))
+
+
+def test_an_adapter_takes_what_does_not_show_its_kind() -> None:
+    def either(*args: Any) -> Any:
+        raise AssertionError
+
+    site = Dispatcher({"/": flask.Flask(__name__)})
+    for app in (either, site):
+        WsgiToAsgi(app)
+        AsgiToWsgi(app)
 
 
 def test_an_app_that_shows_nothing_is_not_guessed() -> None:
