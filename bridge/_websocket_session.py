@@ -22,7 +22,7 @@ from ._sending import send_batch, send_close
 from ._types import Environ, Message, Receive, Scope, Send, WSGIApp
 from ._watch import Watch, Watches
 from ._websocket import WebSocket, WebSocketCall
-from .errors import ApplicationError
+from .errors import ApplicationError, Overloaded
 
 __all__ = ["WebSockets", "handshake_environ"]
 
@@ -50,6 +50,7 @@ class WebSockets:
     ) -> None:
         """``received``, ``sent``: bytes that may wait for the app, and for the client. ``max_message``: bytes."""
         self._app = app
+        self._threads = threads
         self._received = received
         self._sent = sent
         self._max_message = max_message
@@ -80,7 +81,12 @@ class WebSockets:
         websocket = WebSocket(scope.get("subprotocols") or (), channel, inbox)
         environ["wsgi.websocket"] = websocket
         environ["werkzeug.socket"] = pair.socket_for_app()
-        self.pool.submit(WebSocketCall(self._app, environ, channel, mailbox.loop, websocket, pair))
+        try:
+            self.pool.submit(WebSocketCall(self._app, environ, channel, mailbox.loop, websocket, pair))
+        except Overloaded:
+            raise Overloaded(
+                f"as many WebSockets are open as websocket_threads allows: {self._threads}"
+            ) from None
         session = _Session(scope, receive, send, channel, inbox, pair, watches, self._max_message)
         self._sessions.add(session)
         try:

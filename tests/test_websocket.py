@@ -653,7 +653,7 @@ def test_one_socket_too_many(denial: bool, caplog: pytest.LogCaptureFixture) -> 
             first.feed(disconnect())
 
     asyncio.run(main())
-    assert any("1 threads are busy" in record.getMessage() for record in caplog.records)
+    assert any("as websocket_threads allows: 1" in record.getMessage() for record in caplog.records)
 
 
 @pytest.mark.parametrize("options", [{"websocket_threads": 0}, {"threads": 1}])
