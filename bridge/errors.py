@@ -50,7 +50,8 @@ class ClientDisconnected(BridgeError, ConnectionError):
 class ConnectionClosed(ClientDisconnected):
     """A WebSocket is closed: raised by its ``receive()`` and ``send()``, whichever side closed it.
 
-    An app that lets it pass has simply ended; nothing is logged.
+    An app that lets it pass has simply ended; bridge logs nothing. Flask and Django, which get it from a view before,
+    log it as an error unless the view, or an error handler, takes it.
 
     Attributes:
         code: of RFC 6455, section 7.4: 1000 for a normal end, 1001 for a page that was left or a server that stops,
