@@ -51,6 +51,9 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     "time at shutdown": {
         "daphne": "it has no lifespan: its process ends without a word to the app, whose threads end with it",
     },
+    "messages before the handshake": {
+        "hypercorn": "the client's connection gets 400, and the app is never told that it is gone",
+    },
     "error before the handshake": {
         "granian-ws": "403 instead of 500",
     },

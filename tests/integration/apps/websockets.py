@@ -6,6 +6,7 @@ A WebSocket's path is ``/KIND/TOKEN``. What came of the app's call is in the rep
 ``BRIDGE_OPTIONS`` in the environment: the keyword arguments of ``WsgiToAsgi``, as JSON.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -107,7 +108,8 @@ def threads(websocket: WebSocket, query: Query, report: Report) -> None:
         together.wait()
         for step in range(each):
             # Long enough for messages to be cut to pieces, if there were two writers.
-            websocket.send(f"{number}:{step}:" + str(number) * 2000)
+            with contextlib.suppress(ConnectionClosed):
+                websocket.send(f"{number}:{step}:" + str(number) * 2000)
 
     senders = [threading.Thread(target=broadcast, args=(number,)) for number in range(count)]
     for sender in senders:

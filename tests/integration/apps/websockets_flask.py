@@ -29,6 +29,12 @@ socketio = SocketIO(flask_app, async_mode="threading", ping_interval=1, ping_tim
 on: Callable[[str], Callable[[View], View]] = socketio.on
 
 
+@flask_app.errorhandler(OSError)
+def lost(error: OSError) -> tuple[str, int]:
+    """A client that leaves while the app sends is no error that Flask should log: the response goes to nobody."""
+    return "", 400
+
+
 @flask_app.get("/leftovers/x")
 def get_leftovers() -> Response:
     return jsonify(leftovers(app))
