@@ -318,9 +318,10 @@ class _Session:
             self._state = _State.CLOSED
             self._abort()
         except RuntimeError:
-            # granian (2.8) raises it in that case. So it is an error only if the client has not left; it does not say
-            # that of one that leaves before its handshake is denied.
-            if self._state is not _State.DENIED and not await self._watch.has_left():
+            # granian (2.8) and daphne (4.2) raise it in that case. So it is an error only if the client has not left,
+            # which granian does not say of one whose handshake is denied, and nobody says behind messages that wait.
+            told = self._state is not _State.DENIED and self._inbox.stuck() is None
+            if told and not await self._watch.has_left():
                 raise
             self._state = _State.CLOSED
             self._abort()

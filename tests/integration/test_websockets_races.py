@@ -23,7 +23,7 @@ from tests.support.websocket_client import (
 from tests.support.websocket_differences import differs
 
 FLASK = "tests.integration.apps.websockets_flask:app"
-SERVERS = ("uvicorn-h11", "uvicorn-httptools", "uvicorn-wsproto", "hypercorn", "granian-ws")
+SERVERS = ("uvicorn-h11", "uvicorn-httptools", "uvicorn-wsproto", "hypercorn", "granian-ws", "daphne")
 # Apps that send, receive, do both, close, fail, refuse, and return.
 PATHS = {
     WEBSOCKETS: (
