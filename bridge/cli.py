@@ -293,6 +293,9 @@ def _mount(text: str) -> MountPoint:
     app = app.removesuffix(",fallback")
     if not equals or not app:
         raise argparse.ArgumentTypeError(f"{text!r} is not /prefix=APP, such as /api=new.main:app")
+    app_itself, comma, word = app.rpartition(",")
+    if comma and word.isidentifier() and "(" not in app_itself:
+        raise argparse.ArgumentTypeError(f"{text!r} ends with ,{word}; what may be there is ,fallback")
     try:
         return MountPoint(prefix=normal_prefix(prefix) or "/", app=app, fallback=fallback)
     except ValueError as exc:

@@ -127,6 +127,7 @@ def test_the_command_is_installed_with_the_package() -> None:
         ("--mount y:app", "argument --mount: 'y:app' is not /prefix=APP, such as /api=new.main:app"),
         ("--mount /=", "argument --mount: '/=' is not /prefix=APP"),
         ("--mount /x=,fallback", "argument --mount: '/x=,fallback' is not /prefix=APP"),
+        ("--mount /x=a:app,fallbak", "argument --mount: '/x=a:app,fallbak' ends with ,fallbak"),
         ("--mount api=y:app", "argument --mount: the prefix 'api' does not begin with a slash: write '/api'"),
         ("--mount /a/../b=y:app", "argument --mount: the prefix '/a/../b' has a segment"),
         ("x:app --port 65536", "argument --port: '65536' is not a port, 0 to 65535"),

@@ -168,4 +168,6 @@ def test_links_lead_to_files() -> None:
 
 def test_every_example_is_linked() -> None:
     paths = [*(REPOSITORY / "examples").glob("*.py"), *(REPOSITORY / "examples").glob("*/site.py")]
-    assert {path.relative_to(REPOSITORY).as_posix() for path in paths} == set(re.findall(r"\]\((examples/[^)]+)\)", README))
+    assert {path.relative_to(REPOSITORY).as_posix() for path in paths} == set(
+        re.findall(r"\]\((examples/[^)]+)\)", README)
+    )
