@@ -55,10 +55,12 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[serve,websocket]' --group test
+	$(BIN)/python -m pip install --quiet --no-deps 'httpbin>=0.10.2'
 	touch $@ $(VENV)/.run $(VENV)/.demo
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[serve,websocket]' --group bench
+	$(BIN)/python -m pip install --quiet --no-deps 'httpbin>=0.10.2'
 	touch $@ $(VENV)/.test $(VENV)/.run $(VENV)/.demo
 
 clean:

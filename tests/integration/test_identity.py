@@ -31,7 +31,7 @@ LoopMode = Literal["request", "shared"]
 
 # Of a connection, not of a message: servers make them, and adapters don't pass them on. Proxy is dropped (HTTP_PROXY).
 NOT_PASSED_ON = {
-    *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer"),
+    *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "trailers"),
     *("transfer-encoding", "upgrade", "proxy", "proxy-connection", "content-length", "content-type", "host"),
     *("cookie", "expect"),
 }
