@@ -210,8 +210,6 @@ class WebSocket:
     def _put(self, message: Message, size: int) -> None:
         try:
             self._channel.put([message], size)
-        except ConnectionClosed:
-            raise
         except ClientDisconnected:
             raise self._inbox.closed() from None
 

@@ -280,17 +280,16 @@ class WsgiToAsgi:
                 sent=self.response_buffer,
                 max_message=self.max_body_size,
             )
-        loop = asyncio.get_running_loop()
-        wires = self._wires
-        if wires is None or wires[0].loop is not loop:
-            wires = self._connect(loop)
+        mailbox, watches = self._connect(asyncio.get_running_loop())
         try:
-            await websockets.serve(scope, receive, send, *wires)
+            await websockets.serve(scope, receive, send, mailbox, watches)
         except Overloaded as exc:
             raise self._overloaded(exc) from None
 
     def _connect(self, loop: asyncio.AbstractEventLoop) -> tuple[Mailbox, Watches]:
-        wires = self._wires = (Mailbox(loop), Watches(loop))
+        wires = self._wires
+        if wires is None or wires[0].loop is not loop:
+            wires = self._wires = (Mailbox(loop), Watches(loop))
         return wires
 
     # Threads.
@@ -308,7 +307,7 @@ class WsgiToAsgi:
         self._refusals += 1
         now = time.monotonic()
         if now - self._refusal_logged >= 1:
-            logger.warning("answered 503 to %d requests: %s", self._refusals, error)
+            logger.warning("refused %d requests for now: %s", self._refusals, error)
             self._refusals = 0
             self._refusal_logged = now
         return Refused(503, "the server is busy; try again in a moment")

@@ -95,7 +95,7 @@ def test_more_than_the_backlog_is_refused(caplog: pytest.LogCaptureFixture) -> N
     assert visitor.served == 4
     messages = [record.getMessage() for record in caplog.records]
     assert messages
-    assert "answered 503 to 1 requests: 1 threads are busy and 2 requests wait" in messages[0]
+    assert "refused 1 requests for now: 1 threads are busy and 2 requests wait" in messages[0]
 
 
 def test_a_thousand_requests_leave_no_thread() -> None:

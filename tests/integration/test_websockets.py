@@ -13,14 +13,7 @@ from tests.conftest import ServerPool
 from tests.integration.cases_server import new_token, report
 from tests.support.server_kinds import WEBSOCKET_SERVERS
 from tests.support.servers import RunningServer
-from tests.support.websocket_client import (
-    HANG,
-    WEBSOCKETS,
-    connect,
-    control,
-    leftovers,
-    wait_for_no_leftovers,
-)
+from tests.support.websocket_client import HANG, WEBSOCKETS, connect, control, nothing_left_of
 from tests.support.websocket_differences import differs
 
 MEBIBYTE = 1024 * 1024
@@ -41,9 +34,7 @@ def side(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(autouse=True)
 def nothing_left(server: RunningServer) -> Iterator[None]:
-    before = leftovers(server)
-    yield
-    wait_for_no_leftovers(server, before)
+    yield from nothing_left_of(server)
 
 
 def test_text_and_binary_come_back_in_order(server: RunningServer, side: str) -> None:

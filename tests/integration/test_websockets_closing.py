@@ -12,15 +12,7 @@ from tests.conftest import ServerPool
 from tests.integration.cases_server import new_token, report
 from tests.support.server_kinds import WEBSOCKET_SERVERS
 from tests.support.servers import RunningServer
-from tests.support.websocket_client import (
-    HANG,
-    WEBSOCKETS,
-    RawWebSocket,
-    connect,
-    control,
-    leftovers,
-    wait_for_no_leftovers,
-)
+from tests.support.websocket_client import HANG, WEBSOCKETS, RawWebSocket, connect, control, nothing_left_of
 from tests.support.websocket_differences import differs
 
 # RFC 6455, section 7.4: a normal end, going away, registered with IANA, private, and a reason as long as they get.
@@ -41,9 +33,7 @@ def side(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(autouse=True)
 def nothing_left(server: RunningServer) -> Iterator[None]:
-    before = leftovers(server)
-    yield
-    wait_for_no_leftovers(server, before)
+    yield from nothing_left_of(server)
 
 
 # The app ends it.

@@ -14,14 +14,7 @@ from websockets.sync.client import ClientConnection
 from tests.conftest import ServerPool
 from tests.integration.cases_server import new_token, report
 from tests.support.servers import RunningServer
-from tests.support.websocket_client import (
-    HANG,
-    RawWebSocket,
-    connect,
-    control,
-    leftovers,
-    wait_for_no_leftovers,
-)
+from tests.support.websocket_client import HANG, RawWebSocket, connect, control, nothing_left_of
 from tests.support.websocket_differences import differs
 
 APP = "tests.integration.apps.websockets_flask:app"
@@ -35,9 +28,7 @@ def server(request: pytest.FixtureRequest, server_pool: ServerPool) -> RunningSe
 
 @pytest.fixture(autouse=True)
 def nothing_left(server: RunningServer) -> Iterator[None]:
-    before = leftovers(server)
-    yield
-    wait_for_no_leftovers(server, before)
+    yield from nothing_left_of(server)
 
 
 def test_flask_sock_echo(server: RunningServer) -> None:

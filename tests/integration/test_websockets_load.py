@@ -20,7 +20,7 @@ from tests.support.websocket_client import (
     connect,
     control,
     leftovers,
-    wait_for_no_leftovers,
+    nothing_left_of,
     websocket_url,
 )
 from tests.support.websocket_differences import differs
@@ -44,16 +44,12 @@ def limited(request: pytest.FixtureRequest, server_pool: ServerPool) -> RunningS
 
 @pytest.fixture
 def nothing_left(server: RunningServer) -> Iterator[None]:
-    before = leftovers(server)
-    yield
-    wait_for_no_leftovers(server, before)
+    yield from nothing_left_of(server)
 
 
 @pytest.fixture
 def nothing_left_limited(limited: RunningServer) -> Iterator[None]:
-    before = leftovers(limited)
-    yield
-    wait_for_no_leftovers(limited, before)
+    yield from nothing_left_of(limited)
 
 
 @pytest.mark.usefixtures("nothing_left")

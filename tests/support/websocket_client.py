@@ -8,6 +8,7 @@ import contextlib
 import json
 import socket
 import struct
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ __all__ = [
     "connect",
     "control",
     "leftovers",
+    "nothing_left_of",
     "wait_for_no_leftovers",
     "websocket_url",
 ]
@@ -151,6 +153,13 @@ def leftovers(server: RunningServer) -> dict[str, int]:
     assert response.status_code == 200, response.text
     counts: dict[str, int] = json.loads(response.text)
     return counts
+
+
+def nothing_left_of(server: RunningServer) -> Iterator[None]:
+    """A fixture around a test: what it opens on the server is gone at its end."""
+    before = leftovers(server)
+    yield
+    wait_for_no_leftovers(server, before)
 
 
 def wait_for_no_leftovers(server: RunningServer, before: dict[str, int]) -> None:
