@@ -1,67 +1,87 @@
-# Two commands do everything on a machine that has only Python (3.11 or later) and make:
-#   make run     serves examples/flask_app.py on http://127.0.0.1:8000 through the bridge
-#   make test    runs the tests
+# On a machine that has only Python (3.11 or later) and make, each target installs what it needs into a virtual
+# environment here; the versions are those of requirements/, whatever the day.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto --dist loadfile
 SERVER ?= uvicorn
 PORT ?= 8000
+VERSIONS := 3.11 3.12 3.13 3.14 3.15
 
-.PHONY: run demo test test-all check bench clean
+.PHONY: help run demo test test-all test-newest test-oldest check bench lock clean
 
-run: $(VENV)/.run
+help:  ## this list
+	@echo 'make TARGET, where TARGET is one of:'
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r target what; do \
+		printf '  %-12s %s\n' "$$target" "$$what"; \
+	done
+
+run: $(VENV)/.examples  ## serve examples/flask_app.py on http://127.0.0.1:8000 through the bridge
 	$(BIN)/bridge serve examples.flask_app:app --host 127.0.0.1 --port 8000
 
 # Open pages of the shop hold streams that never end; at the end the servers wait for them no longer than 3 seconds.
 DEMO_uvicorn := uvicorn --port $(PORT) --timeout-graceful-shutdown 3
 DEMO_gunicorn := gunicorn --bind 127.0.0.1:$(PORT) --worker-class gthread --threads 8 --graceful-timeout 3
 
-# The shop of examples/migration on an ASGI server; with SERVER=gunicorn, on a WSGI server.
-demo: $(VENV)/.demo
+demo: $(VENV)/.examples  ## serve the shop of examples/migration there; SERVER=gunicorn: on a WSGI server
 	$(BIN)/$(or $(DEMO_$(SERVER)),$(error SERVER is uvicorn or gunicorn, not '$(SERVER)')) examples.migration.site:app
 
-test: $(VENV)/.test
+test: $(VENV)/.test  ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# The same tests on each supported Python that this machine has.
-test-all:
-	@set -e; for version in 3.11 3.12 3.13; do \
+test-all:  ## run the tests on each supported Python of this machine
+	@set -e; for version in $(VERSIONS); do \
 		python=$$(sh .ci/find-python $$version) || { echo "Python $$version: not on this machine"; continue; }; \
 		echo "Python $$version: $$python"; \
 		$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$version; \
 	done
 
-check: $(VENV)/.test
+test-newest:  ## run the tests with the newest release of everything, as of today
+	@$(MAKE) --no-print-directory test-resolved RESOLUTION=highest VENV=.venv-newest
+
+test-oldest:  ## run the tests with the oldest that pyproject.toml allows, of all that it names
+	@$(MAKE) --no-print-directory test-resolved RESOLUTION=lowest-direct VENV=.venv-oldest
+
+# Resolved anew each time, into an environment that is made anew: uv takes seconds for it.
+.PHONY: test-resolved
+test-resolved:
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements/uv.txt
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --refresh --resolution $(RESOLUTION) \
+		--editable '.[serve,websocket]' --group test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.test  ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version $(lastword $(VERSIONS))
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.test  ## print the adapters' speed beside their peers', in one run; see benchmarks/README.md
 	$(BIN)/python -m benchmarks
 
-# A stamp per set of packages: it is made again when pyproject.toml changes.
+# One resolution holds for all supported versions of Python, by markers; the smaller lock is a part of the larger one.
+LOCK = $(BIN)/python -m uv pip compile --quiet --upgrade --universal --generate-hashes \
+	--custom-compile-command 'make lock' --python-version $(firstword $(VERSIONS))
+SITE := pyproject.toml --extra serve --extra websocket
+lock: $(VENV)/bin/python  ## pin the newest releases in requirements/
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements/uv.txt
+	$(LOCK) $(SITE) --group test --output-file requirements/test.txt
+	$(LOCK) $(SITE) --group examples --constraint requirements/test.txt --output-file requirements/examples.txt
+	$(LOCK) --group pyproject.toml:lock --output-file requirements/uv.txt
+
+clean:  ## remove what the targets made
+	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 
-$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[serve]' flask
+# A stamp per lock; what the tests need holds what the examples need.
+$(VENV)/.examples: requirements/examples.txt pyproject.toml | $(VENV)/bin/python
+	.ci/install $(VENV) $<
 	touch $@
 
-$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[serve,websocket]' flask flask-sock fastapi
-	touch $@
-
-$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[serve,websocket]' --group test
-	$(BIN)/python -m pip install --quiet --no-deps 'httpbin>=0.10.2'
-	touch $@ $(VENV)/.run $(VENV)/.demo
-
-$(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[serve,websocket]' --group bench
-	$(BIN)/python -m pip install --quiet --no-deps 'httpbin>=0.10.2'
-	touch $@ $(VENV)/.test $(VENV)/.run $(VENV)/.demo
-
-clean:
-	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache
+$(VENV)/.test: requirements/test.txt pyproject.toml | $(VENV)/bin/python
+	.ci/install $(VENV) $<
+	touch $@ $(VENV)/.examples
