@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import django
@@ -46,7 +47,10 @@ settings.configure(
     TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates"}],
 )
 django.setup()
-call_command("migrate", verbosity=0)
+# In a thread, because uvicorn before 0.47 imports the app on its running loop, where Django refuses the database.
+migration = Thread(target=call_command, args=("migrate",), kwargs={"verbosity": 0})
+migration.start()
+migration.join()
 
 PAGE = """\
 <!doctype html>

@@ -16,6 +16,7 @@ import websockets.sync.client
 
 from tests.conftest import ServerPool
 from tests.support.servers import REPOSITORY, RunningServer, ServerKind, free_port
+from tests.support.versions import NO_CONTROL_SOCKET
 
 SITE = REPOSITORY / "examples" / "migration" / "site.py"
 DOCSTRING = ast.get_docstring(ast.parse(SITE.read_text())) or ""
@@ -152,15 +153,14 @@ def test_make_demo(kind: str, tmp_path: Path) -> None:
     # --assume-old: without making an environment of its own.
     command = [
         "make",
-        "--assume-old=.venv/.demo",
+        "--assume-old=.venv/.examples",
         "demo",
         f"BIN={bin_directory}",
         f"PORT={port}",
         f"SERVER={kind}",
     ]
     log_path = tmp_path / "log"
-    # gunicorn's control socket is one file for all gunicorns of a user.
-    environ = os.environ | ({"GUNICORN_CMD_ARGS": "--no-control-socket"} if kind == "gunicorn" else {})
+    environ = os.environ | ({"GUNICORN_CMD_ARGS": " ".join(NO_CONTROL_SOCKET)} if kind == "gunicorn" else {})
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             command,

@@ -22,6 +22,7 @@ import pytest
 
 from bridge._servers import SERVERS
 from tests.support.servers import HOST, REPOSITORY, RunningServer, ServerKind, free_port, poll
+from tests.support.versions import NO_CONTROL_SOCKET
 
 SITE = Path(__file__).with_name("cli_site")
 APPS = {"wsgi": "flask_site:app", "asgi": "fastapi_site:app"}
@@ -29,7 +30,7 @@ WITH_WORKERS = [name for name, server in SERVERS.items() if server.workers]
 WITH_RELOAD = [name for name, server in SERVERS.items() if server.reload != "no"]
 
 # gunicorn's control socket is one file for all gunicorns of a user.
-OWN_OPTIONS = {"gunicorn": ("--", "--no-control-socket")}
+OWN_OPTIONS = {"gunicorn": ("--", *NO_CONTROL_SOCKET)}
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tests.support import mod_wsgi
+from tests.support.versions import NO_CONTROL_SOCKET, at_least
 
 __all__ = ["ASGI_SERVERS", "SERVERS", "WEBSOCKET_SERVERS", "WSGI_SERVERS", "ServerKind"]
 
@@ -48,7 +49,7 @@ _GRANIAN = _python(
     "granian", "--workers", "1", "--access-log", "--no-ws", "--workers-kill-timeout", "15s", "{app}"
 )
 _GUNICORN = _python(
-    "gunicorn", "--access-logfile", "-", "--graceful-timeout", "10", "--no-control-socket", "{app}"
+    "gunicorn", "--access-logfile", "-", "--graceful-timeout", "10", *NO_CONTROL_SOCKET, "{app}"
 )
 _GUNICORN_TCP, _GUNICORN_UNIX = ("--bind", "{host}:{port}"), ("--bind", "unix:{path}")
 _RUNNER = "tests.support.wsgi_runner"
@@ -141,6 +142,7 @@ _UVICORN_H2C = ServerKind(
     _python("uvicorn", "--http", "zttp", "--http2", "--loop", "asyncio", *_UVICORN),
     tcp=_HOST_PORT,
     http="2",
+    missing=lambda: None if at_least("uvicorn", "0.53") else "uvicorn has HTTP/2 since 0.53",
 )
 
 # What a server runs for WebSocket, where it is no row of ASGI_SERVERS. uvicorn's default is the protocol of websockets
