@@ -46,7 +46,7 @@ _HYPERCORN = _python(
 )
 _HYPERCORN_TCP, _HYPERCORN_UNIX = ("--bind", "{host}:{port}"), ("--bind", "unix:{path}")
 _GRANIAN = _python(
-    "granian", "--workers", "1", "--access-log", "--no-ws", "--workers-kill-timeout", "15s", "{app}"
+    "granian", "--workers", "1", "--access-log", "--no-ws", "--workers-kill-timeout", "15", "{app}"
 )
 _GUNICORN = _python(
     "gunicorn", "--access-logfile", "-", "--graceful-timeout", "10", *NO_CONTROL_SOCKET, "{app}"
