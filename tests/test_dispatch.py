@@ -10,8 +10,10 @@ from typing import Any, cast
 
 import cloudpickle
 import pytest
+import uvicorn
 from asgiref.compatibility import is_double_callable
 from asgiref.sync import iscoroutinefunction
+from hypercorn.utils import is_asgi
 
 from bridge import AsgiToWsgi, Dispatcher, Mount, WsgiToAsgi
 from bridge._importing import UnknownKindError, guess_kind, is_both
@@ -288,9 +290,11 @@ def test_mounts_that_are_none(mounts: Any, error: type[Exception], says: str) ->
 
 def test_servers_take_it_for_asgi_without_a_hint() -> None:
     app = site()
-    assert inspect.iscoroutinefunction(app.__call__), "hypercorn"
-    assert asyncio.iscoroutinefunction(app.__call__), "uvicorn"
-    assert iscoroutinefunction(app.__call__)
+    assert is_asgi(app), "hypercorn"
+    config = uvicorn.Config(app, ws="none", log_config=None)
+    config.load()
+    assert config.interface == "asgi3", "uvicorn, which asks asyncio or inspect, as Python's version wants it"
+    assert iscoroutinefunction(app.__call__), "asgiref"
     assert not is_double_callable(app), "daphne"  # type: ignore[no-untyped-call]
     with pytest.raises(TypeError):
         app()  # type: ignore[call-overload]  # what uvicorn does to find factories
