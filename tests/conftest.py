@@ -1,5 +1,6 @@
 """Fixtures on top of ``tests.support``. Each proves at its end that nothing of what it started is left."""
 
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,11 @@ import trustme
 from tests.support import servers
 from tests.support.servers import RunningServer
 from tests.support.threads import bridge_threads, wait_for_no_bridge_threads
+
+# A shell without job control starts what it puts into the background with SIGINT ignored. Python leaves it so, and the
+# servers would not hear that a test interrupts them: what is ignored stays ignored in a new program. With a handler
+# here a new program begins with the default.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class StartServer(Protocol):

@@ -1,5 +1,6 @@
 """The command ``bridge``: what it says, what it refuses, and what it leaves as it was for the server."""
 
+import contextlib
 import inspect
 import os
 import re
@@ -207,10 +208,14 @@ def test_interrupted_while_the_app_is_imported(tmp_path: Path) -> None:
         text=True,
         start_new_session=True,
     ) as process:
-        assert process.stderr is not None
-        assert process.stderr.readline() == "importing\n"
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        assert process.stderr.read() == ""
+        try:
+            assert process.stderr is not None
+            assert process.stderr.readline() == "importing\n"
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            assert process.communicate(timeout=30)[1] == ""
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # nothing is left of it
+                os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130
 
 
@@ -254,5 +259,8 @@ def test_the_server_starts_from_what_the_user_started_from(tmp_path: Path) -> No
             assert answer == f"once True {process.pid}"
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=30)
+            try:
+                process.communicate(timeout=30)
+            finally:
+                process.kill()  # nothing, where it has ended
     assert process.returncode == 0

@@ -266,7 +266,10 @@ def test_the_servers_own_options_and_a_unix_socket(tmp_path: Path) -> None:
             assert answer.headers["x"] == "y"
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate()
+            try:
+                process.communicate(timeout=30)
+            finally:
+                process.kill()  # nothing, where it has ended
     assert process.returncode == 0
     assert not socket.exists()
 

@@ -4,7 +4,10 @@ one.
 
 import asyncio
 import concurrent.futures
+import os
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from tests.conftest import StartServer
 from tests.support.asgi import Exchange, call_asgi, http_scope
 from tests.support.gate import Gate, pass_gate
 from tests.support.raw import RawConnection
-from tests.support.servers import ASGI_SERVERS, SERVERS, WSGI_SERVERS, start
+from tests.support.servers import ASGI_SERVERS, REPOSITORY, SERVERS, WSGI_SERVERS, start
 from tests.support.threads import bridge_threads, wait_for_no_bridge_threads
 
 APPS = "tests.integration.apps.plain"
@@ -53,6 +56,23 @@ def test_what_a_server_leaves_behind_is_killed_and_reported(tmp_path: Path) -> N
     with pytest.raises(AssertionError, match=r"had to be killed.*sleep"):
         server.stop(timeout=1.0)
     assert not server.processes()
+
+
+def test_a_run_in_the_background_interrupts_its_servers_all_the_same() -> None:
+    """A shell without job control has SIGINT ignored there; see ``tests/conftest.py``."""
+    interrupting = "tests/test_cli.py::test_interrupted_while_the_app_is_imported"
+    # Plugins that write files, or that share the run's processes, have no part in the inner run.
+    pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    done = subprocess.run(
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *pytest_run, interrupting, "--timeout", "30"],
+        check=False,
+        cwd=REPOSITORY,
+        env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
 def test_bridge_threads_are_seen(no_bridge_threads: None) -> None:
