@@ -44,4 +44,4 @@ def test_sessions_progress_and_clients_at_the_same_time(start_server: StartServe
     asyncio.run(sessions())
     # The lifespan ends by itself too, with its task group, and leaves no error.
     example.server.stop()
-    assert "Traceback" not in example.server.log()
+    example.server.assert_no_traceback()

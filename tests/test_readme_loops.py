@@ -92,4 +92,4 @@ def test_one_loop_for_all(start_server: StartServer) -> None:
         before = client.get("/ticks").json()
         poll(lambda: client.get("/ticks").json() > before, 20, lambda: "the lifespan's task does not run")
     server.stop()
-    assert "Traceback" not in server.log()
+    server.assert_no_traceback()

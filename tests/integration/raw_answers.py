@@ -24,13 +24,17 @@ def unlike(bridged: Answers, native: Answers, listed: Iterable[Difference]) -> t
     """Return what differs and is not ``listed``, and what is ``listed`` and does not differ; a line for each."""
     seen = {(case, field) for case in bridged for field in _differing(bridged[case], native[case])}
     known = {
-        (case, field) for difference in listed for case in difference.requests for field in difference.fields
+        (case, field): difference.reason
+        for difference in listed
+        for case in difference.requests
+        for field in difference.fields
     }
     new = "".join(
         f"\n  {case!r} {field}: {bridged[case].get(field)!r} / {native[case].get(field)!r}"
-        for case, field in sorted(seen - known)
+        for case, field in sorted(seen - known.keys())
     )
-    return new, "".join(f"\n  {case!r} {field}" for case, field in sorted(known - seen))
+    gone = sorted(known.keys() - seen)
+    return new, "".join(f"\n  {case!r} {field}: {known[case, field]!r}" for case, field in gone)
 
 
 def _differing(left: Answer, right: Answer) -> Iterator[str]:

@@ -5,6 +5,8 @@ Most are between two HTTP parsers, and bridge has no part in them. Where it has,
 
 from dataclasses import dataclass
 
+from tests.support.faults import installed
+
 __all__ = ["CHUNKED", "DIFFERENCES", "Difference"]
 
 BOTH_BRIDGED = ("uvicorn", "granian")
@@ -13,13 +15,22 @@ BOTH_NATIVE = ("gunicorn", "waitress")
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """``requests`` differ in ``fields`` between every one of ``bridged`` and every one of ``native``."""
+    """``requests`` differ in ``fields`` between every one of ``bridged`` and every one of ``native``.
+
+    ``versions``: requirements, such as ``gunicorn<28``, that the installed versions have to meet, all of them; else
+    there is no difference. Without any: it is there in all versions, as far as tested.
+    """
 
     reason: str
     requests: tuple[str, ...]
     fields: tuple[str, ...] = ("status",)
     bridged: tuple[str, ...] = BOTH_BRIDGED
     native: tuple[str, ...] = BOTH_NATIVE
+    versions: tuple[str, ...] = ()
+
+    def is_between(self, bridged: str, native: str) -> bool:
+        """Whether it is one of these two, in their installed versions."""
+        return bridged in self.bridged and native in self.native and all(map(installed, self.versions))
 
 
 CHUNKED = (

@@ -19,8 +19,9 @@ def _differ(
     *,
     under: tuple[str, ...] = WSGI,
     on: tuple[str, ...] = UVICORN,
+    versions: tuple[str, ...] = (),
 ) -> Difference:
-    return Difference(reason, requests, fields, bridged=under, native=on)
+    return Difference(reason, requests, fields, bridged=under, native=on, versions=versions)
 
 
 ENVIRON: tuple[Difference, ...] = (

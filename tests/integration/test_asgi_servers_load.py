@@ -8,18 +8,19 @@ import pytest
 
 from tests.conftest import ServerPool
 from tests.integration.cases_server import facts, new_token, start_cases
+from tests.support.faults import known
 from tests.support.raw import RawConnection
-from tests.support.servers import RunningServer, poll
+from tests.support.servers import ASGI_SERVERS, SERVERS, RunningServer, poll
 
 MEBIBYTE = 1024 * 1024
 LIMIT = 2 * MEBIBYTE
 TOTAL = 64 * MEBIBYTE
-# Of the servers without HTTP/2; daphne has no back-pressure in either direction: it keeps whole bodies in
-# memory.
-BOUNDED_SERVERS = ("uvicorn-h11", "uvicorn-httptools", "hypercorn", "granian")
+# The servers without HTTP/2, and those of them that have back-pressure, in both directions.
+HTTP_1_SERVERS = [name for name in ASGI_SERVERS if SERVERS[name].http == "1.1"]
+BOUNDED_SERVERS = [name for name in HTTP_1_SERVERS if not known("bounded sending", name)]
 
 
-@pytest.mark.parametrize("name", [*BOUNDED_SERVERS, "daphne"])
+@pytest.mark.parametrize("name", HTTP_1_SERVERS)
 def test_stalled_uploads_take_no_thread(name: str, server_pool: ServerPool) -> None:
     """200 clients send one byte of their body and no more; 10 threads still serve everybody else."""
     server = start_cases(server_pool, name, threads=10)

@@ -11,6 +11,7 @@ from websockets.sync.client import connect
 
 from tests.conftest import ServerPool, StartServer
 from tests.integration.apps.dispatched import MOUNTS
+from tests.support.faults import known
 from tests.support.servers import RunningServer
 
 SITE = "tests.integration.apps.dispatched:app"
@@ -56,8 +57,8 @@ def test_each_app_finds_its_own_urls(client: httpx.Client) -> None:
 
 
 def test_each_app_has_its_own_state(client: httpx.Client, server: RunningServer) -> None:
-    if server.kind.name == "daphne":
-        pytest.skip("daphne has no lifespan")
+    if fault := known("lifespan", server.kind.name):
+        pytest.skip(fault.does)
     names = {"/api": "api", "/api/v1": "starlette", "/api/v1/fastapi": "deep", "/new": "new"}
     for root, name in names.items():
         assert client.get(f"{root}/where/7").json()["state"] == {"name": name}

@@ -2,6 +2,7 @@
 
     servers       starts a server, waits until it accepts, and proves at the end that it is gone
     server_kinds  the table of servers and their command lines
+    faults        what servers do otherwise than they should, and in which versions
     mod_wsgi      configures and runs one of them, Apache's
     gate          where an app waits until the test lets it go on
     raw           a socket client that sends any bytes and says how the response was framed, and if it was whole

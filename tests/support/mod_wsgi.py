@@ -7,13 +7,15 @@ two have to be of one version. ``missing()`` says why it can't be run here.
 """
 
 import os
+import re
 import shutil
+import subprocess
 import sys
 import sysconfig
 import tempfile
 from pathlib import Path
 
-__all__ = ["missing"]
+__all__ = ["missing", "version"]
 
 MODULES = Path("/usr/lib/apache2/modules")
 # Requests in one process at the same time.
@@ -63,6 +65,23 @@ def missing() -> str | None:
     if not (MODULES / f"mod_wsgi.so-{version}").exists():
         return f"the installed mod_wsgi is built for another Python than this, {version}"
     return None
+
+
+def version() -> str:
+    """Return mod_wsgi's version, by Debian's package.
+
+    Raises:
+        LookupError: it is not installed.
+    """
+    asked = ["dpkg-query", "--show", "--showformat", "${Version}", "libapache2-mod-wsgi-py3"]
+    if shutil.which(asked[0]) is None:
+        raise LookupError("this is not Debian, whose mod_wsgi it would be")
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    # An epoch, the version, Debian's revision: 1:4.9.4-1+b2.
+    found = re.fullmatch(r"(?:\d+:)?([\d.]+).*", done.stdout)
+    if done.returncode or found is None:
+        raise LookupError(f"Debian's package libapache2-mod-wsgi-py3 is not installed: {done.stderr.strip()}")
+    return found[1]
 
 
 def main(app: str, parent: str, host: str, port: str) -> None:

@@ -90,7 +90,12 @@ class RawConnection:
         self._begin(method)
         interim: list[int] = []
         while True:
-            event = self._next_event()
+            try:
+                event = self._next_event()
+            except h11.RemoteProtocolError as error:
+                if not self._received_eof:
+                    raise
+                raise ConnectionError("the connection ended before a response") from error
             if isinstance(event, h11.InformationalResponse):
                 interim.append(event.status_code)
             elif isinstance(event, h11.Response):

@@ -134,8 +134,8 @@ _KINDS = (
     ),
 )
 
-# uvicorn's HTTP/2 (0.54 with zttp 0.0.35) never sees the end of a request without a body, with any app. So it is no row
-# of ASGI_SERVERS; a test that needs it names it, and sends a body.
+# It is no row of ASGI_SERVERS for its fault "request without a body, HTTP/2" (see faults): a test that needs it names
+# it, and sends a body.
 _UVICORN_H2C = ServerKind(
     "uvicorn-h2c",
     "asgi",

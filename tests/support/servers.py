@@ -119,6 +119,14 @@ class RunningServer:
         )
         return self.log()
 
+    def assert_no_traceback(self) -> None:
+        """Raise with the first traceback that was logged, and the lines around it; pytest would cut a log short."""
+        lines = self.log().splitlines()
+        first = next((number for number, line in enumerate(lines) if "Traceback" in line), None)
+        if first is not None:
+            around = "\n".join(lines[max(0, first - 5) : first + 60])
+            raise AssertionError(f"{self!r} logged a traceback:\n{around}")
+
     def processes(self) -> list[psutil.Process]:
         """Return the living processes of the server's group: the server and its workers."""
         return list(_group(self.process.pid))
@@ -160,6 +168,17 @@ class RunningServer:
         """
         if self._stopped:
             return self.process.returncode
+        leftovers = self._end(timeout)
+        assert not leftovers, f"{self!r} had to be killed: {leftovers}; it logged:\n{self.log()}"
+        assert not self._accepts(), f"{self!r} has ended and its address still accepts connections"
+        return self.process.returncode
+
+    def ends_by_itself(self, timeout: float) -> bool:
+        """Do the same where it may be the server's own fault that it does not end; return whether it did."""
+        return not self._end(timeout)
+
+    def _end(self, timeout: float) -> list[str]:
+        """End the server; return what of it had to be killed."""
         self._stopped = True
         if self.process.poll() is None:
             self.terminate()
@@ -173,9 +192,7 @@ class RunningServer:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(STOP_TIMEOUT)
             poll(lambda: not self.processes(), STOP_TIMEOUT, lambda: f"{self!r} survives SIGKILL")
-        assert not leftovers, f"{self!r} had to be killed: {leftovers}; it logged:\n{self.log()}"
-        assert not self._accepts(), f"{self!r} has ended and its address still accepts connections"
-        return self.process.returncode
+        return leftovers
 
     def _accepts(self) -> bool:
         try:

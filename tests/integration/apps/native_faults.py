@@ -1,0 +1,18 @@
+"""A plain ASGI app, without bridge: what a server does by itself where bridge has to work round it."""
+
+from bridge._types import Receive, Scope, Send
+
+__all__ = ["app"]
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Read the whole request. Fail in the middle of the response for ``/fail``; answer in full for any other path."""
+    if scope["type"] != "http":
+        raise RuntimeError("it has HTTP alone")
+    while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"half", "more_body": True})
+    if scope["path"] == "/fail":
+        raise RuntimeError("failed in the middle")
+    await send({"type": "http.response.body", "body": b"whole"})

@@ -1,0 +1,36 @@
+"""Faults that bridge or the tests go round, shown without bridge: so it is seen when the way round may go."""
+
+import httpx
+import pytest
+
+from tests.conftest import StartServer
+from tests.support.faults import hold
+from tests.support.servers import ASGI_SERVERS, SERVERS
+
+APP = "tests.integration.apps.native_faults:app"
+# Seconds after which a client takes the server for one that never answers. A server that answers needs milliseconds; if
+# it is slower than this, it is taken for a faulty one for this once.
+PATIENCE = 3.0
+
+
+@pytest.mark.parametrize("name", [name for name in ASGI_SERVERS if SERVERS[name].http == "2"])
+def test_error_in_the_middle_of_a_stream(name: str, start_server: StartServer) -> None:
+    server = start_server(name, APP)
+    with server.client(timeout=PATIENCE) as client:
+        try:
+            seen = client.get("/fail").text
+        except httpx.ReadTimeout:
+            seen = "hangs"
+        except httpx.RemoteProtocolError:
+            seen = "broken off"
+    hold("error in the middle, on a stream", name, seen, right="broken off")
+
+
+def test_request_without_a_body_on_the_http_2_of_uvicorn(start_server: StartServer) -> None:
+    server = start_server("uvicorn-h2c", APP, arguments=("--timeout-graceful-shutdown", "1"))
+    with server.client(timeout=PATIENCE) as client:
+        try:
+            seen = client.get("/whole").text
+        except httpx.ReadTimeout:
+            seen = "hangs"
+    hold("request without a body, HTTP/2", "uvicorn-h2c", seen, right="halfwhole")

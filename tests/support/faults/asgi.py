@@ -1,0 +1,138 @@
+"""What ASGI servers do with HTTP otherwise than they should, and in ways of their own."""
+
+from tests.support.faults.row import Fault
+
+__all__ = ["ASGI"]
+
+_HYPERCORN_2 = ("hypercorn-h2", "hypercorn-h2c")
+
+ASGI = (
+    Fault(
+        name="lifespan",
+        servers=("daphne",),
+        versions="daphne",
+        does="it has none, and at a shutdown it cancels what runs",
+        lawful="the ASGI specification lets a server leave it out",
+        wrong=0,
+        readme=("It has no lifespan",),
+    ),
+    Fault(
+        name="app called before the body's end",
+        servers=("daphne",),
+        versions="daphne",
+        does="it calls the app when the whole body is there",
+        lawful="the ASGI specification lets a server do so",
+        unshown="that an app is not called yet is seen by waiting alone",
+    ),
+    Fault(
+        name="bounded sending",
+        servers=("daphne",),
+        versions="daphne",
+        does="its send() takes whatever the app sends, and keeps it for a client that does not read",
+        right="send() waits",
+        wrong="takes everything",
+        readme=(
+            "daphne's `send()` never waits, so there a client that stops reading makes daphne's memory grow",
+        ),
+    ),
+    Fault(
+        name="upload that is answered early",
+        servers=_HYPERCORN_2,
+        versions="hypercorn",
+        does="it loses an HTTP/2 connection on which data arrives for a stream that it has answered already",
+        right="the stream is answered, and the others live on",
+        unshown="it depends on how much of the body is there when the answer goes out",
+    ),
+    Fault(
+        name="error in the middle, on a stream",
+        servers=_HYPERCORN_2,
+        versions="hypercorn",
+        does="an app's Exception leaves the stream open for ever, and its client waiting",
+        right="the stream is reset",
+        wrong="hangs",
+        readme=("On hypercorn with HTTP/2, an error in the middle of a response ends the connection",),
+        bridge=("_cut.py",),
+    ),
+    Fault(
+        name="send() to a stream that has ended",
+        servers=_HYPERCORN_2,
+        versions="hypercorn",
+        does="it never returns when the client has left",
+        right="it returns, or raises OSError",
+        unshown="bridge gives it up: test_client_that_left_does_not_hold_up_a_shutdown would hang",
+        bridge=("_watch.py",),
+    ),
+    Fault(
+        name="shutdown beside an open connection",
+        servers=("hypercorn",),
+        versions='hypercorn; python_version >= "3.12"',
+        does="from 3.12 on it never ends while a connection is open, whatever the app",
+        right="it ends when its graceful timeout has passed",
+        wrong="had to be killed",
+    ),
+    Fault(
+        name="shutdown beside a client that does not read",
+        servers=("hypercorn",),
+        versions="hypercorn",
+        does="it waits for such a client for ever, whatever the app",
+        right="it ends when its graceful timeout has passed",
+        wrong="had to be killed",
+    ),
+    Fault(
+        name="garbage in place of a chunk's size",
+        servers=("granian",),
+        versions="granian",
+        does="it tells it as a disconnect, and answers 500 itself when nobody does",
+        right="400",
+        wrong={"chunked bad size"},
+    ),
+    Fault(
+        name="request without a body, HTTP/2",
+        servers=("uvicorn-h2c",),
+        versions="zttp",
+        does="uvicorn's HTTP/2 (0.54 with zttp 0.0.35) never sees its end, with any app",
+        right="the app is called",
+        wrong="hangs",
+    ),
+    Fault(
+        name="error in the middle, on daphne",
+        servers=("daphne",),
+        versions="daphne",
+        does="an exception after the start of a response ends its task that watches over all requests",
+        right="the connection is cut, and the next error gets its 500",
+        unshown="bridge's own way round it is what test_error_after_the_start_never_looks_like_a_whole_response shows",
+        bridge=("_cut.py", "_daphne.py"),
+    ),
+    Fault(
+        name="read() of a negative size",
+        servers=("granian-wsgi",),
+        versions="granian",
+        does="its wsgi.input knows no negative size",
+        right="all of the body",
+        unshown="an app has to ask so; tests/test_dispatch_fallback_wsgi.py has such an input in process",
+        bridge=("_fallback_wsgi.py",),
+    ),
+    Fault(
+        name="two signals to a worker",
+        servers=("granian", "granian-ws", "granian-wsgi"),
+        versions="granian",
+        does="a worker that gets SIGINT from the terminal and SIGTERM from its main process may end before the main "
+        "process has seen its own, whose exit status is 1 then; and uvloop may call the handler of the second twice: "
+        "the third call that granian's WorkerSignal gets before the worker has stopped blocks for ever",
+        right="an end in good order",
+        unshown="a race",
+        readme=("granian's workers can miss the end", "on Ctrl-C with uvloop"),
+    ),
+    Fault(
+        name="SIGTERM to a worker that starts",
+        servers=("granian", "granian-ws", "granian-wsgi"),
+        versions="granian",
+        does="a worker loses a SIGTERM that comes while it imports the app, and its reloader waits for it for ever",
+        right="it ends",
+        unshown="a race",
+        readme=(
+            "with `--reload` when a file is saved while one starts",
+            "granian then waits for them for ever",
+        ),
+    ),
+)
