@@ -20,9 +20,10 @@ from ._channel import Batch, Channel, End, Mailbox
 from ._collect import Body, Collector, RequestBody
 from ._cut import break_off
 from ._environ import build_environ
+from ._executor_pool import ExecutorPool
 from ._importing import refuse_kind
 from ._lifespan import answer_lifespan
-from ._pool import ExecutorPool, ThreadPool
+from ._pool import ThreadPool
 from ._refusal import Refused, refuse, refuse_handshake
 from ._sending import send_batch
 from ._types import Receive, Scope, Send, WSGIApp

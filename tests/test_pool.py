@@ -1,5 +1,6 @@
 """The worker threads: how many there are, who is woken, what is refused, and which orders are possible."""
 
+import sys
 import threading
 from typing import Any
 from unittest.mock import patch
@@ -226,22 +227,38 @@ def test_any_order_of_jobs_and_ends(threads: int, backlog: int, script: list[Any
 
 
 def test_many_submitters_at_once(make: Make) -> None:
-    pool = make(5, 10_000, idle=0.0001)  # threads end and start all the time
-    barrier = threading.Barrier(8)
+    """A stress run beside the orders of ``test_pool_orders``: threads end and start all the time."""
+    pool = make(5, 10_000)
+    barrier = threading.Barrier(9)
     jobs = [[Work(held=False) for _ in range(200)] for _ in range(8)]
+    drains = [threading.Event() for _ in range(100)]
 
     def submit(mine: list[Work]) -> None:
         barrier.wait(HANG)
         for job in mine:
             pool.submit(job)
 
-    submitters = [threading.Thread(target=submit, args=(mine,)) for mine in jobs]
-    for submitter in submitters:
-        submitter.start()
-    for submitter in submitters:
-        submitter.join(HANG)
+    def end() -> None:
+        barrier.wait(HANG)
+        for drained in drains:
+            pool.drain(drained.set)
+            assert drained.wait(HANG)
+            pool.open()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        submitters = [threading.Thread(target=submit, args=(mine,)) for mine in jobs]
+        submitters.append(threading.Thread(target=end))
+        for submitter in submitters:
+            submitter.start()
+        for submitter in submitters:
+            submitter.join(HANG)
+    finally:
+        sys.setswitchinterval(interval)
     for mine in jobs:
         for job in mine:
             assert job.done.wait(HANG)
             assert len(job.runs) == 1
+    assert all(drained.is_set() for drained in drains)
     until(lambda: pool.unfinished() == 0)

@@ -1,20 +1,17 @@
-"""How worker threads end: idle, drained, never started, after a fork; and the threads of an executor."""
+"""How worker threads end: drained, with their pool, never started, after a fork."""
 
-import concurrent.futures
 import gc
 import os
 import threading
 import weakref
-from typing import Any
 from unittest.mock import patch
 
 import pytest
 
-from bridge import Overloaded
-from bridge._pool import After, ExecutorPool, ThreadPool, _after_fork_in_child
+from bridge._pool import After, ThreadPool, _after_fork_in_child
 from tests.support.asgi import HANG
 from tests.support.jobs import Make, Work, drain, idle, pools, until
-from tests.support.threads import wait_for_no_bridge_threads
+from tests.support.threads import bridge_threads, wait_for_no_bridge_threads
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
 
@@ -24,44 +21,86 @@ make = pytest.fixture(pools)
 # Ends.
 
 
-def test_idle_threads_end_and_come_back(make: Make) -> None:
-    pool = make(4, idle=0.01)
-    for _ in range(3):
-        jobs = [Work() for _ in range(4)]
+def test_threads_stay_and_no_more_are_started_than_work_at_once(make: Make) -> None:
+    """An app's things of each thread, as Django's connections, are made once for each thread that load needed."""
+    pool = make(8)
+    seen: set[int] = set()
+    for _ in range(5):
+        jobs = [Work() for _ in range(3)]
         for job in jobs:
             pool.submit(job)
         for job in jobs:
             job.wait_for_arrival()
         for job in jobs:
             job.finish()
+        until(lambda: idle(pool) == 3)
+        seen.update(run for job in jobs for run in job.runs)
+    assert len(seen) == 3
+    assert "3 of 8 threads, 3 idle" in repr(pool)
+
+
+def busy(pool: ThreadPool, count: int) -> None:
+    """Has ``count`` threads, all of them asleep."""
+    jobs = [Work() for _ in range(count)]
+    for job in jobs:
+        pool.submit(job)
+    for job in jobs:
+        job.wait_for_arrival()
+    for job in jobs:
+        job.finish()
+    until(lambda: idle(pool) == count)
+
+
+def test_threads_of_a_pool_that_nobody_holds_end() -> None:
+    for _ in range(20):
+        pool = ThreadPool(4, 0, name="bridge-test")
+        busy(pool, 4)
+        assert len(bridge_threads()) == 4
+        del pool
         wait_for_no_bridge_threads()
-        assert "0 of 4 threads, 0 idle" in repr(pool)
 
 
-def test_a_thread_called_up_at_the_moment_it_gives_up_takes_the_job(make: Make) -> None:
-    """Its sleep has timed out, and before it can leave the list of the idle it is taken from there."""
-    pool = make(1, idle=0.01)
-    timed_out = threading.Event()
-    submitted = threading.Event()
-    real = ThreadPool._called_up
+def test_the_end_of_a_pool_needs_no_lock() -> None:
+    """The garbage collector runs anywhere, also where a thread holds it."""
+    pool = ThreadPool(2, 0, name="bridge-test")
+    busy(pool, 2)
+    circle = [pool]
+    circle.append(circle)  # type: ignore[arg-type]
+    with pool._lock:
+        del pool, circle
+        gc.collect()
+        wait_for_no_bridge_threads()
 
-    def late(self: ThreadPool, me: Any) -> bool:
-        if not timed_out.is_set():
-            timed_out.set()
-            assert submitted.wait(HANG)
-        return real(self, me)
 
-    with patch.object(ThreadPool, "_called_up", late):
-        first = Work(held=False)
-        pool.submit(first)
-        assert timed_out.wait(HANG)
-        second = Work(held=False)
-        pool.submit(second)
-        submitted.set()
-        assert second.done.wait(HANG)
-    assert second.runs == first.runs
-    wait_for_no_bridge_threads()
-    assert pool.unfinished() == 0
+def test_a_pool_that_nobody_holds_runs_what_it_has_been_given() -> None:
+    for held in (False, True):
+        pool = ThreadPool(1, 10, name="bridge-test")
+        if held:
+            busy(pool, 1)
+        jobs = [Work() for _ in range(3)]
+        for job in jobs:
+            pool.submit(job)
+        reference = weakref.ref(pool)
+        del pool
+        gc.collect()
+        for job in jobs:
+            job.finish()
+            assert job.runs
+        wait_for_no_bridge_threads()
+        assert reference() is None
+
+
+def test_a_job_is_not_kept_while_its_thread_runs_the_next(make: Make) -> None:
+    pool = make(1)
+    first, second = Work(), Work()
+    pool.submit(first)
+    pool.submit(second)
+    first.finish()
+    second.wait_for_arrival()
+    reference = weakref.ref(first)
+    del first
+    assert reference() is None
+    second.finish()
 
 
 def test_drain_without_threads_calls_back_at_once(make: Make) -> None:
@@ -89,7 +128,7 @@ def test_drain_runs_what_waits_and_what_comes(make: Make) -> None:
 
 
 def test_drain_wakes_the_idle(make: Make) -> None:
-    pool = make(3, idle=1000.0)
+    pool = make(3)
     jobs = [Work() for _ in range(3)]
     for job in jobs:
         pool.submit(job)
@@ -148,6 +187,23 @@ def test_a_job_that_raises_does_not_take_its_thread_along(
     until(lambda: pool.unfinished() == 0)
 
 
+def test_telling_that_raises_does_not_take_the_thread_along(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = make(1)
+
+    def fail() -> None:
+        raise LookupError("against the rule")
+
+    bad, good = Work(held=False, after=fail), Work(held=False)
+    pool.submit(bad)
+    pool.submit(good)
+    assert good.done.wait(HANG)
+    assert good.runs == bad.runs
+    assert "what tells that a job is done raised" in caplog.text
+    until(lambda: idle(pool) == 1)
+
+
 # No thread to be had.
 
 
@@ -164,6 +220,42 @@ def test_jobs_are_abandoned_where_no_thread_can_be_had(make: Make, caplog: pytes
     pool.submit(again)
     assert again.done.wait(HANG)
     assert again.runs
+
+
+def test_a_drain_ends_where_its_last_thread_can_not_be_started(make: Make) -> None:
+    pool = make(1)
+    job = Work()
+    drained = threading.Event()
+
+    def start(thread: threading.Thread) -> None:
+        pool.drain(drained.set)
+        raise MemoryError
+
+    with patch.object(threading.Thread, "start", start):
+        pool.submit(job)
+    assert [type(error) for error in job.abandoned] == [MemoryError]
+    assert drained.is_set()
+
+
+def test_an_idle_thread_takes_the_job_for_which_none_can_be_started(make: Make) -> None:
+    pool = make(2)
+    first, second, third = Work(), Work(held=False), Work(held=False)
+    pool.submit(first)
+    first.wait_for_arrival()
+
+    def start(thread: threading.Thread) -> None:
+        # Meanwhile the other thread has done all there was, and sleeps; and one more job comes.
+        first.finish()
+        assert second.done.wait(HANG)
+        until(lambda: idle(pool) == 1)
+        pool.submit(third)
+        assert not third.runs
+        raise RuntimeError("can't start new thread")
+
+    with patch.object(threading.Thread, "start", start):
+        pool.submit(second)
+    assert third.done.wait(HANG)
+    assert third.runs == first.runs
 
 
 def test_a_job_waits_for_the_threads_there_are_where_no_other_can_be_had(make: Make) -> None:
@@ -200,66 +292,3 @@ def test_a_child_starts_with_an_empty_pool(make: Make) -> None:
         vars(pool).update(fields)  # the parent again
     job.finish()
     assert hasattr(os, "register_at_fork")
-
-
-# The user's own executor.
-
-
-def test_an_executor_pool() -> None:
-    with concurrent.futures.ThreadPoolExecutor(1) as executor:
-        pool = ExecutorPool(executor, 1)
-        first, second = Work(), Work(held=False)
-        pool.submit(first)
-        first.wait_for_arrival()
-        pool.submit(second)
-        third = Work(held=False)
-        pool.submit(third)  # an executor does not tell how many are free
-        with pytest.raises(Overloaded, match="1 requests wait"):
-            pool.submit(Work())
-        assert pool.unfinished() == 3
-        drained = threading.Event()
-        pool.drain(drained.set)
-        assert not drained.is_set()
-        first.finish()
-        assert drained.wait(HANG)
-        assert second.runs
-        assert third.done.wait(HANG)
-        assert pool.unfinished() == 0
-        pool.open()
-        calls: list[int] = []
-        pool.drain(lambda: calls.append(1))
-        assert calls == [1]
-
-
-def test_an_executor_that_drops_its_jobs_has_them_abandoned() -> None:
-    executor = concurrent.futures.ThreadPoolExecutor(1)
-    pool = ExecutorPool(executor, 5)
-    first, second = Work(), Work()
-    pool.submit(first)
-    first.wait_for_arrival()
-    pool.submit(second)
-    executor.shutdown(wait=False, cancel_futures=True)
-    assert second.done.wait(HANG)
-    assert ["shut down before" in str(error) for error in second.abandoned] == [True]
-    assert not second.runs
-    first.finish()
-    executor.shutdown()
-    assert pool.unfinished() == 0
-    with pytest.raises(RuntimeError):
-        pool.submit(Work())
-    assert pool.unfinished() == 0
-
-
-def test_an_executor_whose_job_raises_has_its_counts_right() -> None:
-    class Bad(Work):
-        def run(self) -> After:
-            super().run()
-            raise LookupError("against the rule")
-
-    with concurrent.futures.ThreadPoolExecutor(1) as executor:
-        pool = ExecutorPool(executor, 0)
-        pool.submit(Bad(held=False))
-        drained = threading.Event()
-        pool.drain(drained.set)
-        assert drained.wait(HANG)
-        assert pool.unfinished() == 0

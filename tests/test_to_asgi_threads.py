@@ -2,19 +2,21 @@
 
 import asyncio
 import concurrent.futures
+import gc
 import pickle
 import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import cloudpickle
 import pytest
 
-from bridge import WsgiToAsgi
-from bridge._pool import ThreadPool
+from bridge import Dispatcher, WsgiToAsgi
 from bridge._types import Environ, StartResponse
 from tests.support.asgi import HANG, Exchange, http_scope, request
 from tests.support.served import Served, call, fail, wait_for_jobs
@@ -111,14 +113,32 @@ def test_a_thousand_requests_leave_no_thread() -> None:
     asyncio.run(main())
 
 
-def test_idle_threads_end() -> None:
+def test_threads_of_a_dropped_adapter_end() -> None:
+    """Tests make many and shut none down; daphne has no lifespan. Nor do threads hold the app."""
+
+    def make() -> WsgiToAsgi:
+        return WsgiToAsgi(lambda environ, start: echo(environ, start), request_buffer=4)  # noqa: PLW0108
+
+    async def serve(app: WsgiToAsgi | Dispatcher) -> None:
+        async def one() -> None:
+            body = [request(b"a large ", more_body=True), request(b"body")]  # by way of the disk
+            exchange = Exchange(app, http_scope("POST"), body)
+            assert (await exchange.run()).body.endswith(b"|a large body")
+
+        await asyncio.gather(*(one() for _ in range(4)))
+
     async def main() -> None:
-        adapter = WsgiToAsgi(hello)
-        adapter._pool = ThreadPool(4, 4, name="bridge-wsgi", idle=0.01)
-        await asyncio.gather(*(get(adapter).run() for _ in range(4)))
-        await asyncio.to_thread(wait_for_no_bridge_threads)
-        assert (await get(adapter).run()).body == b"hello"
-        await asyncio.to_thread(wait_for_no_bridge_threads)
+        for _ in range(5):
+            app = make()
+            references: list[weakref.ref[Any]] = [weakref.ref(app), weakref.ref(app.app)]
+            await serve(app)
+            await serve(Dispatcher({"/": app}))
+            names = {thread.name.rpartition("-")[0] for thread in bridge_threads()}
+            assert names == {"bridge-wsgi", "bridge-disk"}
+            del app
+            gc.collect()
+            assert [reference() for reference in references] == [None, None]
+            await asyncio.to_thread(wait_for_no_bridge_threads)
 
     asyncio.run(main())
 
