@@ -49,6 +49,9 @@ class WSGIMiddleware(to_asgi.WsgiToAsgi):
         )
         self.send_queue_size = send_queue_size
 
+    def _remedy(self) -> str:
+        return f"raise workers= (now {self.threads})"
+
 
 class ASGIMiddleware(to_wsgi.AsgiToWsgi):
     """a2wsgi's ``ASGIMiddleware``: an ASGI app as a WSGI app.
@@ -96,6 +99,9 @@ class WsgiToAsgi(to_asgi.WsgiToAsgi):
         super().__init__(wsgi_application, threads=1, executor=SyncToAsync.single_thread_executor)
         self.wsgi_application = wsgi_application
         self.duplicate_header_limit = duplicate_header_limit
+
+    def _remedy(self) -> str:
+        return "use bridge.WsgiToAsgi, which runs requests side by side"
 
     def __reduce__(self) -> Any:
         # The process' own thread goes nowhere.

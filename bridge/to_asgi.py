@@ -9,12 +9,12 @@ import asyncio
 import functools
 import logging
 import sys
-import time
 from concurrent.futures import Executor
 from io import BytesIO
 from typing import Any, get_args
 
 from ._body import disconnected
+from ._busy import BusyLog
 from ._call import Call, FileWrapper
 from ._channel import Batch, Channel, End, Mailbox
 from ._collect import Body, Collector, RequestBody
@@ -133,9 +133,7 @@ class WsgiToAsgi:
         self._wires: tuple[Mailbox, Watches] | None = None
         # Made by the first handshake.
         self._websockets: WebSockets | None = None
-        # Loop side: when a refusal was logged last, and how many there were since.
-        self._refusals = 0
-        self._refusal_logged = float("-inf")
+        self._busy = BusyLog(self._remedy())
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
@@ -205,12 +203,15 @@ class WsgiToAsgi:
         if extensions and "http.response.early_hint" in extensions:
             environ["wsgi.early_hints"] = call.early_hints
         try:
-            waits = (self._pool or self._make_pool()).submit(call)
+            pool = self._pool or self._make_pool()
+            waits = pool.submit(call)
         except BaseException as exc:
             self._collector.discard(body, mailbox)
             if isinstance(exc, Overloaded):
-                raise self._overloaded(exc) from None
+                raise self._busy.refused(exc) from None
             raise
+        if waits:
+            self._busy.waits(loop, pool)
         await self._respond(scope, receive, send, channel, body, declared, watches, waits)
 
     async def _respond(
@@ -285,7 +286,7 @@ class WsgiToAsgi:
         try:
             await websockets.serve(scope, receive, send, mailbox, watches)
         except Overloaded as exc:
-            raise self._overloaded(exc) from None
+            raise self._busy.refused(exc) from None
 
     def _connect(self, loop: asyncio.AbstractEventLoop) -> tuple[Mailbox, Watches]:
         wires = self._wires
@@ -303,15 +304,11 @@ class WsgiToAsgi:
         self._pool = pool
         return pool
 
-    def _overloaded(self, error: Overloaded) -> Refused:
-        """The answer, and its log line; one a second at most, for ten thousand refusals at once are one event."""
-        self._refusals += 1
-        now = time.monotonic()
-        if now - self._refusal_logged >= 1:
-            logger.warning("refused %d requests for now: %s", self._refusals, error)
-            self._refusals = 0
-            self._refusal_logged = now
-        return Refused(503, "the server is busy; try again in a moment")
+    def _remedy(self) -> str:
+        """What gives the app more threads, for the log."""
+        if self.executor is not None:
+            return "give executor= more threads"
+        return f"raise threads= (now {self.threads}; bridge serve: --threads)"
 
     def _pools(self) -> list[ThreadPool | ExecutorPool]:
         websockets = None if self._websockets is None else self._websockets.pool

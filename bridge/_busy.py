@@ -1,0 +1,97 @@
+"""What the log says when all threads of an adapter are busy: of requests that are refused, and of those that wait.
+
+A site whose threads are all held, by long polls or by a slow database, stalls, and nothing else shows why. A queue that
+nobody takes from tells nobody anything, so somebody has to look at it: a timer, on the loop of a request that waits.
+There is one, which looks each second as long as requests wait; a request that finds a free thread knows nothing of it.
+
+How long the first one waits is seen by marks: how many requests had come at which moment. They get their threads in the
+order in which they came, so as long as fewer than those of a mark have begun, one has waited since then. A wait is seen
+as at most a second shorter than it is. A mark is set only where more have come, so there are never more marks than
+requests that wait. The timer ends with the first look that finds nobody waiting, and holds the pool until then.
+
+Everything is on the loop's thread; where an adapter runs on several loops, in threads of their own, the first one has
+the timer, two may each start one at the same moment, and a line may come twice.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from time import monotonic
+
+from ._pool import Load, Pool
+from ._refusal import Refused
+from .errors import Overloaded
+
+__all__ = ["BusyLog"]
+
+logger = logging.getLogger("bridge")
+
+#: Seconds between two looks.
+_LOOK = 1.0
+#: Seconds that requests may wait without a line in the log.
+_PATIENCE = 5.0
+#: Seconds between two lines about it, at least.
+_AGAIN = 10.0
+
+
+class BusyLog:
+    """Of one adapter."""
+
+    def __init__(self, remedy: str) -> None:
+        """``remedy``: what gives the adapter more threads, as the end of a sentence."""
+        self._remedy = remedy
+        # When a refusal was logged last, and how many there were since.
+        self._refusals = 0
+        self._refusal_logged = float("-inf")
+        # The loop that has the timer; the marks that not all have begun of; when a wait was logged last.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._marks: deque[tuple[int, float]] = deque()
+        self._wait_logged = float("-inf")
+
+    def refused(self, error: Overloaded) -> Refused:
+        """The answer, and its log line; one a second at most, for ten thousand refusals at once are one event."""
+        self._refusals += 1
+        now = monotonic()
+        if now - self._refusal_logged >= 1:
+            logger.warning("refused %d requests for now: %s", self._refusals, error)
+            self._refusals = 0
+            self._refusal_logged = now
+        return Refused(503, "the server is busy; try again in a moment")
+
+    def waits(self, loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
+        """A request of ``loop``, which calls, waits for a thread of ``pool``."""
+        # A loop that has stopped, as between two runs in tests, calls no timer.
+        if self._loop is None or not self._loop.is_running():
+            self._loop = loop
+            self._marks.clear()
+            self._look(loop, pool)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
+        if self._loop is not loop:
+            return  # another one has the timer now
+        load = pool.load()
+        if not load.waiting:
+            self._loop = None
+            return
+        now = monotonic()
+        self._mark(load, now)
+        waited = now - self._marks[0][1]
+        if waited >= _PATIENCE and now - self._wait_logged >= _AGAIN:
+            self._wait_logged = now
+            logger.warning(
+                "%d requests run and no thread is free: %d wait for one, the first for %.0f seconds or more; "
+                "look at what the threads wait for, or %s",
+                load.running,
+                load.waiting,
+                waited,
+                self._remedy,
+            )
+        loop.call_later(_LOOK, self._look, loop, pool)
+
+    def _mark(self, load: Load, now: float) -> None:
+        marks = self._marks
+        while marks and marks[0][0] <= load.begun:
+            marks.popleft()
+        come = load.begun + load.waiting
+        if not marks or marks[-1][0] < come:
+            marks.append((come, now))
