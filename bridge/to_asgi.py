@@ -44,8 +44,8 @@ class WsgiToAsgi:
 
     Args:
         app: the WSGI app.
-        threads: worker threads at most; they are started as load needs them. 1 runs one request at a time, for apps
-            that are not thread-safe.
+        threads: worker threads at most; they are started as load needs them, and stay. 1 runs one request at a time,
+            for apps that are not thread-safe.
         backlog: requests, complete with their bodies, that may wait for a thread; one more gets 503 with Retry-After.
         request_body: ``"buffer"``: the app is called when the body is complete, so that a slow client holds no thread.
             ``"stream"``: it is called when ``request_buffer`` bytes are there, and reads the rest as it arrives.
