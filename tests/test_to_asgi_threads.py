@@ -16,12 +16,13 @@ from unittest.mock import patch
 import cloudpickle
 import pytest
 
-from bridge import Dispatcher, WsgiToAsgi
+from bridge import Dispatcher, WebSocket, WsgiToAsgi
 from bridge._types import Environ, StartResponse
 from tests.support.asgi import HANG, Exchange, http_scope, request
 from tests.support.served import Served, call, fail, wait_for_jobs
 from tests.support.threads import bridge_threads, wait_for_no_bridge_threads
 from tests.support.validation import validated
+from tests.support.websockets import websocket_scope
 from tests.support.wsgi_apps import TEXT, Visitor, echo, get, hello
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
@@ -117,7 +118,14 @@ def test_threads_of_a_dropped_adapter_end() -> None:
     """Tests make many and shut none down; daphne has no lifespan. Nor do threads hold the app."""
 
     def make() -> WsgiToAsgi:
-        return WsgiToAsgi(lambda environ, start: echo(environ, start), request_buffer=4)  # noqa: PLW0108
+        def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+            websocket: WebSocket | None = environ.get("wsgi.websocket")
+            if websocket is None:
+                return echo(environ, start_response)
+            websocket.send("hello")
+            return []
+
+        return WsgiToAsgi(app, request_buffer=4)
 
     async def serve(app: WsgiToAsgi | Dispatcher) -> None:
         async def one() -> None:
@@ -126,6 +134,7 @@ def test_threads_of_a_dropped_adapter_end() -> None:
             assert (await exchange.run()).body.endswith(b"|a large body")
 
         await asyncio.gather(*(one() for _ in range(4)))
+        await Exchange(app, websocket_scope(), [{"type": "websocket.connect"}]).run()
 
     async def main() -> None:
         for _ in range(5):
@@ -134,8 +143,10 @@ def test_threads_of_a_dropped_adapter_end() -> None:
             await serve(app)
             await serve(Dispatcher({"/": app}))
             names = {thread.name.rpartition("-")[0] for thread in bridge_threads()}
-            assert names == {"bridge-wsgi", "bridge-disk"}
+            assert names == {"bridge-wsgi", "bridge-disk", "bridge-websocket"}
             del app
+            for _ in range(100):
+                await asyncio.sleep(0)  # what the WebSockets had scheduled
             gc.collect()
             assert [reference() for reference in references] == [None, None]
             await asyncio.to_thread(wait_for_no_bridge_threads)
