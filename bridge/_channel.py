@@ -1,15 +1,17 @@
 """The bounded hand-over between a worker thread and an event loop, abort from either end.
 
 ``Mailbox`` wakes a loop: one self-pipe write for everything that worker threads post before the loop gets to look.
-``Channel`` carries one response from a worker to its loop.
+``Channel`` carries one response from its worker to its loop, or what several threads of an app send on a WebSocket.
 
 Guarantees of a channel:
 
 - What the worker puts is there for the loop at once, and in order. The loop is woken only if it waits; all that is
   there when it looks goes out together.
-- At most ``limit`` bytes, and one item more, are between the worker and the server's ``send()``; then ``put()`` waits.
-- Every wait ends. The loop's ends by an item, by ``finish()``, by ``abort()``, or by cancellation; the worker's ends
-  when the loop has sent enough, and by ``abort()``, which the loop's side calls on whatever way it leaves.
+- At most ``limit`` bytes, and one item more of each thread, are between the threads and the server's ``send()``; then
+  ``put()`` waits.
+- Every wait ends. The loop's ends by an item, by ``finish()``, by ``abort()``, or by cancellation; a worker's ends when
+  the loop has sent enough, and by ``abort()``, which the loop's side calls on whatever way it leaves. All that wait
+  stand at one gate, so that none is forgotten: whoever passes it leaves it open for the next.
 
 Who owns what: ``_waiter`` is the loop's. All other fields are guarded by ``_lock``, which either side holds for a few
 operations on them. Nothing is called under it.
@@ -114,7 +116,7 @@ class Channel:
         self._end = End.MORE
         self._aborted = False
         self.error: BaseException | None = None
-        # Worker side: the closed gate at which the worker waits.
+        # The closed gate at which workers wait, however many; whoever takes it out of here opens it.
         self._gate: threading.Lock | None = None
         # Loop side: what wait() waits for. _wanted says that it does, and that nobody has posted the wake-up yet.
         self._waiter: asyncio.Future[None] = mailbox.loop.create_future()
@@ -140,7 +142,7 @@ class Channel:
             return self._end is End.BROKEN
 
     def put(self, items: Iterable[Item], size: int) -> None:
-        """Worker side: hands ``items`` over, ``size`` bytes in all; waits while too much is on its way.
+        """Worker side, any thread: hands ``items`` over, ``size`` bytes in all; waits while too much is on its way.
 
         Raises:
             ClientDisconnected: nobody takes it any more.
@@ -159,7 +161,9 @@ class Channel:
             self._pass(gate)
 
     def flush(self) -> None:
-        """Worker side: waits until everything that was put has gone to ``send()``.
+        """Worker side, any thread: waits until everything that was put has gone to ``send()``.
+
+        Also what other threads put meanwhile: it waits for a moment in which nothing is on its way.
 
         Raises:
             ClientDisconnected: that won't happen.
@@ -191,14 +195,17 @@ class Channel:
         return self._post_wake if wake else None
 
     def _close_gate(self) -> threading.Lock:
-        """Under the lock: the gate to wait at. It is opened once, by whoever takes it out of ``_gate``."""
-        gate = self._gate = threading.Lock()
-        gate.acquire()
+        """Under the lock: the gate to wait at, the one that is closed already where another thread waits there."""
+        gate = self._gate
+        if gate is None:
+            gate = self._gate = threading.Lock()
+            gate.acquire()
         return gate
 
     def _pass(self, gate: threading.Lock | None) -> None:
         if gate is not None:
-            gate.acquire()
+            with gate:
+                pass  # it stays open behind this thread, for the next one that stands there
         if self.aborted:
             raise ClientDisconnected("the client left before the end of the response")
 
@@ -226,7 +233,7 @@ class Channel:
             self._sending = 0
             gate = None
             # Half the limit: a worker that is let go on for each few bytes would do nothing but wake and sleep. One in
-            # flush() may pass early; it looks again.
+            # flush() may pass early; it looks again, and waits at a new gate.
             if self._gate is not None and self._pending <= self._limit // 2:
                 gate, self._gate = self._gate, None
             batch = None

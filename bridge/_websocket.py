@@ -63,8 +63,8 @@ class WebSocket:
         self.subprotocols = list(subprotocols)
         self._channel = channel
         self._inbox = inbox
-        # Held while something goes into the channel, which takes one thread at a time, and for as long as that waits:
-        # what is sent later, a close too, comes later. It guards the way of _state, but for the end of the call.
+        # Held while something goes into the channel, and for as long as that waits: what is sent later, a close too,
+        # comes later. It guards the way of _state, but for the end of the call.
         self._lock = threading.Lock()
         self._state = _State.CONNECTING
 

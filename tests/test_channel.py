@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -270,6 +271,83 @@ def test_flush_waits_until_all_is_sent() -> None:
         assert channel.more() is None
         assert await worker.end() is None
         channel.abort()
+
+    run(main)
+
+
+# Several threads wait.
+
+
+class GatedChannel(Channel):
+    """Knows how many times a thread went to stand at the gate."""
+
+    arrivals = 0
+
+    def _close_gate(self) -> threading.Lock:
+        self.arrivals += 1  # under the lock
+        return super()._close_gate()
+
+    async def wait_for_arrivals(self, count: int) -> None:
+        while True:
+            with self._lock:
+                if self.arrivals >= count:
+                    return
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("end", ["sent", "abort"])
+@pytest.mark.parametrize("calls", [["put", "put", "put"], ["put", "flush"], ["flush", "put"], ["flush"] * 3])
+def test_all_threads_that_wait_go_on(calls: list[str], end: str) -> None:
+    async def main() -> None:
+        channel = GatedChannel(Mailbox(asyncio.get_running_loop()), 10)
+        channel.put([b"x" * 10], 10)
+        assert await channel.take() == Batch([b"x" * 10], End.MORE)
+        workers = []
+        for number, call in enumerate(calls, 1):
+            workers.append(Worker(channel.flush if call == "flush" else lambda: channel.put([b"y"], 1)))
+            await channel.wait_for_arrivals(number)
+        if end == "abort":
+            channel.abort()
+        else:
+            while any(worker.is_alive() for worker in workers):
+                if channel.more() is None:
+                    # One in flush() looks again, and may come back to the gate.
+                    await asyncio.sleep(0.001)
+        for worker in workers:
+            result = await worker.end()
+            assert isinstance(result, ClientDisconnected) if end == "abort" else result is None
+        channel.abort()
+
+    run(main)
+
+
+def test_many_threads_and_an_abort_at_any_moment() -> None:
+    async def main() -> None:
+        for turns in range(40):
+            channel = new_channel(5)
+            barrier = threading.Barrier(9)
+
+            def work(
+                use: Callable[[], None], channel: Channel = channel, barrier: threading.Barrier = barrier
+            ) -> None:
+                barrier.wait(HANG)
+                while not channel.aborted:
+                    use()
+
+            def put(channel: Channel = channel) -> None:
+                channel.put([b"xx"], 2)
+
+            workers = [
+                Worker(functools.partial(work, channel.flush if index % 4 == 0 else put))
+                for index in range(8)
+            ]
+            await asyncio.to_thread(barrier.wait, HANG)
+            for _ in range(turns):
+                if channel.more() is None:
+                    await channel.take()
+            channel.abort()
+            for worker in workers:
+                assert isinstance(await worker.end(), ClientDisconnected | None)
 
     run(main)
 
