@@ -147,8 +147,10 @@ class _LazySocket:
 class Relay:
     """The loop's end of the pair. All of it is on the loop's thread, in two tasks.
 
-    The session's own task is in ``run()``, which reads what the app writes. The task that listens to the client calls
-    ``deliver()`` and ``disconnect()``. Both write to the socket, so ``_writing`` keeps whole frames together.
+    The session's own task is in ``run()``, which reads what the app writes, and answers its pings and its close. The
+    task that listens to the client calls ``deliver()``. Both write to the socket, and wait while the app does not read;
+    so a frame is made and written under ``_writing``, and nothing comes between its parts. ``disconnect()`` is called
+    from anywhere on the loop, and can't wait: where a frame is half written, it writes nothing.
     """
 
     def __init__(self, pair: RelayPair, send: Send) -> None:
@@ -241,7 +243,7 @@ class Relay:
         else:
             await self._send({"type": "websocket.send", "bytes": b"".join(parts)})
 
-    # The listening task.
+    # The listening task, and for the last but one whoever closes the WebSocket.
 
     async def deliver(self, message: str | bytes) -> None:
         """Gives the client's ``message`` to the app; waits while the app does not read."""
@@ -254,29 +256,31 @@ class Relay:
         )
 
     def disconnect(self, code: int, reason: str) -> None:
-        """Tells the app that the client is gone. The app gets the code, if it has read what came before."""
+        """Tells the app that the client is gone. The app gets the code, if it has read what came before.
+
+        Else it learns it from the end of its socket, which comes next: whoever calls this then releases the pair.
+        """
         from wsproto import events
         from wsproto.connection import ConnectionState
         from wsproto.frame_protocol import CloseReason
 
-        if code == _LOST or self._frames.state is not ConnectionState.OPEN:
+        if code == _LOST or self._frames.state is not ConnectionState.OPEN or self._writing.locked():
             return
         # wsproto sends none for this very object, and 1000 for its number.
         sent = CloseReason.NO_STATUS_RCVD if code == _NO_CODE else code
         close = events.CloseConnection(code=sent, reason=reason or None)
-        with contextlib.suppress(
-            OSError
-        ):  # it does not read, or has closed its end: then it learns it from the end
+        with contextlib.suppress(OSError):  # it does not read, or has closed its end
             self._socket.send(self._frames.send(close))
 
     async def _write(self, event: events.Event) -> None:
         from wsproto.utilities import LocalProtocolError
 
-        try:
-            frame = self._frames.send(event)
-        except LocalProtocolError:  # after a close, nothing follows
-            return
         async with self._writing:
+            try:
+                # Made here, so that the frames are written in the order in which they are made.
+                frame = self._frames.send(event)
+            except LocalProtocolError:  # after a close, nothing follows
+                return
             with contextlib.suppress(ConnectionError):  # the app has closed its end; run() sees it
                 await self._loop.sock_sendall(self._socket, frame)
 

@@ -1,8 +1,10 @@
 """``_relay``: libraries that take the WebSocket's socket from the environ, and apps that speak the protocol on it."""
 
 import asyncio
+import contextlib
 import gc
 import importlib.util
+import itertools
 import os
 import socket
 import threading
@@ -12,9 +14,12 @@ from typing import Any
 import pytest
 import simple_websocket
 from wsproto import ConnectionType, WSConnection, events
+from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from bridge import ApplicationError
-from bridge._types import Environ, StartResponse, WSGIApp
+from bridge._channel import Channel, Mailbox
+from bridge._relay import Relay, RelayPair
+from bridge._types import Environ, Message, StartResponse, WSGIApp
 from tests.support.asgi import HANG, Exchange
 from tests.support.served import Served, arrival
 from tests.support.websockets import closing, connect, disconnect, received, sent
@@ -318,6 +323,85 @@ def test_an_end_without_a_close() -> None:
         sock.close()
 
     assert closing(serve(Speaker(speak))) == (1000, "")
+
+
+# The relay alone.
+
+
+@pytest.mark.parametrize("half_written", [True, False])
+def test_a_close_is_never_written_into_another_frame(half_written: bool) -> None:
+    """The app reads again, and the client leaves before the loop has written on."""
+
+    async def main() -> bytes:
+        loop = asyncio.get_running_loop()
+        pair = RelayPair(Channel(Mailbox(loop), 1000))
+        own = pair.open()
+        relay = Relay(pair, _no_send)
+        message = b"x" * (8_000_000 if half_written else 200)
+        delivering = asyncio.create_task(relay.deliver(message))
+        # As far as the socket takes it.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert delivering.done() is not half_written
+        own.setblocking(False)
+        read = b""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                read += own.recv(1_000_000)
+        # The loop has not come to write: there is room for the close, in the middle of the message.
+        relay.disconnect(4000, "bye")
+        pair.release()
+        while part := own.recv(1_000_000):
+            read += part
+        await delivering
+        pair.close()
+        pair.drop()
+        return read
+
+    read = asyncio.run(main())
+    # RFC 6455, section 5.2: the client's frames are masked, with the four bytes before the payload.
+    start = 14 if half_written else 8
+    masks = itertools.cycle(read[start - 4 : start])
+    end = None if half_written else start + 200
+    payload = read[start:end]
+    assert bytes(byte ^ mask for byte, mask in zip(payload, masks, strict=False)) == b"x" * len(payload)
+    if half_written:
+        assert start < len(read) < 8_000_000
+        return
+    reader = FrameProtocol(client=False, extensions=[])
+    reader.receive_bytes(read)
+    first, second = reader.received_frames()
+    assert first.payload == b"x" * 200
+    assert second.opcode is Opcode.CLOSE
+    assert second.payload == (4000, "bye")
+
+
+def test_no_frame_follows_a_close() -> None:
+    """One that waits until another is written is not made before it is its turn."""
+
+    async def main() -> bytes:
+        pair = RelayPair(Channel(Mailbox(asyncio.get_running_loop()), 1000))
+        own = pair.open()
+        relay = Relay(pair, _no_send)
+        async with relay._writing:
+            waiting = asyncio.create_task(relay.deliver("late"))
+            await asyncio.sleep(0)
+        # Released, and the waiting one has not been called yet.
+        relay.disconnect(4000, "")
+        await waiting
+        pair.release()
+        read = own.recv(1000)
+        pair.close()
+        pair.drop()
+        return read
+
+    read = asyncio.run(main())
+    assert read[0] == 0x80 | Opcode.CLOSE
+    assert len(read) == 2 + 4 + 2, "a head, a mask, a code, and nothing after them"
+
+
+async def _no_send(message: Message) -> None:
+    raise AssertionError(message)
 
 
 # The socket itself.
