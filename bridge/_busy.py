@@ -9,12 +9,15 @@ order in which they came, so as long as fewer than those of a mark have begun, o
 as at most a second shorter than it is. A mark is set only where more have come, so there are never more marks than
 requests that wait. The timer ends with the first look that finds nobody waiting, and holds the pool until then.
 
-Everything is on the loop's thread; where an adapter runs on several loops, in threads of their own, the first one has
-the timer, two may each start one at the same moment, and a line may come twice.
+Where an adapter runs on several loops, in threads of their own, the first one has the timer, and another one takes over
+when that has stopped. ``_lock`` guards all fields; nothing is called with it.
 """
+
+from __future__ import annotations  # threading.Lock is no type before 3.13
 
 import asyncio
 import logging
+import threading
 from collections import deque
 from time import monotonic
 
@@ -40,6 +43,7 @@ class BusyLog:
     def __init__(self, remedy: str) -> None:
         """``remedy``: what gives the adapter more threads, as the end of a sentence."""
         self._remedy = remedy
+        self._lock = threading.Lock()
         # When a refusal was logged last, and how many there were since.
         self._refusals = 0
         self._refusal_logged = float("-inf")
@@ -50,34 +54,44 @@ class BusyLog:
 
     def refused(self, error: Overloaded) -> Refused:
         """The answer, and its log line; one a second at most, for ten thousand refusals at once are one event."""
-        self._refusals += 1
         now = monotonic()
-        if now - self._refusal_logged >= 1:
-            logger.warning("refused %d requests for now: %s", self._refusals, error)
-            self._refusals = 0
-            self._refusal_logged = now
+        with self._lock:
+            self._refusals += 1
+            count = 0
+            if now - self._refusal_logged >= 1:
+                count, self._refusals = self._refusals, 0
+                self._refusal_logged = now
+        if count:
+            logger.warning(
+                "refused %s for now: %s", "a request" if count == 1 else f"{count} requests", error
+            )
         return Refused(503, "the server is busy; try again in a moment")
 
     def waits(self, loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
         """A request of ``loop``, which calls, waits for a thread of ``pool``."""
-        # A loop that has stopped, as between two runs in tests, calls no timer.
-        if self._loop is None or not self._loop.is_running():
+        with self._lock:
+            # A loop that has stopped, as between two runs in tests, calls no timer.
+            if self._loop is not None and self._loop.is_running():
+                return
             self._loop = loop
             self._marks.clear()
-            self._look(loop, pool)
+        self._look(loop, pool)
 
     def _look(self, loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
-        if self._loop is not loop:
-            return  # another one has the timer now
         load = pool.load()
-        if not load.waiting:
-            self._loop = None
-            return
         now = monotonic()
-        self._mark(load, now)
-        waited = now - self._marks[0][1]
-        if waited >= _PATIENCE and now - self._wait_logged >= _AGAIN:
-            self._wait_logged = now
+        with self._lock:
+            if self._loop is not loop:
+                return  # another one has the timer now
+            if not load.waiting:
+                self._loop = None
+                return
+            self._mark(load, now)
+            waited = now - self._marks[0][1]
+            due = waited >= _PATIENCE and now - self._wait_logged >= _AGAIN
+            if due:
+                self._wait_logged = now
+        if due:
             logger.warning(
                 "%d requests run and no thread is free: %d wait for one, the first for %.0f seconds or more; "
                 "look at what the threads wait for, or %s",
@@ -89,6 +103,7 @@ class BusyLog:
         loop.call_later(_LOOK, self._look, loop, pool)
 
     def _mark(self, load: Load, now: float) -> None:
+        """Under the lock."""
         marks = self._marks
         while marks and marks[0][0] <= load.begun:
             marks.popleft()

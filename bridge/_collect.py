@@ -37,14 +37,15 @@ class Body(NamedTuple):
 
 
 class Collector:
-    """How one adapter takes the bodies of its requests. Holds nothing until a body is larger than its buffer."""
+    """How one adapter takes the bodies of its requests. Has no thread until a body is larger than its buffer."""
 
     def __init__(self, mode: RequestBody, buffer: int, max_size: int | None) -> None:
         """``buffer``: bytes in memory; ``max_size``: bytes, ``None`` for any."""
         self._mode = mode
         self._buffer = buffer
         self._max_size = max_size
-        self.disk: ThreadPool | None = None
+        # For all loops. No limit but that of the requests: each has one job here at a time.
+        self.disk = ThreadPool(_DISK_THREADS, sys.maxsize, name="bridge-disk")
 
     def declared_length(self, environ: Environ) -> int | None:
         """The request's Content-Length. Raises ``Refused``: 400 where it is none, 413 where it is too large."""
@@ -74,7 +75,7 @@ class Collector:
                         stream = Stream(mailbox, self._buffer)
                         stream.feed(bytes(held))
                         return Body(Input(stream, BLOCK), size, stream)
-                    spool = spool or Spool(self._disk_pool(), mailbox)
+                    spool = spool or Spool(self.disk, mailbox)
                     await spool.write(bytes(held))
                     held.clear()
                 message = await receive()
@@ -110,7 +111,7 @@ class Collector:
     def discard(self, body: Body, mailbox: Mailbox) -> None:
         """Closes the input of a request that no app gets: a large file takes a while, which is not the loop's."""
         if isinstance(body.input, Input) and body.stream is None:
-            run_in(self._disk_pool(), mailbox, body.input.close)
+            run_in(self.disk, mailbox, body.input.close)
         else:
             body.input.close()
 
@@ -142,9 +143,3 @@ class Collector:
         stream.end(disconnected() if declared is not None and size < declared else None)
         if await until_disconnect(receive):
             left()
-
-    def _disk_pool(self) -> ThreadPool:
-        if self.disk is None:
-            # No limit but that of the requests: each has one job here at a time.
-            self.disk = ThreadPool(_DISK_THREADS, sys.maxsize, name="bridge-disk")
-        return self.disk

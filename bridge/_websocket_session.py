@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from io import BytesIO
 
-from ._channel import Batch, Channel, End, Item, Mailbox
+from ._channel import Batch, Channel, End, Item
 from ._environ import build_environ
 from ._inbox import Inbox
 from ._pool import ThreadPool
@@ -22,9 +22,10 @@ from ._sending import send_batch, send_close
 from ._types import Environ, Message, Receive, Scope, Send, WSGIApp
 from ._watch import Watch, Watches
 from ._websocket import WebSocket, WebSocketCall
+from ._wires import Wires
 from .errors import ApplicationError, Overloaded
 
-__all__ = ["WebSockets", "handshake_environ"]
+__all__ = ["WebSockets", "handshake_environ", "shut_down"]
 
 logger = logging.getLogger("bridge")
 
@@ -37,7 +38,7 @@ _CLOSE_TIMEOUT = 10.0
 
 
 class WebSockets:
-    """All WebSockets of one adapter on one loop."""
+    """All WebSockets of one adapter, on any number of loops."""
 
     def __init__(
         self,
@@ -56,12 +57,9 @@ class WebSockets:
         self._max_message = max_message
         # No backlog: a handshake that waits for another client to leave may wait for hours.
         self.pool = ThreadPool(threads, 0, name="bridge-websocket")
-        self._sessions: set[_Session] = set()
 
-    async def serve(
-        self, scope: Scope, receive: Receive, send: Send, mailbox: Mailbox, watches: Watches
-    ) -> None:
-        """One websocket scope.
+    async def serve(self, scope: Scope, receive: Receive, send: Send, wires: Wires) -> None:
+        """One websocket scope, on the loop of ``wires``.
 
         Raises:
             Refused: the request target is no path.
@@ -75,6 +73,7 @@ class WebSockets:
             environ = handshake_environ(scope)
         except ValueError as exc:
             raise Refused(400, str(exc)) from None
+        mailbox = wires.mailbox
         channel = Channel(mailbox, self._sent)
         inbox = Inbox(mailbox, self._received)
         pair = RelayPair(channel)
@@ -87,17 +86,18 @@ class WebSockets:
             raise Overloaded(
                 f"as many WebSockets are open as websocket_threads allows: {self._threads}"
             ) from None
-        session = _Session(scope, receive, send, channel, inbox, pair, watches, self._max_message)
-        self._sessions.add(session)
+        session = _Session(scope, receive, send, channel, inbox, pair, wires.watches, self._max_message)
+        wires.sessions.add(session)
         try:
             await session.run()
         finally:
-            self._sessions.discard(session)
+            wires.sessions.discard(session)
 
-    def shut_down(self) -> None:
-        """Closes all of them: the server stops."""
-        for session in self._sessions:
-            session.close(_RESTART, "the server stops")
+
+def shut_down(wires: Wires) -> None:
+    """Closes all WebSockets of a loop, on it: its server stops."""
+    for session in wires.sessions:
+        session.close(_RESTART, "the server stops")
 
 
 def handshake_environ(scope: Scope) -> Environ:

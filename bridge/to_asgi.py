@@ -28,7 +28,8 @@ from ._refusal import Refused, refuse, refuse_handshake
 from ._sending import send_batch
 from ._types import Receive, Scope, Send, WSGIApp
 from ._watch import Watch, Watches, listen_with
-from ._websocket_session import WebSockets
+from ._websocket_session import WebSockets, shut_down
+from ._wires import Loops
 from .errors import Overloaded, RequestBodyTooLarge
 
 __all__ = ["WsgiToAsgi"]
@@ -125,15 +126,13 @@ class WsgiToAsgi:
         self._start_empty()
 
     def _start_empty(self) -> None:
-        # Made by the first request; a lock is not needed for it as long as one loop runs the adapter. With several
-        # loops, in threads of their own, two may each make one at first: the loser's serves the requests it took.
+        # Each loop has something of its own; the rest is for all of them.
+        self._loops = Loops()
+        # Made by the first request, and by the first handshake: for all loops, and so under the lock of _loops.
         self._pool: ThreadPool | ExecutorPool | None = None
-        self._collector = Collector(self.request_body, self.request_buffer, self.max_body_size)
-        # Of the loop that called last, which as a rule is the only one.
-        self._wires: tuple[Mailbox, Watches] | None = None
-        # Made by the first handshake.
         self._websockets: WebSockets | None = None
         self._busy = BusyLog(self._remedy())
+        self._collector = Collector(self.request_body, self.request_buffer, self.max_body_size)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
@@ -169,10 +168,8 @@ class WsgiToAsgi:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
-        wires = self._wires
-        if wires is None or wires[0].loop is not loop:
-            wires = self._connect(loop)
-        mailbox, watches = wires
+        wires = self._loops.wires.get(loop) or self._loops.connect(loop)
+        mailbox = wires.mailbox
         try:
             environ = build_environ(scope)
         except ValueError as exc:
@@ -212,7 +209,7 @@ class WsgiToAsgi:
             raise
         if waits:
             self._busy.waits(loop, pool)
-        await self._respond(scope, receive, send, channel, body, declared, watches, waits)
+        await self._respond(scope, receive, send, channel, body, declared, wires.watches, waits)
 
     async def _respond(
         self,
@@ -273,36 +270,34 @@ class WsgiToAsgi:
             await receive()
             logger.warning("refused a WebSocket to %s: the adapter has no threads for any", scope.get("path"))
             raise Refused(403, "there is no WebSocket here")
-        websockets = self._websockets
-        if websockets is None:
-            websockets = self._websockets = WebSockets(
-                self.app,
-                threads=threads,
-                received=self.request_buffer,
-                sent=self.response_buffer,
-                max_message=self.max_body_size,
-            )
-        mailbox, watches = self._connect(asyncio.get_running_loop())
+        wires = self._loops.connect(asyncio.get_running_loop())
         try:
-            await websockets.serve(scope, receive, send, mailbox, watches)
+            await (self._websockets or self._make_websockets(threads)).serve(scope, receive, send, wires)
         except Overloaded as exc:
             raise self._busy.refused(exc) from None
-
-    def _connect(self, loop: asyncio.AbstractEventLoop) -> tuple[Mailbox, Watches]:
-        wires = self._wires
-        if wires is None or wires[0].loop is not loop:
-            wires = self._wires = (Mailbox(loop), Watches(loop))
-        return wires
 
     # Threads.
 
     def _make_pool(self) -> ThreadPool | ExecutorPool:
-        if self.executor is not None:
-            pool: ThreadPool | ExecutorPool = ExecutorPool(self.executor, self.backlog)
-        else:
-            pool = ThreadPool(self.threads, self.backlog, name="bridge-wsgi")
-        self._pool = pool
-        return pool
+        with self._loops.lock:
+            if self._pool is None:
+                if self.executor is not None:
+                    self._pool = ExecutorPool(self.executor, self.backlog)
+                else:
+                    self._pool = ThreadPool(self.threads, self.backlog, name="bridge-wsgi")
+            return self._pool
+
+    def _make_websockets(self, threads: int) -> WebSockets:
+        with self._loops.lock:
+            if self._websockets is None:
+                self._websockets = WebSockets(
+                    self.app,
+                    threads=threads,
+                    received=self.request_buffer,
+                    sent=self.response_buffer,
+                    max_message=self.max_body_size,
+                )
+            return self._websockets
 
     def _remedy(self) -> str:
         """What gives the app more threads, for the log."""
@@ -318,22 +313,27 @@ class WsgiToAsgi:
     # Lifespan.
 
     async def _startup(self) -> None:
+        self._loops.connect(asyncio.get_running_loop())
         for pool in self._pools():
             pool.open()
 
     async def _shutdown(self) -> None:
-        """Lets running requests finish, closes WebSockets, and ends the threads."""
-        if self._websockets is not None:
-            self._websockets.shut_down()
-        mailbox = Mailbox(asyncio.get_running_loop())
+        """Closes the WebSockets of this loop. The last loop lets running requests finish, and ends the threads.
+
+        They are those of all loops, and as long as another one runs it needs them. What still runs of this loop's is
+        waited for by the last one.
+        """
+        loop = asyncio.get_running_loop()
+        shut_down(self._loops.connect(loop))
+        if not self._loops.leave(loop):
+            return
+        mailbox = Mailbox(loop)
         pools = self._pools()
         drained: list[asyncio.Future[None]] = []
         for pool in pools:
             future = mailbox.loop.create_future()
             drained.append(future)
             pool.drain(functools.partial(mailbox.post, functools.partial(_settle, future)))
-        if not drained:
-            return
         await asyncio.wait(drained, timeout=self.shutdown_timeout)
         left = sum(pool.unfinished() for pool in pools)
         if left:

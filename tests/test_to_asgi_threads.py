@@ -98,7 +98,7 @@ def test_more_than_the_backlog_is_refused(caplog: pytest.LogCaptureFixture) -> N
     assert visitor.served == 4
     messages = [record.getMessage() for record in caplog.records]
     assert messages
-    assert "refused 1 requests for now: 1 threads are busy and 2 requests wait" in messages[0]
+    assert "refused a request for now: 1 threads are busy and 2 requests wait" in messages[0]
 
 
 def test_a_thousand_requests_leave_no_thread() -> None:
@@ -300,6 +300,7 @@ pid = os.fork()
 if pid == 0:
     try:
         assert not bridge_threads()
+        assert not adapter._loops.wires
         for _ in range(3):
             assert call_asgi(adapter, "POST", body=b"hello").body == b"hello in %d" % os.getpid()
         assert bridge_threads()

@@ -12,7 +12,7 @@ import bridge
 from bridge import ApplicationError, ConnectionClosed, WebSocket
 from bridge import _websocket_session as session_module
 from bridge._types import Environ, StartResponse
-from bridge._websocket_session import handshake_environ
+from bridge._websocket_session import _Session, handshake_environ
 from tests.support.asgi import Exchange
 from tests.support.served import Served, arrival
 from tests.support.websockets import (
@@ -577,8 +577,8 @@ def test_an_app_that_takes_its_time(sends: bool) -> None:
             looked = threading.Event()
 
             def looking() -> None:
-                assert adapter._websockets is not None
-                for session in adapter._websockets._sessions:
+                for session in adapter._loops.wires[loop].sessions:
+                    assert isinstance(session, _Session)
                     session._look()
                 looked.set()
 

@@ -15,7 +15,7 @@ def leftovers(adapter: WsgiToAsgi) -> dict[str, int]:
     websockets = adapter._websockets
     return {
         "sockets": sum(_is_socket(file) for file in FILES.iterdir()),
-        "sessions": len(websockets._sessions) if websockets is not None else 0,
+        "sessions": sum(len(wires.sessions) for wires in adapter._loops.wires.values()),
         "calls": websockets.pool.unfinished() if websockets is not None else 0,
         # Those of simple-websocket, one for each of its sockets, and those that an app has made.
         "threads": sum(
