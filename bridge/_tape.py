@@ -28,8 +28,8 @@ _MESSAGE = 256
 class Tape:
     """The messages of one request. Its end is ``close()``."""
 
-    def __init__(self, receive: Receive, disk: Callable[[], ThreadPool]) -> None:
-        """``disk`` gives the threads for the temporary file; it is called when there is one."""
+    def __init__(self, receive: Receive, disk: ThreadPool) -> None:
+        """``disk``: the threads for the temporary file."""
         self.receive = receive
         self.messages: list[Message] = []
         #: The part of the body that has no place in ``messages``.
@@ -77,7 +77,7 @@ class Tape:
             self.messages.append(message)
             return
         if self.file is None:
-            self.file = _File(self._disk(), Mailbox(asyncio.get_running_loop()))
+            self.file = _File(self._disk, Mailbox(asyncio.get_running_loop()))
         await self.file.append(body)
         self.whole = not message.get("more_body", False)
 

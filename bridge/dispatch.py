@@ -4,7 +4,9 @@ A request is looked up in a table of prefixes (``_prefixes``) and handed to its 
 app of the other kind needs in between is its adapter, made when the dispatcher is.
 """
 
+import asyncio
 import sys
+from asyncio import AbstractEventLoop
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from types import TracebackType
@@ -71,10 +73,11 @@ class Dispatcher:
         self._start_empty()
 
     def _start_empty(self) -> None:
-        # For servers without lifespan state; written by the lifespan, on the loop that also serves the requests.
-        self._states: States = {}
-        # Threads for the temporary files of large bodies that may be needed by a second app.
-        self._disk: ThreadPool | None = None
+        # For servers without lifespan state. Each loop has its lifespan, and reads and writes its own key alone.
+        self._states: dict[AbstractEventLoop, States] = {}
+        # Threads for the temporary files of large bodies that may be needed by a second app. No limit but that of the
+        # requests: each has a few jobs here at a time, and they are short.
+        self._disk = ThreadPool(2, sys.maxsize, name="bridge-disk")
         # Servers tell ASGI by a __call__ that is a coroutine function: uvicorn, hypercorn and asgiref (for daphne) look
         # at the one that the object has, Python calls the one that its class has. So they see this one, and both kinds
         # of calls work. inspect.markcoroutinefunction would do it with one, from Python 3.12 on.
@@ -127,17 +130,11 @@ class Dispatcher:
             Call(each.asgi, _own(self._scope_for(each, scope, root_path, rest)), each.prefix or "/")
             for each in part.chain()
         ]
-        tape = Tape(receive, self._disk_threads)
+        tape = Tape(receive, self._disk)
         try:
             await serve_with_fallback(calls, tape, send)
         finally:
             tape.close()
-
-    def _disk_threads(self) -> ThreadPool:
-        if self._disk is None:
-            # No limit but that of the requests: each has a few jobs here at a time, and they are short.
-            self._disk = ThreadPool(2, sys.maxsize, name="bridge-disk")
-        return self._disk
 
     def _scope_for(self, part: Part, scope: Scope, root_path: str, rest: str) -> Scope:
         """``scope`` as ``part`` gets it: with its prefix in ``root_path``, and with its own state, if it has one.
@@ -147,7 +144,9 @@ class Dispatcher:
         if part.prefix:
             scope = under_prefix(scope, part.prefix, root_path, rest)
         state: dict[str, Any] = scope.get("state") or {}
-        states: States = state.get(_STATES) or self._states
+        states: States | None = state.get(_STATES) or (
+            self._states.get(asyncio.get_running_loop()) if self._states else None
+        )
         if states:
             state = {**state}
             if part.nested:
@@ -159,22 +158,22 @@ class Dispatcher:
         return scope
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+
         def publish(states: States) -> None:
-            self._states = states
+            self._states[loop] = states
             if states and "state" in scope:
                 scope["state"][_STATES] = states
 
         apps: dict[int, tuple[str, ASGIApp]] = {}
         for prefix, app in self._asgi_apps():
             apps.setdefault(id(app), (prefix, app))
-        if self._disk is not None:
-            self._disk.open()
+        self._disk.open()
         try:
             await run_lifespans(list(apps.values()), receive, send, publish)
         finally:
-            self._states = {}
-            if self._disk is not None:
-                self._disk.drain(lambda: None)
+            self._states.pop(loop, None)
+            self._disk.drain(lambda: None)
 
     def _asgi_apps(self, root: str = "") -> Iterator[tuple[str, ASGIApp]]:
         """Every app below, with its full prefix."""

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from bridge import Dispatcher, LifespanError, WsgiToAsgi
 from bridge._types import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse
 from tests.support.asgi import Exchange, http_scope, request
+from tests.support.loop_thread import LoopThread
 from tests.support.wsgi import call, environ_for
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
@@ -241,6 +242,47 @@ def test_a_server_that_cancels_the_lifespan_ends_them_all(when: str) -> None:
 
     asyncio.run(main())
     assert log == (["a up", "a down"] if when == "startup" else ["a up", "b up", "b down", "a down"])
+
+
+def test_two_loops_in_two_threads_have_each_their_states() -> None:
+    """Of servers that have no lifespan state; and the shutdown of one leaves the other its own."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            scope["state"]["loop"] = asyncio.get_running_loop()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+        else:
+            seen.append(scope["state"]["loop"])
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body"})
+
+    async def start() -> Exchange:
+        exchange = await lifespan_of(dispatcher, None, STARTUP).__aenter__()
+        await exchange.wait_for("lifespan.startup.complete")
+        return exchange
+
+    async def stop(exchange: Exchange) -> None:
+        exchange.feed(SHUTDOWN)
+        await exchange.__aexit__(None, None, None)
+
+    seen: list[object] = []
+    dispatcher = Dispatcher({"/a": app})
+    one, other = LoopThread(), LoopThread()
+    try:
+        on_one, on_other = one.run(start()), other.run(start())
+        for thread in (one, other):
+            thread.run(ask(dispatcher, "/a", state=...))
+        one.run(stop(on_one))
+        other.run(ask(dispatcher, "/a", state=...))
+        other.run(stop(on_other))
+    finally:
+        one.close()
+        other.close()
+    assert seen == [one.loop, other.loop, other.loop]
+    assert not dispatcher._states
 
 
 def test_a_second_run_starts_anew() -> None:
