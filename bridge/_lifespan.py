@@ -2,6 +2,10 @@
 
 ``Lifespan`` runs it for an ASGI app. It knows its loop only as the one that its coroutines run on: who has
 the loop, and in which thread it runs, is the caller's affair.
+
+How its waits end. An app may take its time for its first startup, to load a model perhaps: uvicorn sets no
+limit either, and one that says nothing for ``SILENCE`` seconds is named in the log. Each other wait is
+bounded: that for a startup with a ``limit``, that for the shutdown, and that for an app that was cancelled.
 """
 
 import asyncio
@@ -19,8 +23,20 @@ LifespanMode = Literal["auto", "on", "off"]
 
 logger = logging.getLogger("bridge")
 
-# Seconds that the app has for its way out after shutdown.complete, before it is cancelled.
-_LINGER = 5
+# Seconds without an answer after which the log says what is waited for.
+SILENCE = 10.0
+# Seconds that the app has for its shutdown, before it is cancelled: as many as on hypercorn.
+SHUTDOWN_LIMIT = 60.0
+# Seconds that the app has for its way out after shutdown.complete, before it is cancelled; and after that.
+_LINGER = 5.0
+
+# What to do about an app that does not answer its startup.
+_ADVICE = (
+    "; no request is served before. One that has no lifespan has to say so by an exception, or to be wrapped: "
+    "AsgiToWsgi(app, lifespan='off')"
+)
+# What an app, or a middleware, sends that does not look at the scope's type.
+_FOREIGN = ("http.", "websocket.")
 
 
 class _Phase(enum.Enum):
@@ -53,6 +69,8 @@ class Lifespan:
         self._shutdown = asyncio.Event()
         self._receives = 0
         self._failed: str | None = None
+        # What it sent in place of an answer.
+        self._foreign: str | None = None
 
     def __repr__(self) -> str:
         return f"<Lifespan {self._phase.value}>"
@@ -62,47 +80,66 @@ class Lifespan:
         """Whether the startup is complete and the shutdown is still to come."""
         return self._phase is _Phase.RUNNING
 
-    async def startup(self) -> None:
-        """Run the app until it says that its startup is complete.
+    async def startup(self, limit: float | None = None) -> None:
+        """Run the app until it says that its startup is complete, for ``limit`` seconds if that is given.
+
+        An app that ends without an answer, raises, or sends a message of HTTP or WebSocket has no lifespan.
 
         Raises:
-            LifespanError: the app says that its startup failed; or, with ``"on"``, it does not answer
-            lifespan.
+            LifespanError: the app says that its startup failed; it does not answer in time; or, with
+            ``"on"``, it has no lifespan.
         """
         self._phase = _Phase.STARTING
         self._task = task = asyncio.get_running_loop().create_task(self._run(), name="lifespan")
         try:
-            await self._answer()
+            answered = await self._answer("lifespan.startup", limit, _ADVICE)
         except asyncio.CancelledError:
             task.cancel()
             raise
         if self._phase is _Phase.RUNNING:
             return
         self._phase = _Phase.ENDED
-        if self._failed is not None:
-            await self._end_task()
-            error = f"{self._label}the application's startup failed: {self._failed or 'it does not say why'}"
-            exc = self._exception()
-            # Starlette's message is the traceback, and then it raises as well.
-            logger.error("%s", error, exc_info=None if "Traceback" in error else exc)
-            raise LifespanError(error) from exc
+        # Who has said that the startup failed may have an error to raise; the others are of no more use.
+        await self._end_task(0.0 if self._failed is None else _LINGER)
         exc = self._exception()
-        if self._mode == "on":
-            error = f"{self._label}the application does not answer lifespan, and lifespan is 'on'"
-            logger.error("%s", error, exc_info=exc)
-            raise LifespanError(error) from exc
-        logger.info("%sthe application does not answer lifespan (%r): going on without", self._label, exc)
+        if self._failed is not None:
+            error = f"the application's startup failed: {self._failed or 'it does not say why'}"
+        elif not answered:
+            error = f"the application has not answered lifespan.startup for {limit} s; it was cancelled"
+        elif self._mode == "on":
+            error = f"the application does not answer lifespan ({self._foreign or repr(exc)}), and lifespan is 'on'"
+        else:
+            logger.info(
+                "%sthe application does not answer lifespan (%s): going on without",
+                self._label,
+                self._foreign or repr(exc),
+            )
+            return
+        error = self._label + error
+        # Starlette's message is the traceback, and then it raises as well.
+        logger.error("%s", error, exc_info=None if "Traceback" in error else exc)
+        raise LifespanError(error) from exc
 
     async def shutdown(self) -> bool:
-        """Tell the app to shut down, and wait until it has; what goes wrong is logged. Return whether all went well."""
+        """Tell the app to shut down, and wait until it has, for ``SHUTDOWN_LIMIT`` seconds; then it is cancelled.
+
+        What goes wrong is logged. Return whether all went well.
+        """
         if self._phase is not _Phase.RUNNING:
             return True
         self._phase = _Phase.STOPPING
         self._answered.clear()
         self._shutdown.set()
-        await self._answer()
-        await self._end_task()
+        answered = await self._answer("lifespan.shutdown", SHUTDOWN_LIMIT)
+        await self._end_task(_LINGER if answered else 0.0)
         self._phase = _Phase.ENDED
+        if not answered:
+            logger.error(
+                "%sthe application has not answered lifespan.shutdown for %s s; it was cancelled",
+                self._label,
+                SHUTDOWN_LIMIT,
+            )
+            return False
         if self._failed is not None:
             why = self._failed or "it does not say why"
             logger.error("%sthe application's shutdown failed: %s", self._label, why)
@@ -139,6 +176,12 @@ class Lifespan:
                 pass
             case "lifespan.shutdown.failed", _Phase.STOPPING:
                 self._failed = message.get("message", "")
+            case str(), _Phase.STARTING if kind.startswith(_FOREIGN):
+                # It can't go on, and says no more: the answer stands.
+                self._phase = _Phase.ENDED
+                self._foreign = f"it sent {kind!r}"
+                self._answered.set()
+                raise ApplicationError(f"lifespan: {kind!r} was sent in answer to 'lifespan.startup'")
             case _:
                 raise ApplicationError(
                     f"lifespan: {kind!r} was sent while the application is {self._phase.value}"
@@ -147,23 +190,43 @@ class Lifespan:
 
     # The server's side.
 
-    async def _answer(self) -> None:
-        """Wait until the app answers, or ends."""
+    async def _answer(self, event: str, limit: float | None, advice: str = "") -> bool:
+        """Wait until the app answers, or ends; ``False``: it did neither within ``limit`` seconds."""
         task = self._task
         if task is None:
             raise RuntimeError("the lifespan was not started")
         answer = asyncio.get_running_loop().create_task(self._answered.wait())
+        either = {task, answer}
+        silence = SILENCE if limit is None else min(SILENCE, limit)
         try:
-            await asyncio.wait({task, answer}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(either, timeout=silence, return_when=asyncio.FIRST_COMPLETED)
+            if not done and silence != limit:
+                logger.warning(
+                    "%sthe application has not answered %s for %s s, and is waited for%s",
+                    self._label,
+                    event,
+                    silence,
+                    advice,
+                )
+                rest = None if limit is None else limit - silence
+                await asyncio.wait(either, timeout=rest, return_when=asyncio.FIRST_COMPLETED)
         finally:
             answer.cancel()
+        return task.done() or self._answered.is_set()
 
-    async def _end_task(self) -> None:
-        if self._task is not None:
-            _, pending = await asyncio.wait({self._task}, timeout=_LINGER)
-            for task in pending:
-                task.cancel()
-                await asyncio.wait({task})
+    async def _end_task(self, linger: float) -> None:
+        """Wait for the app's end for ``linger`` seconds, then cancel it."""
+        task = self._task
+        if task is None or task.done():
+            return
+        await asyncio.wait({task}, timeout=linger)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=_LINGER)
+        if not task.done():
+            logger.error(
+                "%sthe application's lifespan was cancelled, and runs on; it is left behind", self._label
+            )
 
     def _exception(self) -> BaseException | None:
         task = self._task

@@ -5,28 +5,36 @@ not answer lifespan is gone on without, as servers do. All of this is on the loo
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from ._lifespan import Lifespan
+from ._lifespan import Lifespan, LifespanMode
 from ._types import ASGIApp, Receive, Send
 from .errors import LifespanError
 
-__all__ = ["States", "run_lifespans"]
+__all__ = ["LifespanPart", "States", "run_lifespans"]
 
 #: The ``state`` of each app that has one, by the ``id()`` of the app, which whoever has these keeps alive.
 States: TypeAlias = Mapping[int, dict[str, Any]]
 
 
+class LifespanPart(NamedTuple):
+    """An app, where it is mounted, and what is expected of it, as for ``AsgiToWsgi``."""
+
+    prefix: str
+    app: ASGIApp
+    mode: LifespanMode = "auto"
+
+
 async def run_lifespans(
-    apps: Sequence[tuple[str, ASGIApp]], receive: Receive, send: Send, publish: Callable[[States], None]
+    parts: Sequence[LifespanPart], receive: Receive, send: Send, publish: Callable[[States], None]
 ) -> None:
-    """The application's side of the lifespan of all ``apps``, from its startup to its shutdown.
+    """The application's side of the lifespan of all ``parts``, from its startup to its shutdown.
 
     If a startup fails, those before it are shut down, and the server is told which one failed, and why. If a shutdown
     fails, the others still have theirs.
 
     Args:
-        apps: where each is mounted, and the app.
+        parts: the apps, each once.
         receive, send: the server's.
         publish: gets the states when all have started, before the server is told.
     """
@@ -34,8 +42,10 @@ async def run_lifespans(
     running: list[tuple[str, Lifespan]] = []
     try:
         states: dict[int, dict[str, Any]] = {}
-        for prefix, app in apps:
-            lifespan = Lifespan(app, "auto", label=f"{prefix}: ")
+        for prefix, app, mode in parts:
+            if mode == "off":
+                continue
+            lifespan = Lifespan(app, mode, label=f"{prefix}: ")
             try:
                 await lifespan.startup()
             except LifespanError as exc:

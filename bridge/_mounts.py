@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from ._importing import UnknownKindError, guess_kind, is_both
+from ._lifespan import LifespanMode
 from ._prefixes import PrefixTable, normal_prefix, wire
 from ._types import ASGIApp, WSGIApp
 from .to_asgi import WsgiToAsgi
@@ -54,6 +55,8 @@ class Part:
     wsgi: WSGIApp
     #: A ``Dispatcher`` itself, which knows its parts' states.
     nested: bool
+    #: Whether the app has a lifespan, where it is an ASGI app.
+    lifespan: LifespanMode = "auto"
     #: The next one to ask where this one answers 404.
     fallback: "Part | None" = None
 
@@ -114,7 +117,12 @@ class _Adapters:
         nested = is_both(app)
         both: Any = app
         asgi, wsgi = (both, both) if nested else self._both(prefix or "/", app)
-        return Part(prefix, wire(prefix), asgi, wsgi, nested)
+        return Part(prefix, wire(prefix), asgi, wsgi, nested, self._lifespan_of(asgi))
+
+    def _lifespan_of(self, asgi: object) -> LifespanMode:
+        """What the user's adapter says, also where the app itself is mounted a second time."""
+        adapter = self._of.get(id(asgi))
+        return adapter.lifespan if isinstance(adapter, AsgiToWsgi) else "auto"
 
     def _both(self, prefix: str, app: object) -> tuple[ASGIApp, WSGIApp]:
         """The app as ASGI and as WSGI."""

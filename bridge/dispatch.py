@@ -15,12 +15,12 @@ from typing import Any, Self, cast, overload
 from ._fallback import Call, serve_with_fallback
 from ._fallback_wsgi import Call as WsgiCall
 from ._fallback_wsgi import serve_with_fallback as serve_wsgi_with_fallback
-from ._lifespans import States, run_lifespans
+from ._lifespans import LifespanPart, States, run_lifespans
 from ._mounts import App, Mount, Part, make_parts
 from ._pool import ThreadPool
 from ._prefixes import PrefixTable, split_path, under_prefix, wsgi_under_prefix
 from ._tape import Tape
-from ._types import ASGIApp, Environ, Receive, Scope, Send, StartResponse
+from ._types import Environ, Receive, Scope, Send, StartResponse
 from .to_wsgi import AsgiToWsgi
 
 __all__ = ["App", "Dispatcher", "Mount"]
@@ -48,8 +48,8 @@ class Dispatcher:
 
     Lifespan, on ASGI servers: each ASGI app has its own, with its own ``state``. They start in the order of ``mounts``
     and shut down in reverse. If one fails to start, those before it are shut down, and the server is told that the
-    startup failed. An app that is mounted twice has one lifespan. On WSGI servers ``AsgiToWsgi`` runs the lifespan of
-    each app before its first request.
+    startup failed. An app that is mounted twice has one lifespan; ``AsgiToWsgi(app, lifespan="off")`` has none, and
+    ``"on"`` holds here as well. On WSGI servers ``AsgiToWsgi`` runs the lifespan of each app before its first request.
 
     Args:
         mounts: path prefix -> app. A prefix begins with a slash and is written decoded (``"/a b"``); a slash at its end
@@ -165,23 +165,23 @@ class Dispatcher:
             if states and "state" in scope:
                 scope["state"][_STATES] = states
 
-        apps: dict[int, tuple[str, ASGIApp]] = {}
-        for prefix, app in self._asgi_apps():
-            apps.setdefault(id(app), (prefix, app))
+        parts: dict[int, LifespanPart] = {}
+        for part in self._lifespan_parts():
+            parts.setdefault(id(part.app), part)
         self._disk.open()
         try:
-            await run_lifespans(list(apps.values()), receive, send, publish)
+            await run_lifespans(list(parts.values()), receive, send, publish)
         finally:
             self._states.pop(loop, None)
             self._disk.drain(lambda: None)
 
-    def _asgi_apps(self, root: str = "") -> Iterator[tuple[str, ASGIApp]]:
+    def _lifespan_parts(self, root: str = "") -> Iterator[LifespanPart]:
         """Every app below, with its full prefix."""
         for part in self._parts:
             if part.nested:
-                yield from cast("Dispatcher", part.asgi)._asgi_apps(root + part.prefix)
+                yield from cast("Dispatcher", part.asgi)._lifespan_parts(root + part.prefix)
             else:
-                yield root + part.prefix or "/", part.asgi
+                yield LifespanPart(root + part.prefix or "/", part.asgi, part.lifespan)
 
     # WSGI.
 

@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from bridge import Dispatcher, LifespanError, WsgiToAsgi
+from bridge import AsgiToWsgi, Dispatcher, LifespanError, WsgiToAsgi
 from bridge._types import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse
-from tests.support.asgi import Exchange, http_scope, request
+from tests.support.asgi import HANG, Exchange, http_scope, request
 from tests.support.loop_thread import LoopThread
 from tests.support.wsgi import call, environ_for
 
@@ -242,6 +242,76 @@ def test_a_server_that_cancels_the_lifespan_ends_them_all(when: str) -> None:
 
     asyncio.run(main())
     assert log == (["a up", "a down"] if when == "startup" else ["a up", "b up", "b down", "a down"])
+
+
+def test_an_app_without_lifespan_is_not_asked_where_its_adapter_says_so() -> None:
+    log: list[str] = []
+    a, b = Part("a", log), Part("b", log)
+    app = Dispatcher({"/a": a, "/off": AsgiToWsgi(b, lifespan="off"), "/bare": b})
+    asyncio.run(lifespan_of(app, {}, STARTUP, SHUTDOWN).run())
+    assert log == ["a up", "a down"]
+
+
+def test_an_app_that_has_to_have_a_lifespan(caplog: pytest.LogCaptureFixture) -> None:
+    log: list[str] = []
+    app = Dispatcher({"/a": Part("a", log), "/on": AsgiToWsgi(no_lifespan, lifespan="on")})
+    exchange = lifespan_of(app, {}, STARTUP)
+    asyncio.run(exchange.run())
+    assert log == ["a up", "a down"]
+    assert types(exchange) == ["lifespan.startup.failed"]
+    assert exchange.messages[0]["message"].startswith("/on: the application does not answer lifespan")
+
+
+def test_an_app_that_does_not_answer_its_startup_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    go = asyncio.Event()
+
+    class Slow(Part):
+        async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await go.wait()
+            await super().lifespan(scope, receive, send)
+
+    monkeypatch.setattr("bridge._lifespan.SILENCE", 0.0)
+    log: list[str] = []
+    app = Dispatcher({"/n": Dispatcher({"/b": Slow("b", log)})})
+
+    async def main() -> None:
+        exchange = lifespan_of(app, {}, STARTUP, SHUTDOWN)
+        async with exchange:
+            async with asyncio.timeout(HANG):
+                while "/n/b: the application has not answered" not in caplog.text:  # noqa: ASYNC110 - as it says
+                    await asyncio.sleep(0)
+            go.set()
+        assert types(exchange) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+    asyncio.run(main())
+    assert log == ["b up", "b down"]
+
+
+def test_a_shutdown_that_is_never_answered_leaves_none_of_the_others_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bridge._lifespan.SHUTDOWN_LIMIT", 0.0)
+
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await asyncio.get_running_loop().create_future()
+
+    log: list[str] = []
+    app = Dispatcher({"/a": Part("a", log), "/silent": silent})
+
+    async def main() -> Exchange:
+        exchange = await lifespan_of(app, {}, STARTUP, SHUTDOWN).run()
+        assert not lifespan_tasks()
+        return exchange
+
+    exchange = asyncio.run(main())
+    assert log == ["a up", "a down"]
+    assert "/silent" in exchange.messages[-1]["message"]
+    assert "/silent: the application has not answered lifespan.shutdown" in caplog.text
 
 
 def test_two_loops_in_two_threads_have_each_their_states() -> None:

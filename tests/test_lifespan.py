@@ -1,6 +1,7 @@
 """Running an ASGI application's lifespan."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
+from bridge import _lifespan
 from bridge._lifespan import Lifespan, LifespanMode
 from bridge._types import Receive, Scope, Send
 from bridge.errors import ApplicationError, LifespanError
+from tests.support.asgi import HANG
 
 BOTH: tuple[LifespanMode, ...] = ("auto", "on")
 
@@ -97,7 +100,42 @@ async def asks_and_raises(scope: Scope, receive: Receive, send: Send) -> None:
     raise AssertionError("http only")
 
 
-@pytest.mark.parametrize("app", [raises, returns, asks_and_raises])
+async def answers_http(scope: Scope, receive: Receive, send: Send) -> None:
+    """It never looks at the type of its scope, and has somebody listen for the client's leaving."""
+
+    async def listen() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    listening = asyncio.create_task(listen())
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+    finally:
+        await listening
+
+
+async def swallows(scope: Scope, receive: Receive, send: Send) -> None:
+    """As a middleware that answers an error by a response of its own."""
+    await receive()
+    for _ in range(2):
+        with contextlib.suppress(ApplicationError):
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+    with pytest.raises(ApplicationError, match="ended"):
+        await send({"type": "lifespan.startup.complete"})
+    await receive()
+
+
+async def closes(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    with contextlib.suppress(ApplicationError):
+        await send({"type": "websocket.close"})
+    await receive()
+
+
+NO_LIFESPAN = [raises, returns, asks_and_raises, answers_http, swallows, closes]
+
+
+@pytest.mark.parametrize("app", NO_LIFESPAN)
 def test_auto_goes_on_without(app: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         lifespan = Lifespan(app, "auto")
@@ -113,7 +151,15 @@ def test_auto_goes_on_without(app: Any, caplog: pytest.LogCaptureFixture) -> Non
 
 
 @pytest.mark.parametrize(
-    ("app", "cause"), [(raises, KeyError), (returns, type(None)), (asks_and_raises, AssertionError)]
+    ("app", "cause"),
+    [
+        (raises, KeyError),
+        (returns, type(None)),
+        (asks_and_raises, AssertionError),
+        (answers_http, type(None)),
+        (swallows, type(None)),
+        (closes, type(None)),
+    ],
 )
 def test_on_does_not(app: Any, cause: type, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
@@ -223,9 +269,7 @@ def test_an_app_that_asks_for_a_third_event_is_ended(monkeypatch: pytest.MonkeyP
     run(main)
 
 
-@pytest.mark.parametrize(
-    "kind", ["lifespan.shutdown.complete", "http.response.start", "lifespan.startup.complete"]
-)
+@pytest.mark.parametrize("kind", ["lifespan.shutdown.complete", "other", "lifespan.startup.complete"])
 def test_what_is_out_of_order_is_refused(kind: str) -> None:
     errors: list[str] = []
 
@@ -269,3 +313,124 @@ def test_a_cancelled_startup_cancels_the_app() -> None:
         assert ended == ["ended"]
 
     run(main)
+
+
+# Silence.
+
+
+class Silent:
+    """It answers an event when it is let, or never; it notes its end."""
+
+    def __init__(self, *answered: str) -> None:
+        self.answered = answered
+        self.go = asyncio.Event()
+        self.ended = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            for kind in ("startup", "shutdown"):
+                await receive()
+                if kind not in self.answered:
+                    await self.go.wait()
+                await send({"type": f"lifespan.{kind}.complete"})
+        finally:
+            self.ended = True
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+
+
+async def warned(caplog: pytest.LogCaptureFixture) -> None:
+    async with asyncio.timeout(HANG):
+        while not warnings(caplog):  # noqa: ASYNC110 - nothing to be told by
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kind", ["startup", "shutdown"])
+def test_silence_is_named_once_and_waited_for(
+    kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_lifespan, "SILENCE", 0.0)
+
+    async def main() -> None:
+        app = Silent("startup" if kind == "shutdown" else "shutdown")
+        lifespan = Lifespan(app, "auto", label="/api: ")
+        if kind == "shutdown":
+            monkeypatch.setattr(_lifespan, "SILENCE", HANG)
+            await lifespan.startup()
+            monkeypatch.setattr(_lifespan, "SILENCE", 0.0)
+        step = asyncio.create_task(lifespan.startup() if kind == "startup" else lifespan.shutdown())
+        await warned(caplog)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not step.done()
+        app.go.set()
+        await step
+        if kind == "startup":
+            assert lifespan.running
+            monkeypatch.setattr(_lifespan, "SILENCE", HANG)
+            assert await lifespan.shutdown()
+        assert app.ended
+
+    run(main)
+    (warning,) = warnings(caplog)
+    assert warning.startswith(f"/api: the application has not answered lifespan.{kind} for 0.0 s")
+    assert ("lifespan='off'" in warning) is (kind == "startup")
+
+
+def test_a_startup_with_a_limit(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        app = Silent()
+        with pytest.raises(LifespanError, match=r"has not answered lifespan\.startup for 0\.0 s"):
+            await Lifespan(app, "auto").startup(0.0)
+        assert app.ended
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(main)
+    assert not warnings(caplog), "the error says it all"
+
+
+def test_a_shutdown_that_never_ends_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_lifespan, "SHUTDOWN_LIMIT", 0.0)
+
+    async def main() -> None:
+        app = Silent("startup")
+        lifespan = Lifespan(app, "on")
+        await lifespan.startup()
+        assert not await lifespan.shutdown()
+        assert app.ended
+        assert await lifespan.shutdown(), "nothing is left to do"
+
+    run(main)
+    assert "has not answered lifespan.shutdown for 0.0 s" in caplog.text
+
+
+def test_an_app_that_can_not_be_cancelled_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_lifespan, "_LINGER", 0.0)
+
+    async def main() -> None:
+        go = asyncio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.get_running_loop().create_future()
+            await go.wait()
+
+        monkeypatch.setattr(_lifespan, "SHUTDOWN_LIMIT", 0.0)
+        lifespan = Lifespan(app, "on")
+        await lifespan.startup()
+        assert not await lifespan.shutdown()
+        go.set()
+        (task,) = asyncio.all_tasks() - {asyncio.current_task()}
+        await task
+
+    run(main)
+    assert "runs on; it is left behind" in caplog.text
