@@ -8,7 +8,8 @@ How the package is laid out; lower layers never import higher ones, and the two 
 2  _body, _channel, _pool, _executor_pool           WSGI app: its body, the hand-over to the loop, its threads
    _request, _exchange, _kept_loops, _loops         ASGI app: its body, its response, its loops
 3  _call, _watch, _cut                              WSGI app: one call; a client that leaves; a response that breaks off
-   _collect, _refusal, _busy, _sending, _daphne     WSGI app: collecting a body; answers of the bridge's own; sending
+   _response, _sending, _daphne                     WSGI app: sending a response
+   _collect, _refusal, _busy                        WSGI app: collecting a body; own answers; a full pool
    _wires                                           WSGI app: what it has for each loop that calls it
    _inbox, _relay, _websocket, _websocket_session   WSGI app: its WebSockets
    _request_loop, _shared_loop                      ASGI app: one request, on its own loop or on the shared one

@@ -112,6 +112,9 @@ class Spool:
             except asyncio.CancelledError:
                 self._writing = writing  # for discard()
                 raise
+            finally:
+                # The error that it raises leads back to this frame, and so would this frame to the error.
+                del writing
 
 
 class _Run:
@@ -121,7 +124,7 @@ class _Run:
 
     def __init__(self, function: Callable[[], None], future: asyncio.Future[None], mailbox: Mailbox) -> None:
         self._function = function
-        self._future = future
+        self._future: asyncio.Future[None] | None = future
         self._mailbox = mailbox
         self._error: BaseException | None = None
 
@@ -140,12 +143,15 @@ class _Run:
         self._mailbox.post(self._settle)
 
     def _settle(self) -> None:
-        if self._future.cancelled():
+        # The error's traceback leads to this object, by the frame of run(): from here nothing may lead to the error.
+        error, self._error = self._error, None
+        future, self._future = self._future, None
+        if future is None or future.cancelled():
             return
-        if self._error is None:
-            self._future.set_result(None)
+        if error is None:
+            future.set_result(None)
         else:
-            self._future.set_exception(self._error)
+            future.set_exception(error)
 
 
 def run_in(pool: ThreadPool, mailbox: Mailbox, function: Callable[[], None]) -> asyncio.Future[None]:

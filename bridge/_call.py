@@ -21,7 +21,7 @@ from ._pool import After
 from ._types import Environ, ExcInfo, Message, Write, WSGIApp
 from .errors import ApplicationError, ApplicationExit
 
-__all__ = ["Call", "FileWrapper"]
+__all__ = ["Call", "EarlyHints", "FileWrapper"]
 
 logger = logging.getLogger("bridge")
 
@@ -60,6 +60,27 @@ def regular_file(filelike: Any) -> os.stat_result | None:
     return status if stat.S_ISREG(status.st_mode) else None
 
 
+class EarlyHints:
+    """``wsgi.early_hints``: sends a 103 response with the ``Link`` headers among those that it gets, at once.
+
+    It is no method of the call, which has the environ: the two would hold one another.
+    """
+
+    __slots__ = ("_channel", "over")
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        #: The response has started, and hints come too late.
+        self.over = False
+
+    def __call__(self, headers: Iterable[tuple[str, str]]) -> None:
+        hints = [(name, value) for name, value in headers if name.lower() == "link"]
+        # They are headers of a response, and no more may write others than those of the response itself.
+        links = [value for _, value in start_of_response("200 OK", hints).message["headers"]]
+        if links and not self.over:
+            self._channel.put([{"type": "http.response.early_hint", "links": links}], 0)
+
+
 class Call:
     """A request for a worker: a job of ``_pool``."""
 
@@ -72,6 +93,7 @@ class Call:
         "_environ",
         "_extensions",
         "_head",
+        "_hints",
         "_loop",
         "_remaining",
         "_request",
@@ -81,7 +103,13 @@ class Call:
     )
 
     def __init__(
-        self, app: WSGIApp, environ: Environ, channel: Channel, loop: AbstractEventLoop, extensions: Any
+        self,
+        app: WSGIApp,
+        environ: Environ,
+        channel: Channel,
+        loop: AbstractEventLoop,
+        extensions: Any,
+        hints: EarlyHints | None = None,
     ) -> None:
         """Loop side. ``environ`` is complete; its ``wsgi.input`` is closed at the end."""
         self._app = app
@@ -92,6 +120,7 @@ class Call:
         self._channel = channel
         self._loop = loop
         self._extensions = extensions
+        self._hints = hints
         self._context = contextvars.copy_context()
         self._head = self._request[0] == "HEAD"
         self._start: Start | None = None
@@ -186,14 +215,6 @@ class Call:
             )
         if data:
             self._put(data)
-
-    def early_hints(self, headers: Iterable[tuple[str, str]]) -> None:
-        """``wsgi.early_hints``: sends a 103 response with the ``Link`` headers among ``headers``, at once."""
-        hints = [(name, value) for name, value in headers if name.lower() == "link"]
-        # They are headers of a response, and no more may write others than those of the response itself.
-        links = [value for _, value in start_of_response("200 OK", hints).message["headers"]]
-        if links and not self._started:
-            self._channel.put([{"type": "http.response.early_hint", "links": links}], 0)
 
     # The body.
 
@@ -291,6 +312,8 @@ class Call:
         if self._start is None:
             raise _no_start()
         self._started = True
+        if self._hints is not None:
+            self._hints.over = True
         return self._start.message
 
     def _short(self, size: int) -> ApplicationError:

@@ -76,7 +76,7 @@ class End(enum.Enum):
 
     MORE = enum.auto()
     COMPLETE = enum.auto()
-    #: The app's error is in ``Channel.error``; with none there, the client left.
+    #: ``Channel.take_error()`` has the app's error; with none there, the client left.
     BROKEN = enum.auto()
 
 
@@ -251,6 +251,15 @@ class Channel:
         self._sending = self._pending + 1
         self._pending = 0
         return Batch(items, End.BROKEN if self._aborted else self._end)
+
+    def take_error(self) -> BaseException | None:
+        """Loop side: the app's error, which the channel then has no more.
+
+        Its traceback leads to the frames of the call, and those to this channel: that must not become a circle.
+        """
+        with self._lock:
+            error, self.error = self.error, None
+        return error
 
     def abort(self) -> None:
         """Loop side: nobody takes anything any more. Ends both waits; nothing to do after the end."""

@@ -10,7 +10,6 @@ for HTTP/1 do. Two cases need more (hypercorn 0.18, daphne 4.2):
 """
 
 import logging
-from typing import NoReturn
 
 from ._daphne import daphne_protocol
 from ._types import Scope, Send
@@ -24,22 +23,19 @@ class ResponseCut(BaseException):
     """Ends an HTTP/2 connection on which a response broke off; the application's error is the ``__cause__``."""
 
 
-def break_off(error: BaseException, scope: Scope, send: Send) -> None:
-    """Loop side: the response is under way and ``error`` ends it. Returns only on daphne.
+def break_off(error: BaseException, scope: Scope, send: Send) -> BaseException | None:
+    """Loop side: the response is under way and ``error`` ends it.
 
-    Raises:
-        BaseException: ``error``, or ``ResponseCut``.
+    Returns what the caller has to raise, ``error`` or a ``ResponseCut``; ``None`` on daphne, where it is done.
     """
     protocol = daphne_protocol(send)
     if protocol is not None:
         logger.error("the WSGI app failed in the middle of a response", exc_info=error)
         protocol.channel.forceAbortClient()
-        return
+        return None
     if scope.get("http_version") in {"2", "3"}:
-        _cut_stream(error)
-    raise error
-
-
-def _cut_stream(error: BaseException) -> NoReturn:
-    logger.error("the WSGI app failed in the middle of a response", exc_info=error)
-    raise ResponseCut("the WSGI app failed in the middle of a response") from error
+        logger.error("the WSGI app failed in the middle of a response", exc_info=error)
+        cut = ResponseCut("the WSGI app failed in the middle of a response")
+        cut.__cause__ = error
+        return cut
+    return error

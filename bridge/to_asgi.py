@@ -1,8 +1,9 @@
-"""``WsgiToAsgi``: a WSGI app as an ASGI app. The loop's side of a request, from its body to the last ``send()``.
+"""``WsgiToAsgi``: a WSGI app as an ASGI app. The loop's side of a request, up to its hand-over to a thread.
 
 The way of a request: the loop maps its scope (``_environ``), collects its body (``_collect``), and hands a ``Call`` to
 a worker thread (``_pool``). The worker runs the app (``_call``) and puts what it makes into a ``Channel``, which wakes
-the loop; the loop sends all that is there. A request that fits its buffers costs one hand-over and one wake-up.
+the loop; the loop sends all that is there (``_response``). A request that fits its buffers costs one hand-over and one
+wake-up.
 """
 
 import asyncio
@@ -13,24 +14,21 @@ from concurrent.futures import Executor
 from io import BytesIO
 from typing import Any, get_args
 
-from ._body import disconnected
 from ._busy import BusyLog
-from ._call import Call, FileWrapper
-from ._channel import Batch, Channel, End, Mailbox
+from ._call import Call, EarlyHints, FileWrapper
+from ._channel import Channel, Mailbox
 from ._collect import Body, Collector, RequestBody
-from ._cut import break_off
 from ._environ import build_environ
 from ._executor_pool import ExecutorPool
 from ._importing import refuse_kind
 from ._lifespan import answer_lifespan
 from ._pool import ThreadPool
 from ._refusal import Refused, refuse, refuse_handshake
-from ._sending import send_batch
+from ._response import respond
 from ._types import Receive, Scope, Send, WSGIApp
-from ._watch import Watch, Watches, listen_with
 from ._websocket_session import WebSockets, shut_down
 from ._wires import Loops
-from .errors import Overloaded, RequestBodyTooLarge
+from .errors import Overloaded
 
 __all__ = ["WsgiToAsgi"]
 
@@ -196,9 +194,10 @@ class WsgiToAsgi:
         environ["wsgi.file_wrapper"] = FileWrapper
         extensions = scope.get("extensions")
         channel = Channel(mailbox, self.response_buffer)
-        call = Call(self.app, environ, channel, loop, extensions)
+        hints = None
         if extensions and "http.response.early_hint" in extensions:
-            environ["wsgi.early_hints"] = call.early_hints
+            environ["wsgi.early_hints"] = hints = EarlyHints(channel)
+        call = Call(self.app, environ, channel, loop, extensions, hints)
         try:
             pool = self._pool or self._make_pool()
             waits = pool.submit(call)
@@ -209,58 +208,10 @@ class WsgiToAsgi:
             raise
         if waits:
             self._busy.waits(loop, pool)
-        await self._respond(scope, receive, send, channel, body, declared, wires.watches, waits)
-
-    async def _respond(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        channel: Channel,
-        body: Body,
-        declared: int | None,
-        watches: Watches,
-        waits: bool,
-    ) -> None:
-        """Sends what the worker puts into ``channel``, until its end."""
-        watch: Watch | None = None
+        feed = None
         if body.stream is not None:
-            # It listens too, once the body has come to its end: receive() has one caller at a time.
             feed = functools.partial(self._collector.feed, receive, body.stream, body.size, declared)
-            watch = Watch(watches, feed, send, channel.abort)
-            watch.start()
-        elif waits:
-            # For a thread, perhaps for long: the client may give up, and need not have its turn then.
-            watch = Watch(watches, listen_with(receive), send, channel.abort)
-        started = False
-        try:
-            batch = await channel.take()
-            if batch.end is End.MORE and watch is None:
-                # Before the first send(): with a client that does not read, even that may take for ever.
-                watch = Watch(watches, listen_with(receive), send, channel.abort)
-            while True:
-                await send_batch(send if watch is None else watch.send, batch)
-                started = started or _starts(batch)
-                if batch.end is not End.MORE or watch is None:
-                    break
-                if _ends_by_path(batch):
-                    # granian opens the file after send() has returned. Its http.disconnect comes about then, not
-                    # surely later: see _is_path() for the files that this is good enough for.
-                    await watch.until_left()
-                    return
-                batch = channel.more() or await channel.take()
-                if batch.end is End.MORE:
-                    # So that a client that left before this chunk is known to have left at the next one.
-                    watch.start()
-        finally:
-            # On every way out of here: the worker waits for nobody any more.
-            channel.abort()
-            if watch is not None:
-                watch.cancel()
-            if body.stream is not None:
-                body.stream.end(disconnected())
-        if channel.error is not None:
-            _report(channel.error, started, scope, send)
+        await respond(scope, receive, send, channel, wires.watches, stream=body.stream, feed=feed, waits=waits)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         threads = self.websocket_threads
@@ -348,26 +299,3 @@ def _check_number(name: str, value: object, least: int) -> None:
 def _settle(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _report(error: BaseException, started: bool, scope: Scope, send: Send) -> None:
-    """Raises the app's error, in the way in which the server understands it."""
-    if started:
-        break_off(error, scope, send)
-    elif isinstance(error, RequestBodyTooLarge):
-        raise Refused(413, str(error)) from None
-    else:
-        raise error
-
-
-def _starts(batch: Batch) -> bool:
-    """Whether ``batch``, the first one or after others of early hints, has the start of the response."""
-    # Early hints come before it alone, so the last item tells.
-    last = batch.items[-1] if batch.items else None
-    return last is not None and (isinstance(last, bytes) or last["type"] != "http.response.early_hint")
-
-
-def _ends_by_path(batch: Batch) -> bool:
-    """Whether the last item of ``batch`` hands a file over by its path."""
-    last = batch.items[-1] if batch.items else b""
-    return not isinstance(last, bytes) and last["type"] == "http.response.pathsend"
