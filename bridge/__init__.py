@@ -6,6 +6,7 @@ How the package is laid out; lower layers never import higher ones, and the two 
 1  _mapping, _environ, _scope, _tls                 scope <-> environ, status, headers: pure functions
    _prefixes, _importing                            paths under prefixes; finding an app, telling its kind
 2  _body, _channel, _pool, _executor_pool           WSGI app: its body, the hand-over to the loop, its threads
+   _file                                            WSGI app: its files
    _request, _exchange, _kept_loops, _loops         ASGI app: its body, its response, its loops
 3  _call, _watch, _cut                              WSGI app: one call; a client that leaves; a response that breaks off
    _response, _sending, _daphne                     WSGI app: sending a response

@@ -164,10 +164,11 @@ def run_in(pool: ThreadPool, mailbox: Mailbox, function: Callable[[], None]) -> 
 class Stream(io.RawIOBase):
     """A body that still arrives: fed on a loop, read by a worker, at most ``limit`` bytes and one message between.
 
-    The reader's wait ends by ``feed()`` and by ``end()``, which the loop's side calls on whatever way it leaves. The
-    feeder's wait ends by a read, and with its task: it is cancelled at the end of the request.
+    The reader's wait ends by ``feed()`` and by ``end()``; the loop's side calls ``release()``, which does that, on
+    whatever way it leaves. The feeder's waits end by a read, by ``release()``, and with its task: it is cancelled at
+    the end of the request.
 
-    ``_waiter`` is the loop's; everything else is guarded by ``_lock``.
+    ``_waiter`` and ``_released`` are the loop's; everything else is guarded by ``_lock``.
     """
 
     def __init__(self, mailbox: Mailbox, limit: int) -> None:
@@ -184,14 +185,18 @@ class Stream(io.RawIOBase):
         # What the feeder waits for; _wanted: it does, and nobody has posted the wake-up yet.
         self._waiter: asyncio.Future[None] | None = None
         self._wanted = False
+        # The app reads no more.
+        self._released = False
 
     # The loop's side.
 
     def feed(self, block: bytes) -> None:
-        """Adds ``block``; ``room()`` before the next one keeps to the limit."""
+        """Adds ``block``; ``room()`` before the next one keeps to the limit. Nothing is added after the end."""
         if not block:
             return
         with self._lock:
+            if self._ended:
+                return
             self._blocks.append(memoryview(block))
             self._size += len(block)
             gate = self._open_gate()
@@ -199,9 +204,9 @@ class Stream(io.RawIOBase):
             gate.release()
 
     async def room(self) -> None:
-        """Waits while more than the limit is unread."""
+        """Waits while more than the limit is unread, and the app may read it."""
         with self._lock:
-            if self._size <= self._limit:
+            if self._size <= self._limit or self._released:
                 return
             self._waiter = self._mailbox.loop.create_future()
             self._wanted = True
@@ -217,6 +222,23 @@ class Stream(io.RawIOBase):
             gate = self._open_gate()
         if gate is not None:
             gate.release()
+
+    def release(self) -> None:
+        """The app reads no more: a read of what is left fails, and the feeder has nothing to wait for."""
+        self._released = True
+        self.end(disconnected())
+        self._wake()
+
+    @property
+    def released(self) -> bool:
+        """``release()`` was called."""
+        return self._released
+
+    async def until_released(self) -> None:
+        """Waits for ``release()``."""
+        if not self._released:
+            self._waiter = self._mailbox.loop.create_future()
+            await self._waiter
 
     def _open_gate(self) -> threading.Lock | None:
         gate, self._gate = self._gate, None

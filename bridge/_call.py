@@ -8,56 +8,25 @@ import contextvars
 import io
 import logging
 import os
-import stat
 from asyncio import AbstractEventLoop
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 from asgiref.sync import SyncToAsync
 
 from ._channel import Channel, Item
+from ._file import FileWrapper, file_message, regular_file
 from ._mapping import BODYLESS, Start, start_of_response
 from ._pool import After
 from ._types import Environ, ExcInfo, Message, Write, WSGIApp
-from .errors import ApplicationError, ApplicationExit
+from .errors import ApplicationError, ApplicationExit, ClientDisconnected
 
-__all__ = ["Call", "EarlyHints", "FileWrapper"]
+__all__ = ["Call", "EarlyHints"]
 
 logger = logging.getLogger("bridge")
 
 #: A body that is there as a whole is joined up to this size; a larger one goes as it is, rather than twice in memory.
 _JOINED = 65536
-#: The size in which a real file is read, whatever size the app proposed: fewer, larger pieces.
-_FILE_BLOCK = 262144
-
-
-class FileWrapper:
-    """``wsgi.file_wrapper``: PEP 3333, "Optional Platform-Specific File Handling"."""
-
-    def __init__(self, filelike: Any, blksize: int = 8192) -> None:
-        self.filelike = filelike
-        self.blksize = blksize
-
-    def __iter__(self) -> Iterator[bytes]:
-        # A real file never waits for its next byte, so larger blocks only save work; a pipe might.
-        size = self.blksize if regular_file(self.filelike) is None else max(self.blksize, _FILE_BLOCK)
-        while block := self.filelike.read(size):
-            yield block
-
-    def close(self) -> None:
-        """Closes the file, where it can be closed."""
-        close = getattr(self.filelike, "close", None)
-        if close is not None:
-            close()
-
-
-def regular_file(filelike: Any) -> os.stat_result | None:
-    """The status of the file on disk behind ``filelike``, ``None`` where there is none (a pipe, a ``BytesIO``)."""
-    try:
-        status = os.fstat(filelike.fileno())
-    except (AttributeError, OSError, ValueError):
-        return None
-    return status if stat.S_ISREG(status.st_mode) else None
 
 
 class EarlyHints:
@@ -95,6 +64,7 @@ class Call:
         "_head",
         "_hints",
         "_loop",
+        "_polls",
         "_remaining",
         "_request",
         "_start",
@@ -128,20 +98,22 @@ class Call:
         self._started = False
         # Bytes that the app's Content-Length still promises.
         self._remaining: int | None = None
-        # A body without close() leaves nothing to do after its end: the loop is told when this thread is free again
-        # (see Job.run). Else it is told first, and close() may take its time.
+        # Where nothing is left to do after the end of the response, the loop is told of it when this thread is free
+        # again (see Job.run). Else it is told first, and close() may take its time.
         self._defer = False
         self._tell: After | None = None
+        # There was an empty chunk.
+        self._polls = False
 
     # The job.
 
     def run(self) -> After | None:
         self._context.run(self._run)
-        return self._tell
+        return self._channel.end if self._tell is None else self._tell
 
     def abandon(self, error: BaseException) -> None:
         self._body.close()
-        tell = self._channel.finish(error=error)
+        tell = self._channel.finish(error=error, ends=True)
         if tell is not None:
             tell()
 
@@ -154,10 +126,12 @@ class Call:
         iterable: Iterable[bytes] | None = None
         try:
             # The client may have left while the request waited for a thread.
-            if not self._channel.aborted:
+            if self._channel.begin():
                 iterable = self._app(self._environ, self.start_response)
                 self._iterate(iterable)
         except BaseException as exc:  # noqa: BLE001  # it is raised on the loop; SystemExit must not end this thread
+            if iterable is None:
+                self._defer = type(self._body) is io.BytesIO
             self._fail(exc)
         finally:
             self._close(iterable)
@@ -172,21 +146,29 @@ class Call:
 
     def _finish(self, items: Iterable[Item] = (), size: int = 0, error: BaseException | None = None) -> None:
         """The end of the response."""
-        tell = self._channel.finish(items, size, error)
+        tell = self._channel.finish(items, size, error, ends=self._defer)
         if self._defer:
             self._tell = tell
         elif tell is not None:
             tell()
 
     def _close(self, iterable: Any) -> None:
-        """PEP 3333: ``close()`` is called once, however the request ended. The response is out: errors are logged."""
+        """PEP 3333: ``close()`` is called once, however the request ended. The response is out: errors are logged.
+
+        "Upon completion of the current request", it says. That is here: the loop has all of the response, and sends it
+        meanwhile. Waiting for its last send() would hold this thread for as long as a slow client likes, and cost each
+        request a wake-up more on either side; the servers with an output buffer, such as waitress, don't wait either.
+        """
         try:
             close = getattr(iterable, "close", None)
             if close is not None:
                 close()
         except BaseException:
             logger.exception("close() of a WSGI response raised, after %s %s", *self._request)
-        self._body.close()
+        try:
+            self._body.close()
+        except OSError:
+            logger.exception("the request body could not be closed, after %s %s", *self._request)
 
     # What the app calls.
 
@@ -215,6 +197,8 @@ class Call:
             )
         if data:
             self._put(data)
+        else:
+            self._look()
 
     # The body.
 
@@ -239,10 +223,24 @@ class Call:
         for chunk in iterable:
             if type(chunk) is not bytes:
                 _check(chunk)
-            # An empty chunk does not start the response: the app may still call start_response() again.
-            if chunk and self._put(chunk):
-                return
+            if chunk:
+                if self._put(chunk):
+                    return
+            else:
+                # It does not start the response: the app may still call start_response() again.
+                self._look()
         self._send_end()
+
+    def _look(self) -> None:
+        """At an empty chunk: an app that waits for something may yield many, to hear whether its client has left.
+
+        One alone is how an empty body looks (Werkzeug makes such ones), and has nobody listen.
+        """
+        if self._polls:
+            self._channel.ask()
+        self._polls = True
+        if self._channel.aborted:
+            raise ClientDisconnected("the client left before the end of the response")
 
     def _send_list(self, chunks: list[bytes] | tuple[bytes, ...]) -> None:
         """All of the body is there: it goes out with the start and the end in one hand-over."""
@@ -337,18 +335,8 @@ class Call:
             if count < self._remaining:
                 return False  # the way of the chunks reports it
             count = self._remaining
-        message: Message
-        if "http.response.zerocopysend" in extensions:
-            message = {
-                "type": "http.response.zerocopysend",
-                "file": wrapper.filelike,
-                "offset": offset,
-                "count": count,
-                "more_body": True,
-            }
-        elif "http.response.pathsend" in extensions and count == status.st_size and _is_path(wrapper, status):
-            message = {"type": "http.response.pathsend", "path": os.path.abspath(wrapper.filelike.name)}  # noqa: PTH100
-        else:
+        message = file_message(wrapper, status, offset, count, extensions)
+        if message is None:
             return False
         start = self._take_start()
         if self._remaining is None:
@@ -358,22 +346,6 @@ class Call:
         self._channel.flush()
         self._finish()
         return True
-
-
-def _is_path(wrapper: FileWrapper, status: os.stat_result) -> bool:
-    """Whether the file's name leads to this very file, and will: it may be renamed, deleted, or a descriptor's number.
-
-    Only for what ``open()`` makes: a temporary file is deleted when it is closed, and granian gives no reliable sign
-    that it has opened the file.
-    """
-    file = wrapper.filelike
-    if type(file) not in {io.BufferedReader, io.BufferedRandom, io.FileIO} or not isinstance(file.name, str):
-        return False
-    name = file.name
-    try:
-        return os.path.samestat(os.stat(name), status)  # noqa: PTH116  # beside samestat()
-    except OSError:
-        return False
 
 
 def _check(chunk: object) -> None:

@@ -12,6 +12,9 @@ Guarantees of a channel:
 - Every wait ends. The loop's ends by an item, by ``finish()``, by ``abort()``, or by cancellation; a worker's ends when
   the loop has sent enough, and by ``abort()``, which the loop's side calls on whatever way it leaves. All that wait
   stand at one gate, so that none is forgotten: whoever passes it leaves it open for the next.
+- The loop can wait for the end of the call, by ``until_ended()``: its job tells of it by ``end()`` on any way out, if
+  ``begin()`` let it run. Whoever of the two comes first, ``_running`` and ``_wanted`` change under one lock, so that
+  either the loop sees that the call has ended, or ``end()`` sees that the loop waits, and wakes it.
 
 Who owns what: ``_waiter`` is the loop's. All other fields are guarded by ``_lock``, which either side holds for a few
 operations on them. Nothing is called under it.
@@ -92,13 +95,17 @@ class Channel:
 
     __slots__ = (
         "_aborted",
+        "_asked",
         "_end",
         "_gate",
+        "_heard",
         "_items",
+        "_left",
         "_limit",
         "_lock",
         "_mailbox",
         "_pending",
+        "_running",
         "_sending",
         "_waiter",
         "_wanted",
@@ -115,6 +122,10 @@ class Channel:
         self._sending = 0  # bytes that the loop has taken and not yet sent, and 1 for having taken anything
         self._end = End.MORE
         self._aborted = False
+        self._left = False  # aborted because the client left, or the server gave the request up
+        self._asked = False  # somebody wants to know when the client leaves,
+        self._heard = False  # and the loop has been told
+        self._running = False  # the worker is between begin() and end()
         self.error: BaseException | None = None
         # The closed gate at which workers wait, however many; whoever takes it out of here opens it.
         self._gate: threading.Lock | None = None
@@ -128,6 +139,37 @@ class Channel:
         return self._mailbox.loop
 
     # The worker's side.
+
+    def begin(self) -> bool:
+        """Worker side: the call begins. ``False``: it must not, for nobody waits for its response any more."""
+        with self._lock:
+            self._running = not self._aborted
+            return self._running
+
+    def end(self) -> None:
+        """Worker side: the call has ended, ``close()`` included, and its thread is free."""
+        with self._lock:
+            self._running = False
+            wake = self._wanted
+            self._wanted = False
+        if wake:
+            self._mailbox.post(self._wake)
+
+    def ask(self) -> bool:
+        """Any thread: whether the client is known to have left. Never waits.
+
+        The first call has the loop begin to listen, by an empty batch. After the end of the response nobody listens,
+        and the answer stays what it was.
+        """
+        with self._lock:
+            if self._asked or self._aborted or self._end is not End.MORE:
+                return self._left
+            self._asked = True
+            wake = self._wanted
+            self._wanted = False
+        if wake:
+            self._mailbox.post(self._wake)
+        return False
 
     @property
     def aborted(self) -> bool:
@@ -176,9 +218,16 @@ class Channel:
             self._pass(gate)
 
     def finish(
-        self, items: Iterable[Item] = (), size: int = 0, error: BaseException | None = None
+        self,
+        items: Iterable[Item] = (),
+        size: int = 0,
+        error: BaseException | None = None,
+        *,
+        ends: bool = False,
     ) -> Callable[[], None] | None:
         """Worker side: the last items, or the error in their place. Never waits; the first call counts.
+
+        ``ends``: the app has nothing more to do, and it is as good as ``end()``.
 
         Returns what wakes the loop, where it has to be woken: the caller calls it, at once or when it has nothing
         more to do. Until then the loop does not see the end.
@@ -190,6 +239,8 @@ class Channel:
             self._pending += size
             self._end = End.COMPLETE if error is None else End.BROKEN
             self.error = error
+            if ends:
+                self._running = False
             wake = self._wanted
             self._wanted = False
         return self._post_wake if wake else None
@@ -219,7 +270,10 @@ class Channel:
             self._waiter.set_result(None)
 
     async def take(self) -> Batch:
-        """Loop side: waits until there is something, and takes all of it."""
+        """Loop side: waits until there is something, and takes all of it.
+
+        A batch with ``MORE`` and no items says that somebody asks whether the client is there: see ``ask()``.
+        """
         await self._waiter
         with self._lock:
             return self._take()
@@ -237,7 +291,7 @@ class Channel:
             if self._gate is not None and self._pending <= self._limit // 2:
                 gate, self._gate = self._gate, None
             batch = None
-            if self._items or self._end is not End.MORE or self._aborted:
+            if self._items or self._end is not End.MORE or self._aborted or self._asked is not self._heard:
                 batch = self._take()
             else:
                 self._waiter = self._mailbox.loop.create_future()
@@ -250,6 +304,7 @@ class Channel:
         items, self._items = self._items, []
         self._sending = self._pending + 1
         self._pending = 0
+        self._heard = self._asked
         return Batch(items, End.BROKEN if self._aborted else self._end)
 
     def take_error(self) -> BaseException | None:
@@ -260,6 +315,24 @@ class Channel:
         with self._lock:
             error, self.error = self.error, None
         return error
+
+    async def until_ended(self, seconds: float | None = None) -> None:
+        """Loop side, after ``abort()``: waits until the call has ended, at most for ``seconds``.
+
+        A call that has not begun by now never will, and is not waited for.
+        """
+        with self._lock:
+            if not self._running:
+                return
+            waiter = self._waiter = self._mailbox.loop.create_future()
+            self._wanted = True
+        await asyncio.wait([waiter], timeout=seconds)
+
+    def leave(self) -> None:
+        """Loop side: ``abort()``, for the client has left, or the server has given the request up."""
+        with self._lock:
+            self._left = True
+        self.abort()
 
     def abort(self) -> None:
         """Loop side: nobody takes anything any more. Ends both waits; nothing to do after the end."""

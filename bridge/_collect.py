@@ -16,7 +16,7 @@ from ._pool import ThreadPool
 from ._refusal import Refused
 from ._types import Environ, Receive
 from ._watch import until_disconnect
-from .errors import RequestBodyTooLarge
+from .errors import BridgeError, RequestBodyTooLarge
 
 __all__ = ["Body", "Collector", "RequestBody"]
 
@@ -118,10 +118,14 @@ class Collector:
     async def feed(
         self, receive: Receive, stream: Stream, size: int, declared: int | None, left: Callable[[], None], /
     ) -> None:
-        """Stream mode: the rest of the body as it arrives, then listening for the client's leaving."""
+        """Stream mode: the rest of the body as it arrives, then listening for the client's leaving.
+
+        Once the app reads no more, the rest is dropped: what it left must not keep anybody from listening.
+        """
+        more = True
+        end: BridgeError | None = None
         try:
-            more = True
-            while more:
+            while more and not stream.released:
                 await stream.room()
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -134,12 +138,16 @@ class Collector:
                 self._check_size(size)
                 stream.feed(block)
         except Refused as refused:
-            stream.end(RequestBodyTooLarge(refused.text))
-            return
+            end = RequestBodyTooLarge(refused.text)
         except Exception:
             logger.exception("receive() raised; the request body is taken for broken off")
             stream.end(disconnected())
             return
-        stream.end(disconnected() if declared is not None and size < declared else None)
-        if await until_disconnect(receive):
+        if end is None and declared is not None and size < declared:
+            end = disconnected()
+        stream.end(end)
+        if more:
+            # Not before: a body that is too long may be without an end.
+            await stream.until_released()
+        if await until_disconnect(receive, more=more):
             left()

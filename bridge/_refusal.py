@@ -3,7 +3,8 @@
 import logging
 
 from ._sending import send_close
-from ._types import Message, Scope, Send
+from ._types import Message, Receive, Scope, Send
+from ._watch import Watch, Watches, listen_with
 
 __all__ = ["Refused", "denial", "denies", "refuse", "refuse_handshake"]
 
@@ -26,8 +27,27 @@ class Refused(Exception):  # noqa: N818  # not an error: an answer
         self.text = text
 
 
-async def refuse(scope: Scope, send: Send, refused: Refused) -> None:
-    """Sends the short response that ``refused`` names."""
+async def refuse(scope: Scope, receive: Receive, send: Send, refused: Refused, watches: Watches) -> None:
+    """Sends the short response that ``refused`` names.
+
+    A client may leave without having taken it, which ``send()`` does not notice on hypercorn's HTTP/2: see ``Watch``.
+    The rest of the request body, if there is more, is dropped meanwhile.
+    """
+    watch = Watch(watches, listen_with(receive, more=True), send, _nothing)
+    try:
+        await _send_refusal(scope, watch.send, refused)
+    except OSError:
+        # By the ASGI specification (2.4) what send() raises to a client that has left.
+        logger.debug("the client left before it got %d", refused.status)
+    finally:
+        watch.cancel()
+
+
+def _nothing() -> None:
+    """Nobody else has to know that the client has left."""
+
+
+async def _send_refusal(scope: Scope, send: Send, refused: Refused) -> None:
     body = f"{refused.text}\n".encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
     if refused.status == 503:
@@ -35,12 +55,8 @@ async def refuse(scope: Scope, send: Send, refused: Refused) -> None:
     elif scope.get("http_version", "1.1").startswith("1"):
         # The rest of the body, if there is more, is not read.
         headers.append((b"connection", b"close"))
-    try:
-        await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
-    except OSError:
-        # By the ASGI specification (2.4) what send() raises to a client that has left.
-        logger.debug("the client left before it got %d", refused.status)
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 # WebSocket.
@@ -67,20 +83,25 @@ def denial(send: Send) -> Send:
     return send_denial
 
 
-async def refuse_handshake(scope: Scope, send: Send, refused: Refused) -> None:
+async def refuse_handshake(
+    scope: Scope, receive: Receive, send: Send, refused: Refused, watches: Watches
+) -> None:
     """Answers a handshake, before it reached the app, with the response that ``refused`` names.
 
     Where the server can't send one, the client gets 403; but a client that may try again is told so, by a WebSocket
     that is closed with 1013 as soon as it is open.
     """
     if denies(scope):
-        await refuse(scope, denial(send), refused)
+        await refuse(scope, receive, denial(send), refused, watches)
         return
+    watch = Watch(watches, listen_with(receive), send, _nothing)
     try:
         if refused.status == 503:
-            await send({"type": "websocket.accept"})
-            await send_close(send, send, _TRY_AGAIN, refused.text)
+            await watch.send({"type": "websocket.accept"})
+            await send_close(send, watch.send, _TRY_AGAIN, refused.text)
         else:
-            await send({"type": "websocket.close", "code": 1000, "reason": ""})
+            await watch.send({"type": "websocket.close", "code": 1000, "reason": ""})
     except OSError:
         logger.debug("the client left before its handshake was refused")
+    finally:
+        watch.cancel()

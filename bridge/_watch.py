@@ -28,24 +28,30 @@ SAYS = 1.0
 Listening = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
 
 
-async def until_disconnect(receive: Receive) -> bool:
-    """Waits for the client's leaving. ``False``: it can't be known, for the server says other things than it should."""
+async def until_disconnect(receive: Receive, *, more: bool = False) -> bool:
+    """Waits for the client's leaving. ``False``: it can't be known, for the server says other things than it should.
+
+    ``more``: the request body is not complete; the rest of it is dropped.
+    """
     try:
         message = await receive()
+        while more and message["type"] == "http.request":
+            more = message.get("more_body", False)
+            message = await receive()
     except Exception:
         logger.exception(
-            "receive() raised after the end of the request body; nobody listens for a disconnect now"
+            "receive() raised where the request body is done with; nobody listens for a disconnect now"
         )
         return False
     # A second http.request is against the specification; asking again might be answered so for ever.
-    return bool(message["type"] == "http.disconnect")
+    return message["type"] in {"http.disconnect", "websocket.disconnect"}
 
 
-def listen_with(receive: Receive) -> Listening:
-    """What a watch runs when the request body is complete."""
+def listen_with(receive: Receive, *, more: bool = False) -> Listening:
+    """What a watch runs when the request body is complete, or, with ``more``, when nobody wants the rest of it."""
 
     async def listen(left: Callable[[], None]) -> None:
-        if await until_disconnect(receive):
+        if await until_disconnect(receive, more=more):
             left()
 
     return listen

@@ -17,7 +17,7 @@ from typing import Any
 from asgiref.sync import SyncToAsync
 
 from . import to_asgi, to_wsgi
-from ._refusal import Refused, refuse
+from ._refusal import Refused
 from ._types import ASGIApp, Message, Receive, Scope, Send, WSGIApp
 
 __all__ = ["ASGIMiddleware", "WSGIMiddleware", "WsgiToAsgi"]
@@ -113,7 +113,8 @@ class WsgiToAsgi(to_asgi.WsgiToAsgi):
         if scope["type"] == "http" and 0 < limit < len(scope.get("headers") or ()):
             [(_, most)] = Counter(name.lower() for name, _ in scope["headers"]).most_common(1)
             if most > limit:
-                await refuse(scope, send, Refused(400, "Bad Request: Too many duplicate headers"))
+                refused = Refused(400, "Bad Request: Too many duplicate headers")
+                await self._refuse(scope, receive, send, refused)
                 return
         await super().__call__(scope, receive, send)
 

@@ -15,17 +15,19 @@ from io import BytesIO
 from typing import Any, get_args
 
 from ._busy import BusyLog
-from ._call import Call, EarlyHints, FileWrapper
+from ._call import Call, EarlyHints
 from ._channel import Channel, Mailbox
 from ._collect import Body, Collector, RequestBody
 from ._environ import build_environ
 from ._executor_pool import ExecutorPool
+from ._file import FileWrapper
 from ._importing import refuse_kind
 from ._lifespan import answer_lifespan
 from ._pool import ThreadPool
 from ._refusal import Refused, refuse, refuse_handshake
-from ._response import respond
+from ._response import Response
 from ._types import Receive, Scope, Send, WSGIApp
+from ._watch import Watches
 from ._websocket_session import WebSockets, shut_down
 from ._wires import Loops
 from .errors import Overloaded
@@ -61,6 +63,11 @@ class WsgiToAsgi:
     ``wsgi.input_terminated``, ``wsgi.file_wrapper``, mod_ssl's ``SSL_*`` with the TLS extension, and
     ``wsgi.early_hints``, called with a list of (name, value), where the server can send a 103.
 
+    As on waitress, ``waitress.client_disconnected`` is a function without arguments for an app that works for long, or
+    waits: whether the client is known to have left. It may be called from any thread, and never waits; its first call
+    begins to listen for the client's leaving, so that it is a later call that says so. With ``request_body="stream"``
+    the app has to have read the body before that can be known. After the response it says what it said at its end.
+
     A WebSocket handshake calls the app too, as a GET, with a ``WebSocket`` in ``wsgi.websocket``, and in
     ``werkzeug.socket`` a socket for libraries that speak the protocol themselves (with wsproto installed). An app that
     answers with a response refuses the handshake.
@@ -72,6 +79,10 @@ class WsgiToAsgi:
 
     Errors of the app before its response starts are raised to the ASGI server, which answers 500; later ones cut the
     connection. An app that breaks PEP 3333 gets ``ApplicationError``.
+
+    A call of the adapter returns when that of the app has ended, the iterable's ``close()`` included; the client has
+    all of its response before. An error of the app is raised when ``close()`` has ended too, or after a second of it.
+    A call that is cancelled ends at once.
     """
 
     def __init__(
@@ -151,14 +162,14 @@ class WsgiToAsgi:
             try:
                 await self._http(scope, receive, send)
             except Refused as refused:
-                await refuse(scope, send, refused)
+                await self._refuse(scope, receive, send, refused)
         elif kind == "lifespan":
             await answer_lifespan(receive, send, self._startup, self._shutdown)
         elif kind == "websocket":
             try:
                 await self._websocket(scope, receive, send)
             except Refused as refused:
-                await refuse_handshake(scope, send, refused)
+                await refuse_handshake(scope, receive, send, refused, self._watches())
         else:
             raise ValueError(f"the scope is of type {kind!r}; WsgiToAsgi serves http, lifespan and websocket")
 
@@ -194,6 +205,7 @@ class WsgiToAsgi:
         environ["wsgi.file_wrapper"] = FileWrapper
         extensions = scope.get("extensions")
         channel = Channel(mailbox, self.response_buffer)
+        environ["waitress.client_disconnected"] = channel.ask
         hints = None
         if extensions and "http.response.early_hint" in extensions:
             environ["wsgi.early_hints"] = hints = EarlyHints(channel)
@@ -206,12 +218,22 @@ class WsgiToAsgi:
             if isinstance(exc, Overloaded):
                 raise self._busy.refused(exc) from None
             raise
-        if waits:
-            self._busy.waits(loop, pool)
-        feed = None
+        response = Response(scope, receive, send, channel, wires.watches)
         if body.stream is not None:
             feed = functools.partial(self._collector.feed, receive, body.stream, body.size, declared)
-        await respond(scope, receive, send, channel, wires.watches, stream=body.stream, feed=feed, waits=waits)
+            response.feed(body.stream, feed)
+        elif waits:
+            # For a thread, perhaps for long: the client may give up, and need not have its turn then.
+            response.listen()
+        if waits:
+            self._busy.waits(loop, pool)
+        await response.run()
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, refused: Refused) -> None:
+        await refuse(scope, receive, send, refused, self._watches())
+
+    def _watches(self) -> Watches:
+        return self._loops.connect(asyncio.get_running_loop()).watches
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         threads = self.websocket_threads
