@@ -44,20 +44,27 @@ logger = logging.getLogger("bridge")
 GRACE = 1.0
 
 
-async def call_app(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def call_app(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> BaseException | None:
     """The app, in a thread-sensitive context of asgiref's own: its sync code waits for no other request's.
 
     The context is a mark in the task's context; its thread is made when it is first used, and ends here.
+
+    Returns:
+        What the app raised to end the process, if it did. A task that raises it would raise it out of the loop as
+        well, through frames of asyncio that keep the task, and with it all that the request had.
     """
     context: Any = ThreadSensitiveContext()  # its methods have no types
     token = SyncToAsync.thread_sensitive_context.set(context)
     try:
         await app(scope, receive, send)
+    except (SystemExit, KeyboardInterrupt) as exc:
+        return exc
     finally:
         if context in SyncToAsync.context_to_thread_executor:
             # Not before: the token refers to the context, and only __aexit__() takes the two apart.
             context.token = token
             await context.__aexit__(*sys.exc_info())
+    return None
 
 
 def client_left() -> ClientDisconnected:
@@ -276,8 +283,11 @@ class ResponseStream:
     def _fail(self) -> None:
         """PEP 3333, "Error Handling": a server that has not sent the head replaces it, any other raises."""
         exc_info = sys.exc_info()
-        if exc_info[1] is not None:
-            self._start_response("500 Internal Server Error", [("Content-Type", "text/plain")], exc_info)
+        try:
+            if exc_info[1] is not None:
+                self._start_response("500 Internal Server Error", [("Content-Type", "text/plain")], exc_info)
+        finally:
+            del exc_info  # the server raises it, so that its traceback has this frame
 
     def close(self) -> None:
         self._exchange.close()

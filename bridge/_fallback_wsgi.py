@@ -127,17 +127,22 @@ class _Attempt:
 
     def start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
         """PEP 3333, "The start_response() Callable"; a later call with ``exc_info`` replaces a 404 as well."""
-        if self._phase is _Phase.STANDS:
+        try:
+            if self._phase is _Phase.STANDS:
+                return self._start_response(status, headers, exc_info)
+            if self.called() and exc_info is None:
+                raise ApplicationError(
+                    "start_response() was called twice without exc_info; PEP 3333 forbids it"
+                )
+            if self.committed() and exc_info is not None:
+                raise exc_info[1].with_traceback(exc_info[2])
+            if status[:3] in _NOT_HERE:
+                self._phase = _Phase.NOT_HERE
+                return self.count
+            self._phase = _Phase.STANDS
             return self._start_response(status, headers, exc_info)
-        if self.called() and exc_info is None:
-            raise ApplicationError("start_response() was called twice without exc_info; PEP 3333 forbids it")
-        if self.committed() and exc_info is not None:
-            raise exc_info[1].with_traceback(exc_info[2])
-        if status[:3] in _NOT_HERE:
-            self._phase = _Phase.NOT_HERE
-            return self.count
-        self._phase = _Phase.STANDS
-        return self._start_response(status, headers, exc_info)
+        finally:
+            exc_info = None  # what it holds may be raised here, and its traceback has this frame then
 
     def count(self, chunk: bytes) -> None:
         """A part of the body; what is dropped goes nowhere, so this is its ``write()`` as well."""

@@ -12,9 +12,11 @@ import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 __all__ = ["KeptLoop", "OtherLoop", "RequestLoop", "close_loop"]
+
+_T = TypeVar("_T")
 
 # Rounds of callbacks that are run without a poll, in a row: an app that is never idle has its sockets and
 # timers then.
@@ -58,7 +60,7 @@ class RequestLoop(asyncio.SelectorEventLoop):
         """As ``OtherLoop.run()``."""
         self.run_forever()
 
-    def begin(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def begin(self, coro: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """The task of a request, which ``settle()`` does not count: it is called when that one has ended."""
         return asyncio.Task(coro, loop=self)
 
@@ -162,7 +164,7 @@ class OtherLoop:
         # The first callback of each run, before any task.
         loop.call_soon(self._note_asyncgens)
 
-    def begin(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def begin(self, coro: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """As ``RequestLoop.begin()``."""
         return self.loop.create_task(coro)
 

@@ -9,6 +9,10 @@ is delivered before the wait.
 ``wsgi.input`` is read between two runs. A read may block; the tasks that could run have run by then, and what
 they sent was delivered; while it blocks, nothing on the loop moves.
 
+The exchange has the task, and the task has the error that the app raised, whose traceback has the frames that
+have the exchange. So the exchange lets go of its task when the request ends, and no frame that an error passes
+through keeps the error in a variable: the request's memory goes at once, without the garbage collector.
+
 One thread at a time is in a ``RequestExchange``, so that it needs no lock: the server calls, iterates and
 closes, and the app's coroutines run only inside those calls.
 """
@@ -53,6 +57,7 @@ class RequestExchange:
     _reported = False
     #: The client is known to have left, or the server has no use for the rest.
     _gone = False
+    _task: asyncio.Task[BaseException | None]
     # The task will tell the loop to stop when it ends.
     _stops_at_end = False
     # A message of the body that was read and not received yet; who waits for one to be read.
@@ -140,8 +145,13 @@ class RequestExchange:
         while not response.size:
             if response.phase is COMPLETE:
                 return response.read_file()
+            if self._over:
+                raise client_left()
             if self._task.done():
-                raise self._error()
+                try:
+                    raise self._error()
+                finally:
+                    self.close()
             if self._watch is None:
                 self._watch_client()
             self._advance()
@@ -151,44 +161,55 @@ class RequestExchange:
         """The server is done: let the app do what is left, or tell it that nobody listens."""
         if self._over:
             return
-        task = self._task
-        if not task.done():
+        if not self._task.done():
             self._leave()
-            while not task.done():
+            while not self._task.done():
                 self._advance()
-        if task.cancelled() or task.exception() is not None:
-            self._log_late_error(task)
+        ending = self._log_late_error()
         self._end()
         self._pool.give_back(self._kept)
+        if ending is not None:
+            try:
+                raise ending
+            finally:
+                del ending
 
     def abandon(self) -> None:
         """End the app, whatever it does, and close the loop: something else than the app failed."""
         if self._over:
             return
-        task = self._task
-        if task.done() and not task.cancelled():
-            task.exception()  # it is known: asyncio need not log that nobody asked for it
+        if self._task.done() and not self._task.cancelled():
+            self._task.exception()  # it is known: asyncio need not log that nobody asked for it
         self._end()
         close_loop(self._loop)
 
     def _end(self) -> None:
         self._over = True
         self._gone = True  # for what may still be running, until it is cancelled
+        del self._task
         if self._watch is not None:
             self._watch.cancel()
         if self._response.file is not None:
             self._response.file.close()
 
-    def _log_late_error(self, task: asyncio.Task[None]) -> None:
-        """What the app raised when its response was complete or of no more use is for the log."""
+    def _log_late_error(self) -> BaseException | None:
+        """What the app raised when its response was complete or of no more use is for the log.
+
+        Returns:
+            What it raised to end the process, which is for the server.
+        """
         if self._reported:
-            return
-        if task.cancelled():
+            return None
+        if self._task.cancelled():
             if not self._gone:
                 logger.error("the application was cancelled after its response, and not by the bridge")
-        elif (exc := task.exception()) is not None:
-            self._on_error(exc)
-            log_late_error(exc, gone=self._gone)
+            return None
+        exc = self._task.exception()
+        if exc is None:
+            return self._task.result()
+        self._on_error(exc)
+        log_late_error(exc, gone=self._gone)
+        return None
 
     def _error(self) -> BaseException:
         """Why the response is not complete although the app has ended."""
@@ -202,6 +223,9 @@ class RequestExchange:
         if exc is not None:
             self._on_error(exc)
             return exc
+        ending = task.result()
+        if ending is not None:
+            return ending
         return client_left() if self._gone else self._response.incomplete()
 
     # The loop.
@@ -209,7 +233,6 @@ class RequestExchange:
     def _advance(self) -> None:
         """Run the loop until something is there for the server, or the app has ended."""
         response = self._response
-        task = self._task
         phase = response.phase
         if self._drained is not None:
             if not self._drained.done():
@@ -219,15 +242,15 @@ class RequestExchange:
             while True:
                 if self._reader is not None and not self._feed():
                     return
-                if not self._kept.run_ready(task):
+                if not self._kept.run_ready(self._task):
                     self._run()
-                if response.size or task.done():
+                if response.size or self._task.done():
                     return
                 if response.phase is not phase and response.phase >= BODY:
                     return
         except BaseException:
-            # Not the app's errors, which stay in its task: SystemExit or KeyboardInterrupt, by a signal or an
-            # app.
+            # Not the app's errors, which stay in its task: SystemExit or KeyboardInterrupt, by a signal or another
+            # task of the app.
             self.abandon()
             raise
 
@@ -245,6 +268,7 @@ class RequestExchange:
                 self._gone = message["type"] == DISCONNECT
             except Exception as exc:  # noqa: BLE001 - it is the app's to handle
                 reader.set_exception(exc)
+                del reader  # the error's traceback has this frame
             else:
                 reader.set_result(None)
         return True
@@ -341,6 +365,8 @@ class RequestExchange:
         self._wake()
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
+        if self._watch is not None:
+            self._watch.cancel()
         if listening:
             self._watch = self._loop.call_later(GRACE, self._task.cancel)
         else:

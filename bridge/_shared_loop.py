@@ -79,9 +79,13 @@ class SharedExchange:
         #: The app has ended: with this error, or well.
         self._ended = False
         self._error: BaseException | None = None
+        #: The server has closed the response, and asks for no error any more.
+        self._closed = False
         # The loop. The requests of the same adapter are in one set, from _start() to _end().
         self._running = running
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[BaseException | None] | None = None
+        #: The timer that cancels an app which has been told that nobody listens.
+        self._last_call: asyncio.TimerHandle | None = None
         # Of the body: a message that was read and not received yet; whether one is still to come. The
         # thread's RequestBody is ahead of these by what is on its way.
         self._block: Message | None = None
@@ -155,6 +159,12 @@ class SharedExchange:
         if self._response.file is not None:
             self._response.file.close()
         self.abandon()
+        with self._changed:
+            self._closed = True
+            error, self._error = self._error, None
+        if error is not None:
+            # The app had failed, and the server closed the response before it asked for more.
+            log_late_error(error, gone=True)
 
     def abandon(self) -> None:
         """Tell an app whose response is not complete that it is of no use. From any thread."""
@@ -191,61 +201,58 @@ class SharedExchange:
                 raise client_left()
 
     def _read(self) -> None:
-        message: Message | Exception
         try:
             message = self._body.read()
-            if message["type"] == DISCONNECT:
-                # A body that ends early is how most servers tell that the client has left.
-                with self._changed:
-                    self._gone = True
         except Exception as exc:  # noqa: BLE001 - it is the app's to handle
-            message = exc
+            self._shared.call_soon(self._fail, exc)
+            return
+        if message["type"] == DISCONNECT:
+            # A body that ends early is how most servers tell that the client has left.
+            with self._changed:
+                self._gone = True
         self._shared.call_soon(self._feed, message)
 
     def _failure(self) -> BaseException:
         """Why the response is not complete although the app has ended. Called with the lock."""
-        if self._error is not None:
-            return self._error
+        try:
+            if self._error is not None:
+                return self._error
+        finally:
+            self._error = None
         return client_left() if self._gone else self._response.incomplete()
 
     # The loop's thread.
 
     def _start(self) -> None:
-        self._task = task = self._loop.create_task(self._main())
+        coro = call_app(self._app, self._scope, self._receive, self._send)
+        self._task = task = self._loop.create_task(coro)
         task.add_done_callback(self._end)
         self._running.add(self)
 
-    async def _main(self) -> None:
-        try:
-            await call_app(self._app, self._scope, self._receive, self._send)
-        except (SystemExit, KeyboardInterrupt) as exc:
-            # On a server's thread it would end the request or the worker; here it would end the loop for
-            # everybody.
-            raise ApplicationExit(f"the app raised {type(exc).__name__}") from exc
-
-    def _end(self, task: asyncio.Task[None]) -> None:
-        error: BaseException | None
-        if task.cancelled():
-            error = ApplicationError("the app's task was cancelled, by the app itself or with its loop")
-        else:
-            error = task.exception()
+    def _end(self, task: asyncio.Task[BaseException | None]) -> None:
+        error = _error(task)
         with self._changed:
             self._ended = True
-            self._error = error
             late = self._response.phase is COMPLETE
             gone = self._gone
+            if not (late or self._closed):
+                # Its traceback has the app's frames, which have this object: it is kept for who takes it.
+                self._error = error
             self._changed.notify()
         self._running.discard(self)
         self._task = None
+        if self._last_call is not None:
+            self._last_call.cancel()
         if error is not None and (late or gone) and not task.cancelled():
             log_late_error(error, gone=gone)
 
-    def _feed(self, message: Message | Exception) -> None:
+    def _fail(self, error: Exception) -> None:
         reader, self._reader = self._reader, None
-        if isinstance(message, Exception):
-            if reader is not None and not reader.done():
-                reader.set_exception(message)
-            return
+        if reader is not None and not reader.done():
+            reader.set_exception(error)
+
+    def _feed(self, message: Message) -> None:
+        reader, self._reader = self._reader, None
         # Kept if who asked for it was cancelled: the next one has it.
         self._block = message
         self._more_body = message.get("more_body", False)
@@ -266,7 +273,7 @@ class SharedExchange:
         self._wake()
         self._drain()
         if listening:
-            self._loop.call_later(GRACE, task.cancel)
+            self._last_call = self._loop.call_later(GRACE, task.cancel)
         else:
             task.cancel()
 
@@ -305,7 +312,10 @@ class SharedExchange:
                 self._loop.call_soon(self._ask)
             reader = self._reader
             await asyncio.wait({reader})
-            reader.result()
+            try:
+                reader.result()
+            finally:
+                del reader  # the error's traceback has this frame
         with self._changed:
             self._watched = True
             self._changed.notify()
@@ -352,6 +362,22 @@ class SharedExchange:
                     self._drained = self._loop.create_future()
                 drained = self._drained
             await asyncio.wait({drained})
+
+
+def _error(task: asyncio.Task[BaseException | None]) -> BaseException | None:
+    """What the end of an app's task is to its server."""
+    if task.cancelled():
+        return ApplicationError("the app's task was cancelled, by the app itself or with its loop")
+    error = task.exception()
+    if error is not None:
+        return error
+    ending = task.result()
+    if ending is None:
+        return None
+    # Raised on the server's thread it would end the worker, for what may be another request's doing.
+    error = ApplicationExit(f"the app raised {type(ending).__name__}")
+    error.__cause__ = ending
+    return error
 
 
 async def end_all(running: set[SharedExchange]) -> None:
