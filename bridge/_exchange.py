@@ -1,8 +1,8 @@
 """What one WSGI request and one ASGI app say to each other, without loop and without thread.
 
 ``Response`` takes the app's messages, checks them, and keeps what the server has not had yet, for which
-``WholeResponse`` and ``ResponseStream`` are the iterables. The two ways of running an app, ``_request_loop``
-and ``_shared_loop``, are built on these. No object here locks: whoever shares one between threads does.
+``_iterables`` has the iterables. The two ways of running an app, ``_request_loop`` and ``_shared_loop``, are
+built on these. No object here locks: whoever shares one between threads does.
 """
 
 import enum
@@ -12,13 +12,13 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 
 from ._request import BLOCK
 from ._scope import Head, response_head
-from ._types import ASGIApp, Environ, Headers, Message, Receive, Scope, Send, StartResponse
+from ._types import ASGIApp, Environ, Headers, Message, Receive, Scope, Send
 from .errors import ApplicationError, ClientDisconnected
 
 __all__ = [
@@ -29,8 +29,6 @@ __all__ = [
     "STARTED",
     "Phase",
     "Response",
-    "ResponseStream",
-    "WholeResponse",
     "call_app",
     "chain",
     "client_left",
@@ -228,69 +226,6 @@ def _out_of_order(kind: object, phase: Phase) -> str:
     return (
         f"send() got a message of the type {kind!r}, which is none of the ASGI specification's HTTP messages"
     )
-
-
-class _Exchange(Protocol):
-    def next_chunk(self) -> bytes: ...
-    def close(self) -> None: ...
-
-
-class WholeResponse:
-    """A body that is all there; ``close()`` runs what the app does after it."""
-
-    __slots__ = ("_chunks", "_exchange")
-
-    def __init__(self, exchange: _Exchange, chunks: list[bytes]) -> None:
-        self._exchange = exchange
-        self._chunks = chunks
-
-    def __len__(self) -> int:
-        # Servers take a Content-Length from a body of one item (PEP 3333, "Handling the Content-Length
-        # Header").
-        return len(self._chunks)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._chunks)
-
-    def close(self) -> None:
-        self._exchange.close()
-
-
-class ResponseStream:
-    """The iterable for a body that is made while it is sent."""
-
-    __slots__ = ("_exchange", "_start_response")
-
-    def __init__(self, exchange: _Exchange, start_response: StartResponse) -> None:
-        self._exchange = exchange
-        self._start_response = start_response
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            chunk = self._exchange.next_chunk()
-        except ClientDisconnected:
-            raise
-        except Exception:
-            self._fail()
-            raise
-        if not chunk:
-            raise StopIteration
-        return chunk
-
-    def _fail(self) -> None:
-        """PEP 3333, "Error Handling": a server that has not sent the head replaces it, any other raises."""
-        exc_info = sys.exc_info()
-        try:
-            if exc_info[1] is not None:
-                self._start_response("500 Internal Server Error", [("Content-Type", "text/plain")], exc_info)
-        finally:
-            del exc_info  # the server raises it, so that its traceback has this frame
-
-    def close(self) -> None:
-        self._exchange.close()
 
 
 def log_late_error(error: BaseException, *, gone: bool) -> None:

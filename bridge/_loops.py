@@ -53,7 +53,7 @@ class LoopPool:
             # Only the proactor loop, asyncio's own choice there, has subprocesses.
             factory = asyncio.new_event_loop
         self._factory = factory
-        self._pid = os.getpid()
+        self.pid = os.getpid()
         # Last in, first out: the loop that is used next is the one still in the CPU's cache. A
         # deque's append() and pop() need no lock.
         self._idle: deque[KeptLoop] = deque()
@@ -126,7 +126,7 @@ class LoopPool:
 
     def __del__(self) -> None:
         # An adapter that nobody closed. In a forked child the loops are the parent's: see the module's text.
-        if self._pid == os.getpid():
+        if self.pid == os.getpid():
             self.close()
         else:
             leave_alone(self._idle)

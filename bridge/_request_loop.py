@@ -28,13 +28,12 @@ from ._exchange import (
     EMPTY,
     GRACE,
     Response,
-    ResponseStream,
-    WholeResponse,
     call_app,
     client_left,
     early_hints,
     log_late_error,
 )
+from ._iterables import ResponseStream, WholeResponse
 from ._kept_loops import close_loop
 from ._loops import LoopPool
 from ._request import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
@@ -45,6 +44,11 @@ __all__ = ["RequestExchange"]
 
 logger = logging.getLogger("bridge")
 
+# Requests whose response the server has and has not closed. Where the response is let go of by the garbage collector,
+# this keeps the rest: the collector would end the app's coroutine and close the loop as well, at once and in no order.
+# Each object is added and discarded once, which a set needs no lock for.
+_unclosed: "set[RequestExchange]" = set()
+
 
 class RequestExchange:
     """A request, the app's task for it, and the loop under both."""
@@ -52,7 +56,7 @@ class RequestExchange:
     # What most requests never change.
 
     #: The loop was given back or closed.
-    _over = False
+    over = False
     #: What the app raised has reached the server.
     _reported = False
     #: The client is known to have left, or the server has no use for the rest.
@@ -90,7 +94,12 @@ class RequestExchange:
         self._task = kept.begin(call_app(app, scope, self._receive, self._send))
 
     def __repr__(self) -> str:
-        return f"<RequestExchange {self._response.phase.name} over={self._over} gone={self._gone}>"
+        return f"<RequestExchange {self._response.phase.name} over={self.over} gone={self._gone}>"
+
+    @property
+    def pid(self) -> int:
+        """The process that has the loop."""
+        return self._pool.pid
 
     # The server's side.
 
@@ -109,6 +118,7 @@ class RequestExchange:
                 # still answer with an error.
                 raise self._error()
             start_response(response.head.status, response.head.headers)
+            _unclosed.add(self)
             if response.phase is not COMPLETE:
                 return ResponseStream(self, start_response)
             if response.file is not None:
@@ -145,7 +155,7 @@ class RequestExchange:
         while not response.size:
             if response.phase is COMPLETE:
                 return response.read_file()
-            if self._over:
+            if self.over:
                 raise client_left()
             if self._task.done():
                 try:
@@ -159,7 +169,7 @@ class RequestExchange:
 
     def close(self) -> None:
         """The server is done: let the app do what is left, or tell it that nobody listens."""
-        if self._over:
+        if self.over:
             return
         if not self._task.done():
             self._leave()
@@ -176,7 +186,7 @@ class RequestExchange:
 
     def abandon(self) -> None:
         """End the app, whatever it does, and close the loop: something else than the app failed."""
-        if self._over:
+        if self.over:
             return
         if self._task.done() and not self._task.cancelled():
             self._task.exception()  # it is known: asyncio need not log that nobody asked for it
@@ -184,7 +194,8 @@ class RequestExchange:
         close_loop(self._loop)
 
     def _end(self) -> None:
-        self._over = True
+        self.over = True
+        _unclosed.discard(self)
         self._gone = True  # for what may still be running, until it is cancelled
         del self._task
         if self._watch is not None:
@@ -282,7 +293,7 @@ class RequestExchange:
 
     def _stop(self) -> None:
         # Who closes the loop runs it as well, and not for the server.
-        if not self._over:
+        if not self.over:
             self._loop.stop()
 
     # The app's side.

@@ -25,12 +25,12 @@ from ._exchange import (
     COMPLETE,
     GRACE,
     Response,
-    ResponseStream,
     call_app,
     client_left,
     early_hints,
     log_late_error,
 )
+from ._iterables import ResponseStream
 from ._loops import SharedLoop
 from ._request import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
 from ._types import ASGIApp, Environ, Headers, Message, Scope, StartResponse
@@ -80,7 +80,7 @@ class SharedExchange:
         self._ended = False
         self._error: BaseException | None = None
         #: The server has closed the response, and asks for no error any more.
-        self._closed = False
+        self.over = False
         # The loop. The requests of the same adapter are in one set, from _start() to _end().
         self._running = running
         self._task: asyncio.Task[BaseException | None] | None = None
@@ -96,6 +96,11 @@ class SharedExchange:
         self._reader: asyncio.Future[None] | None = None
         self._waiters: set[asyncio.Future[None]] = set()
         self._drained: asyncio.Future[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process that has the loop."""
+        return self._shared.pid
 
     # The server's thread.
 
@@ -160,7 +165,7 @@ class SharedExchange:
             self._response.file.close()
         self.abandon()
         with self._changed:
-            self._closed = True
+            self.over = True
             error, self._error = self._error, None
         if error is not None:
             # The app had failed, and the server closed the response before it asked for more.
@@ -235,7 +240,7 @@ class SharedExchange:
             self._ended = True
             late = self._response.phase is COMPLETE
             gone = self._gone
-            if not (late or self._closed):
+            if not (late or self.over):
                 # Its traceback has the app's frames, which have this object: it is kept for who takes it.
                 self._error = error
             self._changed.notify()

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 from ._exchange import chain
 from ._importing import refuse_kind
+from ._iterables import watch_collector
 from ._kept_loops import close_loop
 from ._lifespan import Lifespan, LifespanMode
 from ._loops import LoopFactory, LoopPool, SharedLoop, at_exit, leave_alone
@@ -131,6 +132,7 @@ class AsgiToWsgi:
 
     def _begin(self, environ: Environ) -> "_Runtime":
         warn_of_interpreters(environ)
+        watch_collector()
         with _lock:
             runtime = self._runtime
             if runtime is None or runtime.pid != os.getpid():
