@@ -184,6 +184,16 @@ class Response:
             self.file = io.FileIO(path)
         self.phase = COMPLETE
 
+    def say_length(self) -> None:
+        """Add the Content-Length of a response that is complete before its head has gone out.
+
+        The servers that end a body without a length after ``close()``, cheroot and granian, would hold the end back
+        until then. To HEAD the length would be that of what GET gets (RFC 9110, 8.6), which only the app knows.
+        """
+        head = self.head
+        if head.content_length is None and not self._omit_body and self.file is None:
+            head.headers.append(("Content-Length", str(self._written)))
+
     def take(self) -> bytes:
         """What the server has not had yet, as one chunk."""
         chunks = self._chunks

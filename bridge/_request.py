@@ -9,8 +9,9 @@ import logging
 import select
 import socket
 import sys
+import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 from ._mapping import parse_content_length
 from ._types import Environ, Message
@@ -46,10 +47,12 @@ class RequestBody:
         LengthRequiredError: there is a body, and no way to find its end.
     """
 
-    __slots__ = ("_environ", "_remaining", "finished")
+    __slots__ = ("_environ", "_kept", "_remaining", "finished")
 
     def __init__(self, environ: Environ) -> None:
         self._environ = environ
+        # The rest of the body, where the server would have thrown it away.
+        self._kept: IO[bytes] | None = None
         # Bytes still to come; None: until the stream ends.
         self._remaining = parse_content_length(environ)
         if self._remaining is None:
@@ -72,18 +75,9 @@ class RequestBody:
         if remaining == 0:
             self.finished = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        try:
-            block: bytes = self._environ["wsgi.input"].read(
-                BLOCK if remaining is None else min(BLOCK, remaining)
-            )
-        except OSError:
-            # How servers tell that the client has gone, or that its chunks are not what they should be.
-            self.finished = True
-            return {"type": DISCONNECT}
-        except ValueError as exc:
-            # cheroot tells it so, also where the chunks break off. It may be another mistake too, such as a read of
-            # a closed stream, so the log has it.
-            logger.warning("the request body is taken for broken off: wsgi.input raised %r", exc)
+        size = BLOCK if remaining is None else min(BLOCK, remaining)
+        block = self._input(size) if self._kept is None else self._kept.read(size)
+        if block is None:
             self.finished = True
             return {"type": DISCONNECT}
         if remaining is None:
@@ -95,6 +89,42 @@ class RequestBody:
         self._remaining = remaining = remaining - len(block)
         self.finished = remaining == 0
         return {"type": "http.request", "body": block, "more_body": remaining > 0}
+
+    def _input(self, size: int) -> bytes | None:
+        """What ``wsgi.input`` has; ``None``: the body breaks off."""
+        try:
+            block: bytes = self._environ["wsgi.input"].read(size)
+        except OSError:
+            # How servers tell that the client has gone, or that its chunks are not what they should be.
+            return None
+        except ValueError as exc:
+            # cheroot tells it so, also where the chunks break off. It may be another mistake too, such as a read of
+            # a closed stream, so the log has it.
+            logger.warning("the request body is taken for broken off: wsgi.input raised %r", exc)
+            return None
+        return block
+
+    def keep(self) -> None:
+        """To be called before the head of a response goes out whose app may still read the body.
+
+        Some servers read, with the head, what the app has not read of the body, and throw it away: what the app asks
+        for afterwards would look broken off. There it is read here instead, into memory or a temporary file. It takes
+        as long as the client does, as it would there.
+        """
+        remaining = self._remaining
+        if not remaining or not _throws_away(self._environ):
+            return
+        self._kept = kept = tempfile.SpooledTemporaryFile(BLOCK)  # noqa: SIM115 # close() closes it
+        # Where it breaks off, read() finds its end.
+        while remaining and (block := self._input(min(BLOCK, remaining))):
+            kept.write(block)
+            remaining -= len(block)
+        kept.seek(0)
+
+    def close(self) -> None:
+        """Nothing is read any more."""
+        if self._kept is not None:
+            self._kept.close()
 
 
 class LengthRequiredError(ValueError):
@@ -119,6 +149,20 @@ def _until_the_end(environ: Environ) -> bool:
     if chunked:
         raise LengthRequiredError
     return False
+
+
+def _throws_away(environ: Environ) -> bool:
+    """Whether the server reads a body of a known length itself, for the sake of the next request on the connection.
+
+    cheroot does, in ``HTTPRequest.send_headers()`` (11.1), unless it will close the connection; the key is its own.
+    """
+    if "ACTUAL_SERVER_PROTOCOL" not in environ:
+        return False
+    # Compared as cheroot does.
+    connection: str = environ.get("HTTP_CONNECTION", "")
+    return (
+        connection == "Keep-Alive" if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" else connection != "close"
+    )
 
 
 class _UwsgiChunks:

@@ -117,6 +117,10 @@ class RequestExchange:
                 # Even where the app had sent a part of the body: the server has had nothing of it, and can
                 # still answer with an error.
                 raise self._error()
+            if response.phase is COMPLETE:
+                response.say_length()
+            else:
+                self._body.keep()
             start_response(response.head.status, response.head.headers)
             _unclosed.add(self)
             if response.phase is not COMPLETE:
@@ -200,6 +204,7 @@ class RequestExchange:
         del self._task
         if self._watch is not None:
             self._watch.cancel()
+        self._body.close()
         if self._response.file is not None:
             self._response.file.close()
 

@@ -120,6 +120,10 @@ class SharedExchange:
                     raise self._failure()
                 complete = response.phase is COMPLETE
                 chunk = response.take() if complete else b""
+            if complete:
+                response.say_length()
+            else:
+                self._body.keep()
             start_response(*head[:2])
         except BaseException:
             self.close()
@@ -161,6 +165,7 @@ class SharedExchange:
 
     def close(self) -> None:
         """The server is done: an app whose response is not complete is told that nobody listens."""
+        self._body.close()
         if self._response.file is not None:
             self._response.file.close()
         self.abandon()

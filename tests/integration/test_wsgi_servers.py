@@ -106,6 +106,17 @@ def test_chunked_upload(server: RunningServer, parts: int) -> None:
         assert response.json()[:2] == [len(body) * parts, hashlib.sha256(body * parts).hexdigest()]
 
 
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_body_that_is_read_after_the_first_chunk(server: RunningServer, size: int) -> None:
+    """cheroot reads the rest of the body when it sends the head, and throws it away."""
+    head = f"POST /answer_first HTTP/1.1\r\nHost: test\r\nContent-Length: {size}\r\n\r\n"
+    with RawConnection(server.connect()) as connection:
+        connection.send(head.encode() + b"b" * size)
+        response = connection.read_response()
+    assert response.body == f"first http.request {size}".encode()
+    assert response.complete
+
+
 def test_body_that_the_app_does_not_read(server: RunningServer) -> None:
     with _client(server) as client:
         assert client.post("/unread", content=b"i" * 10_000).text == "unread"
@@ -163,10 +174,14 @@ def test_error_in_the_middle_never_looks_like_the_end(
         assert client.get("/hello").text == "hello"
 
 
-def test_work_after_the_response_comes_after_its_last_byte(server: RunningServer, reports: Reports) -> None:
+@pytest.mark.parametrize("path", ["/background", "/background_unsized"])
+def test_work_after_the_response_comes_after_its_last_byte(
+    server: RunningServer, reports: Reports, path: str
+) -> None:
+    """Also where the app says no length: cheroot and granian end chunks after close()."""
     with RawConnection(server.connect()) as connection:
         # The app waits until this test has the whole response: a work before the last byte would never end.
-        response = connection.request(_get(f"/background?port={reports.port}"))
+        response = connection.request(_get(f"{path}?port={reports.port}"))
         assert (response.body, response.complete) == (b"done", True)
     assert reports.next() == "background"
     reports.go()

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from bridge._loops import SharedLoop
+from bridge._request import RequestBody
 from bridge._types import Message, Receive, Scope, Send
 from bridge.errors import ClientDisconnected
-from bridge.to_wsgi import LoopMode
+from bridge.to_wsgi import AsgiToWsgi, LoopMode
 from tests.support.wsgi import call, environ_for, started
 from tests.to_wsgi.apps import START, hello, last, part, read_body, until
 
@@ -296,3 +297,62 @@ class TestRequestBody:
         call(adapt(app), environ_for(method="POST", body=b"x"))
         assert done.wait(30)
         assert messages == [{"type": "http.disconnect"}]
+
+
+class TestServerThatThrowsTheBodyAway:
+    """cheroot: with the head it reads what the app has left of the body, unless it will close the connection."""
+
+    @staticmethod
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await send(part(b"first "))
+        body, messages = await read_body(receive)
+        await send(last(f"{len(body)} {messages[-1]['type']}".encode()))
+
+    def answer(self, adapter: AsgiToWsgi, body: bytes, **keys: Any) -> bytes:
+        environ = environ_for(method="POST", body=body, ACTUAL_SERVER_PROTOCOL="HTTP/1.1", **keys)
+        with started(adapter, environ) as (answer, chunks):
+            for chunk in chunks:
+                answer.chunks.append(chunk)
+                environ["wsgi.input"].read(1_000_000)  # as it does with the head, before the first chunk
+        return answer.body
+
+    @pytest.mark.parametrize("size", [1, 65_536, 500_000])
+    def test_the_app_has_it_all(self, adapt: Any, size: int) -> None:
+        """And no file is left of it, which the fixture sees."""
+        answer = self.answer(adapt(self.app), b"b" * size)
+        assert answer == f"first {size} http.request".encode()
+
+    def test_one_that_breaks_off_stays_broken_off(self, adapt: Any) -> None:
+        with pytest.raises(ClientDisconnected):
+            self.answer(adapt(self.app), b"b" * 100_000, CONTENT_LENGTH="100001")
+
+    def test_what_is_not_read_is_let_go_of(self, adapt: Any) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+            await send(part(b"first "))
+            await asyncio.sleep(0)
+            await send(last(b"second"))
+
+        assert self.answer(adapt(app), b"b" * 500_000) == b"first second"
+
+    @pytest.mark.parametrize(
+        ("keys", "kept"),
+        [
+            ({"HTTP_CONNECTION": "close"}, False),
+            ({"SERVER_PROTOCOL": "HTTP/1.0"}, False),
+            ({"SERVER_PROTOCOL": "HTTP/1.0", "HTTP_CONNECTION": "Keep-Alive"}, True),
+            ({}, True),
+            ({"ACTUAL_SERVER_PROTOCOL": None}, False),
+        ],
+    )
+    def test_it_is_read_ahead_only_where_it_would_be_lost(self, keys: dict[str, Any], kept: bool) -> None:
+        environ = environ_for(method="POST", body=b"body") | {"ACTUAL_SERVER_PROTOCOL": "HTTP/1.1"}
+        environ |= {key: value for key, value in keys.items() if value is not None}
+        if keys.get("ACTUAL_SERVER_PROTOCOL", "") is None:
+            del environ["ACTUAL_SERVER_PROTOCOL"]
+        body = RequestBody(environ)
+        body.keep()
+        assert (environ["wsgi.input"].read() == b"") == kept
+        assert body.read()["type"] == ("http.request" if kept else "http.disconnect")
+        body.close()

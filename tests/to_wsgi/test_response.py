@@ -25,7 +25,7 @@ class TestResponse:
     def test_a_short_one(self, adapt: Any) -> None:
         answer = call(adapt(hello), environ_for())
         assert answer.status == "200 OK"
-        assert answer.headers == [("content-type", "text/plain")]
+        assert answer.headers == [("content-type", "text/plain"), ("Content-Length", "5")]
         assert answer.chunks == [b"Hello"]
 
     def test_a_body_of_one_chunk_has_a_length_for_the_server(self, adapt: Any) -> None:
@@ -91,6 +91,41 @@ class TestResponse:
         answer = call(adapt(app), environ_for(method="HEAD"))
         assert ("content-length", "1000") in answer.headers
 
+    @pytest.mark.parametrize(
+        ("method", "status", "headers", "said"),
+        [
+            ("GET", 200, [], ["4"]),
+            ("GET", 205, [], ["4"]),
+            ("GET", 200, [(b"content-length", b"4")], ["4"]),
+            # Hop-by-hop: it is dropped, and the server frames the body as it likes.
+            ("GET", 200, [(b"transfer-encoding", b"chunked")], ["4"]),
+            # Only the app knows what GET would have.
+            ("HEAD", 200, [], []),
+            ("GET", 204, [], []),
+            ("GET", 304, [], []),
+        ],
+    )
+    def test_the_length_of_what_is_complete_is_said(
+        self, adapt: Any, method: str, status: int, headers: Any, said: list[str]
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send(part(b"bo"))
+            await send(last(b"dy"))
+
+        answer = call(adapt(app), environ_for(method=method), validate=False)
+        assert [value for name, value in answer.headers if name.lower() == "content-length"] == said
+        assert [name for name, _ in answer.headers if name.lower() == "transfer-encoding"] == []
+
+    def test_the_length_of_a_stream_is_not_said(self, adapt: Any) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+            await send(part(b"a"))
+            await asyncio.sleep(0.001)
+            await send(last(b"b"))
+
+        assert call(adapt(app), environ_for()).headers == [("content-type", "text/plain")]
+
     @pytest.mark.parametrize("kind", [bytearray, memoryview])
     def test_other_kinds_of_bytes(self, adapt: Any, kind: Any) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,7 +143,11 @@ class TestResponse:
             await send({"type": "http.response.body"})
 
         answer = call(adapt(app), environ_for(), validate=False)
-        assert (answer.status, answer.headers, answer.chunks) == ("201 Created", [], [])
+        assert (answer.status, answer.headers, answer.chunks) == (
+            "201 Created",
+            [("Content-Length", "0")],
+            [],
+        )
 
     def test_trailers_are_taken_and_dropped(self, adapt: Any) -> None:
         trailer = {"type": "http.response.trailers", "headers": [(b"x", b"y")]}

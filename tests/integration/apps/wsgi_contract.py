@@ -294,6 +294,26 @@ async def background(scope: Scope, receive: Receive, send: Send) -> None:
     tell(_port(scope), "background ended")
 
 
+async def background_unsized(scope: Scope, receive: Receive, send: Send) -> None:
+    """The same, without the length of what it answers."""
+    await _start(send)
+    await send({"type": "http.response.body", "body": b"done"})
+    await ask(_port(scope), "background")
+    tell(_port(scope), "background ended")
+
+
+async def answer_first(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a part of the answer, then read the body, and say how it ended."""
+    await _start(send)
+    await _part(send, b"first ")
+    size, more = 0, True
+    while more:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    await send({"type": "http.response.body", "body": f"{message['type']} {size}".encode()})
+
+
 async def leftover(scope: Scope, receive: Receive, send: Send) -> None:
     """Leave a task behind, which reports its end."""
 
@@ -317,7 +337,7 @@ _ANSWERS: dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]] = {
     for answer in (
         *(hello, loop, request, state, upload, slow_upload, unread, stream, fail, fail_started, nothing),
         *(fail_streaming, fail_sized, endless, endless_listening, idle, background, leftover),
-        *(file, hints, connection, poll, deaf, careless),
+        *(file, hints, connection, poll, deaf, careless, background_unsized, answer_first),
     )
 }
 
