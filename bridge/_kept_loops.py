@@ -2,54 +2,81 @@
 
 ``RequestLoop`` is asyncio's own, ``OtherLoop`` wraps what a user's ``loop_factory`` makes. Both have
 ``loop``, ``begin()``, ``run()``, ``run_ready`` and ``settle()``.
+
+A loop that was settled is as it was when it was new, and as quick: what a request left on it is gone, or the loop is
+not kept. Some of it may stay, because the next request has no use for another one and can't tell: the threads of the
+default executor and of anyio, when they are idle, and what libraries keep for each loop (anyio's limiters). They end
+with the loop.
 """
 
 import asyncio
-import selectors
+import operator
 import sys
 import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from selectors import BaseSelector
 from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["KeptLoop", "OtherLoop", "RequestLoop", "close_loop"]
+from ._asyncio_names import missing_names, root_mark, running_loop
+
+__all__ = ["KeptLoop", "LoopFactory", "OtherLoop", "RequestLoop", "close_loop", "make_loop", "new_kept_loop"]
+
+LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 
 _T = TypeVar("_T")
 
 # Rounds of callbacks that are run without a poll, in a row: an app that is never idle has its sockets and
 # timers then.
 _MAX_ROUNDS = 8
+# And in all runs of a request together: an app that always has something for the server is never run to the point
+# where it waits.
+_MAX_UNPOLLED = 64
+# What an app can set on its loop, and what it can't take back.
+_SETTINGS = (
+    *("_debug", "_task_factory", "_exception_handler", "slow_callback_duration"),
+    *("_asyncgens_shutdown_called", "_executor_shutdown_called"),
+)
+_settings: Callable[[object], tuple[object, ...]] = operator.attrgetter(*_SETTINGS)
 
 
 class RequestLoop(asyncio.SelectorEventLoop):
     """asyncio's loop, made cheap for short requests, and able to tell whether it was left as it was found.
 
-    It uses what the base class has without documenting it, as a subclass may: all of that has been there,
-    under the same names, since asyncio came to the standard library.
+    It uses what the base class has without documenting it: ``_asyncio_names`` has the list. Where asyncio has not all
+    of that, there is no ``RequestLoop``.
     """
 
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
-    _selector: selectors.BaseSelector
+    _timer_cancelled_count: int
+    _selector: BaseSelector
     _stopping: bool
     _thread_id: int | None
     _debug: bool
     _default_executor: object
-    _task_factory: object
-    _exception_handler: object
+    _signal_handlers: dict[int, object]
+    _coroutine_origin_tracking_enabled: bool
+    _set_coroutine_origin_tracking: Callable[[bool], None]
     _asyncgens: "weakref.WeakSet[Any]"
     _asyncgen_firstiter_hook: Callable[..., None]
     _asyncgen_finalizer_hook: Callable[..., None]
 
     def __init__(self) -> None:
         super().__init__()
-        # Tasks made since the loop was last settled: without any there is none to look for.
-        self._tasks_made = 0
+        # Tasks made since the loop was last settled. all_tasks() would look at those of the whole process.
+        self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         # stop() was called; run_forever() itself forgets it at its end.
         self._stopped = False
+        # Rounds since the last poll.
+        self._unpolled = 0
+        self._executor: _KeptExecutor | None = None
         self._own_descriptors = len(self._selector.get_map())
+        self._as_new = _settings(self)
+        mark = root_mark()
+        self._root = None if mark is None else _Root(self, mark)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -58,6 +85,7 @@ class RequestLoop(asyncio.SelectorEventLoop):
 
     def run(self) -> None:
         """As ``OtherLoop.run()``."""
+        self._unpolled = 0
         self.run_forever()
 
     def begin(self, coro: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
@@ -65,11 +93,20 @@ class RequestLoop(asyncio.SelectorEventLoop):
         return asyncio.Task(coro, loop=self)
 
     def create_task(self, *args: Any, **kwargs: Any) -> asyncio.Task[Any]:
-        self._tasks_made += 1
-        return super().create_task(*args, **kwargs)
+        task = super().create_task(*args, **kwargs)
+        self._tasks.add(task)
+        return task
+
+    def run_in_executor(  # type: ignore[override] # typeshed: a method that returns a future
+        self, executor: Any, func: Callable[..., _T], *args: Any
+    ) -> "asyncio.Future[_T]":
+        if executor is None and self._default_executor is None:
+            # asyncio would make one here, which does not tell whether it is idle.
+            self._default_executor = self._executor = _KeptExecutor()
+        return super().run_in_executor(executor, func, *args)
 
     def stop(self) -> None:
-        """As the base class's, and ``run_ready()`` in debug mode is told."""
+        """As the base class's, and ``run_ready()`` is told, where it runs the loop with polls."""
         self._stopping = self._stopped = True
 
     def run_ready(self, task: asyncio.Task[Any] | None = None) -> bool:
@@ -82,10 +119,10 @@ class RequestLoop(asyncio.SelectorEventLoop):
         what it costs. It is as if nothing had become readable yet and no timer were due, for as many rounds
         as that can be.
         """
-        if asyncio._get_running_loop() is not None:
+        if running_loop() is not None:
             raise RuntimeError("cannot run an event loop in a thread where another is running")
-        if self._debug:
-            return self._run_ready_checked(task)
+        if self._debug or self._unpolled >= _MAX_UNPOLLED:
+            return self._run_ready_polling(task)
         hooks = sys.get_asyncgen_hooks()
         ready = self._ready
         try:
@@ -93,6 +130,7 @@ class RequestLoop(asyncio.SelectorEventLoop):
             sys.set_asyncgen_hooks(self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
             asyncio._set_running_loop(self)
             for _ in range(_MAX_ROUNDS):
+                self._unpolled += 1
                 for _ in range(len(ready)):
                     handle: Any = ready.popleft()
                     if not handle._cancelled:
@@ -106,10 +144,14 @@ class RequestLoop(asyncio.SelectorEventLoop):
             self._thread_id = None
             asyncio._set_running_loop(None)
             sys.set_asyncgen_hooks(*hooks)
+            if self._coroutine_origin_tracking_enabled:
+                # The app has switched on the debug mode; the setting is the thread's.
+                self._set_coroutine_origin_tracking(False)
         return False
 
-    def _run_ready_checked(self, task: asyncio.Task[Any] | None) -> bool:
-        """``run_ready()`` in debug mode: with the checks and measurements of ``run_forever()``."""
+    def _run_ready_polling(self, task: asyncio.Task[Any] | None) -> bool:
+        """``run_ready()`` by rounds of ``run_forever()``: with polls and timers, and what debug mode checks."""
+        self._unpolled = 0
         for _ in range(_MAX_ROUNDS):
             self._stopped = False
             end = self.call_soon(super().stop)
@@ -128,30 +170,108 @@ class RequestLoop(asyncio.SelectorEventLoop):
         then.
 
         Left can be tasks, callbacks, timers, watched descriptors (open transports), async generators that
-        were begun and not ended, the default executor, and settings of the loop itself. Not to be called
-        while the loop runs.
+        were begun and not ended, jobs of the default executor, signal handlers, and settings of the loop itself. Not
+        to be called while the loop runs. What it costs depends on what this one request has left.
         """
         if self._ready:
             self.run_ready()
-        made, self._tasks_made = self._tasks_made, 0
-        return not (
+        self._unpolled = 0
+        if (
             self._ready
-            or (self._scheduled and not all(timer.cancelled() for timer in self._scheduled))
-            or self._default_executor is not None
-            or self._task_factory is not None
-            or self._exception_handler is not None
+            or (self._scheduled and not self._drop_cancelled_timers())
+            or self._default_executor is not self._executor
+            or (self._executor is not None and not self._executor.idle)
             or len(self._asyncgens)
             or len(self._selector.get_map()) != self._own_descriptors
-            or (made and asyncio.all_tasks(self))
-        )
+            or self._signal_handlers
+            or _settings(self) != self._as_new
+            or (self._root is not None and self._root.ended)
+        ):
+            return False
+        if self._tasks:
+            if not all(task.done() for task in self._tasks):
+                return False
+            # Who keeps them keeps them; here they are done with.
+            self._tasks.clear()
+        return True
+
+    def _drop_cancelled_timers(self) -> bool:
+        """Do what asyncio does from time to time as it polls; false: there is a timer that is not cancelled.
+
+        A cancelled timer keeps the context of the task that made it.
+        """
+        if not all(timer.cancelled() for timer in self._scheduled):
+            return False
+        for timer in self._scheduled:
+            timer._scheduled = False  # type: ignore[attr-defined] # not in asyncio's types
+        self._scheduled.clear()
+        self._timer_cancelled_count = 0
+        return True
+
+    def unmark_root(self) -> None:
+        """The loop is about to be run to its end, and not for requests."""
+        if self._root is not None:
+            self._root.unmark()
+
+    def close(self) -> None:
+        """As the base class's; the threads that anyio has for this loop are told to end."""
+        if self._root is not None and not self.is_running():
+            self._root.drop()
+            self._root = None
+        super().close()
+
+
+class _Root:
+    """A task that ends with its loop, to which anyio ties the worker threads that it makes on the loop.
+
+    anyio takes the task of ``run_until_complete()``, which on an ASGI server is the server's own. Without one it takes
+    the request's, so that each request has to start a thread for its sync code. As on a server, this task is one of
+    ``asyncio.all_tasks()``.
+    """
+
+    def __init__(self, loop: RequestLoop, mark: Callable[[asyncio.Task[Any]], object]) -> None:
+        self._end: asyncio.Future[None] = loop.create_future()
+        self._coro = _wait_for(self._end)
+        self._task = asyncio.Task(self._coro, loop=loop, name="bridge-loop")
+        self._task.add_done_callback(mark)
+        self._mark = mark
+        # An idle loop is closed without a run to this task's end.
+        self._task._log_destroy_pending = False  # type: ignore[attr-defined] # not in asyncio's types
+
+    @property
+    def ended(self) -> bool:
+        """Whether an app has cancelled it."""
+        return self._task.done()
+
+    def unmark(self) -> None:
+        """Have its end stop the loop no more."""
+        self._task.remove_done_callback(self._mark)
+
+    def drop(self) -> None:
+        """Tell who waits for its end that it has come, without a run of the loop, which is to be closed.
+
+        A pool that nobody closed ends in whichever thread it is collected in, where another loop may be running.
+        """
+        if self._task.done():
+            return
+        self.unmark()
+        # Else the task and what it waits for keep each other.
+        self._end.cancel()
+        for callback, context in self._task._callbacks or ():
+            context.run(callback, self._task)
+        self._coro.close()
+
+
+async def _wait_for(end: asyncio.Future[None]) -> None:
+    await end
 
 
 class OtherLoop:
-    """A loop of the user's ``loop_factory``, uvloop's for example, of which nothing but the interface is
-    known.
+    """A loop of which nothing but the interface is known: of the user's ``loop_factory``, uvloop's for example, or
+    asyncio's own where ``RequestLoop`` can't be.
 
-    It can be told whether tasks, async generators and the default executor are left on it. Timers and open
-    transports can't be seen: they stay on the loop.
+    It can be told whether tasks, async generators, jobs of the default executor and settings are left on it. Timers,
+    open transports and signal handlers can't be seen: they stay on the loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -159,8 +279,9 @@ class OtherLoop:
         # Any: the type of async generators does not have their frame.
         self._asyncgens: weakref.WeakSet[Any] = weakref.WeakSet()
         # asyncio would make one when it is first needed, and not tell.
-        self._executor = _NotingExecutor(thread_name_prefix="asyncio")
+        self._executor = _KeptExecutor()
         loop.set_default_executor(self._executor)
+        self._as_new = self._settings()
         # The first callback of each run, before any task.
         loop.call_soon(self._note_asyncgens)
 
@@ -193,30 +314,92 @@ class OtherLoop:
         self.loop.call_soon(self.loop.stop)
         self.run()
         return not (
-            self._executor.used
+            not self._executor.idle
             or any(generator.ag_frame is not None for generator in self._asyncgens)
+            or self._settings() != self._as_new
             or asyncio.all_tasks(self.loop)
         )
 
+    def _settings(self) -> tuple[object, ...]:
+        loop = self.loop
+        return loop.get_debug(), loop.get_task_factory(), loop.get_exception_handler()
 
-class _NotingExecutor(ThreadPoolExecutor):
-    """A thread pool that knows whether it was ever used; its threads are started by use."""
 
-    used = False
+class _KeptExecutor(ThreadPoolExecutor):
+    """A loop's default executor, which knows whether a job of it is under way. Its threads end with the loop.
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        self.used = True
-        return super().submit(fn, *args, **kwargs)
+    Jobs are handed over by the loop's thread, and may be by any other. One is over before the loop is told of its end:
+    the callback that counts is the first one of its future.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(thread_name_prefix="asyncio")
+        self._jobs = 0
+        self._jobs_lock = threading.Lock()
+        self._ended = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to do, and another job would be taken."""
+        return not self._jobs and not self._ended
+
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future[_T]":
+        with self._jobs_lock:
+            self._jobs += 1
+        try:
+            future = super().submit(fn, *args, **kwargs)
+        except BaseException:
+            self._count_end()
+            raise
+        future.add_done_callback(self._count_end)
+        return future
+
+    def _count_end(self, _future: object = None) -> None:
+        with self._jobs_lock:
+            self._jobs -= 1
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._ended = True
+        super().shutdown(wait, cancel_futures=cancel_futures)
 
 
 KeptLoop: TypeAlias = RequestLoop | OtherLoop
 
 
+def new_kept_loop(factory: LoopFactory | None) -> KeptLoop:
+    """A loop of ``factory``, or asyncio's own, to serve one request at a time.
+
+    Raises:
+        TypeError: as ``make_loop()``.
+    """
+    if factory is None and not missing_names():
+        return RequestLoop()
+    return OtherLoop(make_loop(factory))
+
+
+def make_loop(factory: LoopFactory | None) -> asyncio.AbstractEventLoop:
+    """A loop of ``factory``; without one, asyncio's own.
+
+    Raises:
+        TypeError: the factory makes something else, of trio for example.
+    """
+    if factory is None:
+        return asyncio.new_event_loop()
+    loop: object = factory()
+    if not isinstance(loop, asyncio.AbstractEventLoop):
+        raise TypeError(
+            f"loop_factory made {type(loop).__module__}.{type(loop).__qualname__}, and AsgiToWsgi runs applications "
+            "on event loops of asyncio's interface (asyncio.AbstractEventLoop): it doesn't serve those of trio"
+        )
+    return loop
+
+
 def close_loop(loop: asyncio.AbstractEventLoop) -> None:
     """Close ``loop`` as ``asyncio.run()`` does: tasks, async generators, default executor go first."""
-    if not isinstance(loop, RequestLoop):
-        # uvloop's stop() is a callback: one that did not come to run would stop the runner's runs.
-        loop.call_soon(loop.stop)
-        loop.run_forever()
+    if isinstance(loop, RequestLoop):
+        loop.unmark_root()
+    # A stop() that waits to be called would stop the runner's runs; uvloop's stop() is a callback.
+    loop.call_soon(loop.stop)
+    loop.run_forever()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.get_loop()

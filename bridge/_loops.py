@@ -20,21 +20,20 @@ import logging
 import os
 import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
-from ._kept_loops import KeptLoop, OtherLoop, RequestLoop, close_loop
+from ._asyncio_names import running_loop
+from ._kept_loops import KeptLoop, LoopFactory, close_loop, new_kept_loop
 
 __all__ = [
-    "LoopFactory",
     "LoopPool",
     "SharedLoop",
     "at_exit",
     "leave_alone",
 ]
-
-LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 
 logger = logging.getLogger("bridge")
 
@@ -62,6 +61,7 @@ class LoopPool:
         # Guarded by the lock: the loops that may be waiting, each with what ends the wait when the pool is
         # closed.
         self._waiting: dict[asyncio.AbstractEventLoop, Callable[[], object]] = {}
+        _pools.add(self)
 
     def __repr__(self) -> str:
         return f"<LoopPool idle={len(self._idle)} closed={self._closed}>"
@@ -71,7 +71,7 @@ class LoopPool:
         try:
             return self._idle.pop()
         except IndexError:
-            return RequestLoop() if self._factory is None else OtherLoop(self._factory())
+            return new_kept_loop(self._factory)
 
     def give_back(self, kept: KeptLoop) -> None:
         """Keep a loop for another request if it is as good as new; else end what is left, and close it."""
@@ -112,7 +112,7 @@ class LoopPool:
             # With the lock: a loop that is in here can't be closed meanwhile.
             for loop, leave in self._waiting.items():
                 loop.call_soon_threadsafe(leave)
-            own = asyncio._get_running_loop()
+            own = running_loop()
             self._lock.wait_for(lambda: self._waiting.keys() <= {own}, _LINGER)
         self._close_idle()
 
@@ -124,12 +124,27 @@ class LoopPool:
                 return
             kept.loop.close()
 
+    def close_at_exit(self) -> None:
+        """As ``close()``, if nobody has, and the pool is this process' own."""
+        if self.pid == os.getpid() and not self._closed:
+            self.close()
+
     def __del__(self) -> None:
         # An adapter that nobody closed. In a forked child the loops are the parent's: see the module's text.
         if self.pid == os.getpid():
             self.close()
         else:
             leave_alone(self._idle)
+
+
+# Every pool that is alive. At its exit the interpreter waits for threads that are no daemons, and anyio's are none:
+# those of idle loops end with the loops.
+_pools: "weakref.WeakSet[LoopPool]" = weakref.WeakSet()
+
+
+def _close_pools() -> None:
+    for pool in list(_pools):
+        pool.close_at_exit()
 
 
 # What a parent process had, kept from being collected, which would close it.
@@ -279,3 +294,6 @@ def at_exit(callback: Callable[[], object]) -> None:
     """
     getattr(threading, "_register_atexit", atexit.register)(callback)
     atexit.register(callback)
+
+
+at_exit(_close_pools)

@@ -13,12 +13,13 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from ._asyncio_names import running_loop
 from ._exchange import chain
 from ._importing import refuse_kind
 from ._iterables import watch_collector
-from ._kept_loops import close_loop
+from ._kept_loops import LoopFactory, close_loop
 from ._lifespan import Lifespan, LifespanMode
-from ._loops import LoopFactory, LoopPool, SharedLoop, at_exit, leave_alone
+from ._loops import LoopPool, SharedLoop, at_exit, leave_alone
 from ._request import LengthRequiredError, RequestBody, warn_of_interpreters
 from ._request_loop import RequestExchange
 from ._scope import build_scope
@@ -119,7 +120,7 @@ class AsgiToWsgi:
         except ValueError:
             return _refuse(start_response, "400 Bad Request", "The Content-Length is not a number.\n")
         if runtime.pool is not None:
-            if asyncio._get_running_loop() is not None:
+            if running_loop() is not None:
                 raise RuntimeError(
                     "a WSGI application blocks, and was called in a thread whose event loop is running: "
                     "call it in another thread"

@@ -1,10 +1,12 @@
 """Loops for requests, the pool that keeps them, and the shared loop."""
 
 import asyncio
+import concurrent.futures
 import contextvars
 import gc
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -283,12 +285,33 @@ class TestSettle:
     def leave_busy(self, loop: RequestLoop) -> None:
         loop.call_soon(self.leave_busy, loop)
 
-    def leave_executor(self, loop: RequestLoop) -> None:
-        step_through(loop, lambda: self.into_thread(loop))
-        loop.run_until_complete(asyncio.sleep(0))
+    def leave_job(self, loop: RequestLoop) -> None:
+        loop.run_in_executor(None, self.go.wait)
 
-    async def into_thread(self, loop: RequestLoop) -> None:
-        loop.run_in_executor(None, int)
+    def leave_executor(self, loop: RequestLoop) -> None:
+        loop.set_default_executor(concurrent.futures.ThreadPoolExecutor())
+
+    def leave_executor_ended(self, loop: RequestLoop) -> None:
+        loop.run_until_complete(loop.shutdown_default_executor())
+
+    def leave_asyncgens_ended(self, loop: RequestLoop) -> None:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+
+    def leave_signal_handler(self, loop: RequestLoop) -> None:
+        loop.add_signal_handler(signal.SIGUSR1, int)
+
+    def leave_debug(self, loop: RequestLoop) -> None:
+        loop.set_debug(not loop.get_debug())
+
+    def leave_slow_callback_duration(self, loop: RequestLoop) -> None:
+        loop.slow_callback_duration = 3.0
+
+    def leave_root_cancelled(self, loop: RequestLoop) -> None:
+        async def work() -> None:
+            for task in asyncio.all_tasks():
+                task.cancel()
+
+        loop.run_ready(loop.create_task(work()))
 
     def leave_asyncgen(self, loop: RequestLoop) -> None:
         async def generate() -> AsyncIterator[int]:
@@ -310,11 +333,17 @@ class TestSettle:
 
     @pytest.mark.parametrize(
         "leave",
-        ["task", "timer", "busy", "executor", "asyncgen", "transport", "exception_handler", "task_factory"],
+        [
+            *("task", "timer", "busy", "job", "executor", "executor_ended", "asyncgen", "asyncgens_ended"),
+            *("transport", "signal_handler", "exception_handler", "task_factory", "debug"),
+            *("slow_callback_duration", "root_cancelled"),
+        ],
     )
     def test_whatever_is_left_is_seen(self, loop: RequestLoop, leave: str) -> None:
+        self.go = threading.Event()
         getattr(self, f"leave_{leave}")(loop)
         assert not loop.settle()
+        self.go.set()
         close_loop(loop)
         if leave == "transport":
             os.close(self.read)
@@ -358,6 +387,27 @@ class TestOtherLoop:
 
     def test_the_executor_was_used(self, kept: OtherLoop) -> None:
         self.run(kept, lambda: asyncio.to_thread(int))
+        assert kept.settle()
+
+    def test_a_job_is_left(self, kept: OtherLoop) -> None:
+        go = threading.Event()
+
+        async def work() -> None:
+            asyncio.get_running_loop().run_in_executor(None, go.wait)
+
+        self.run(kept, work)
+        assert not kept.settle()
+        go.set()
+
+    def test_the_executor_was_ended(self, kept: OtherLoop) -> None:
+        self.run(kept, lambda: asyncio.get_running_loop().shutdown_default_executor())
+        assert not kept.settle()
+
+    def test_a_setting_was_changed(self, kept: OtherLoop) -> None:
+        async def work() -> None:
+            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+
+        self.run(kept, work)
         assert not kept.settle()
 
     def test_an_async_generator_is_left(self, kept: OtherLoop) -> None:
