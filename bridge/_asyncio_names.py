@@ -55,7 +55,7 @@ _HANDLE: dict[str, type] = {
     "_scheduled": bool,
 }
 # Of asyncio itself.
-_MODULE = ("_get_running_loop", "_set_running_loop")
+_MODULE = ("_get_running_loop", "_set_running_loop", "_enter_task", "_leave_task")
 # For a root task alone, which a loop can be without: of a task; of asyncio.base_events; of threading.
 _TASK = ("_callbacks", "_log_destroy_pending")
 _MARK = "_run_until_complete_cb"

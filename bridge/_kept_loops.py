@@ -16,11 +16,11 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
 from selectors import BaseSelector
 from typing import Any, TypeAlias, TypeVar
 
 from ._asyncio_names import missing_names, root_mark, running_loop
+from ._loop_threads import KeptExecutor, RootTask
 
 __all__ = ["KeptLoop", "LoopFactory", "OtherLoop", "RequestLoop", "close_loop", "make_loop", "new_kept_loop"]
 
@@ -72,11 +72,11 @@ class RequestLoop(asyncio.SelectorEventLoop):
         self._stopped = False
         # Rounds since the last poll.
         self._unpolled = 0
-        self._executor: _KeptExecutor | None = None
+        self._executor: KeptExecutor | None = None
         self._own_descriptors = len(self._selector.get_map())
         self._as_new = _settings(self)
         mark = root_mark()
-        self._root = None if mark is None else _Root(self, mark)
+        self._root = None if mark is None else RootTask(self, mark)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -102,7 +102,7 @@ class RequestLoop(asyncio.SelectorEventLoop):
     ) -> "asyncio.Future[_T]":
         if executor is None and self._default_executor is None:
             # asyncio would make one here, which does not tell whether it is idle.
-            self._default_executor = self._executor = _KeptExecutor()
+            self._default_executor = self._executor = KeptExecutor()
         return super().run_in_executor(executor, func, *args)
 
     def stop(self) -> None:
@@ -221,51 +221,6 @@ class RequestLoop(asyncio.SelectorEventLoop):
         super().close()
 
 
-class _Root:
-    """A task that ends with its loop, to which anyio ties the worker threads that it makes on the loop.
-
-    anyio takes the task of ``run_until_complete()``, which on an ASGI server is the server's own. Without one it takes
-    the request's, so that each request has to start a thread for its sync code. As on a server, this task is one of
-    ``asyncio.all_tasks()``.
-    """
-
-    def __init__(self, loop: RequestLoop, mark: Callable[[asyncio.Task[Any]], object]) -> None:
-        self._end: asyncio.Future[None] = loop.create_future()
-        self._coro = _wait_for(self._end)
-        self._task = asyncio.Task(self._coro, loop=loop, name="bridge-loop")
-        self._task.add_done_callback(mark)
-        self._mark = mark
-        # An idle loop is closed without a run to this task's end.
-        self._task._log_destroy_pending = False  # type: ignore[attr-defined] # not in asyncio's types
-
-    @property
-    def ended(self) -> bool:
-        """Whether an app has cancelled it."""
-        return self._task.done()
-
-    def unmark(self) -> None:
-        """Have its end stop the loop no more."""
-        self._task.remove_done_callback(self._mark)
-
-    def drop(self) -> None:
-        """Tell who waits for its end that it has come, without a run of the loop, which is to be closed.
-
-        A pool that nobody closed ends in whichever thread it is collected in, where another loop may be running.
-        """
-        if self._task.done():
-            return
-        self.unmark()
-        # Else the task and what it waits for keep each other.
-        self._end.cancel()
-        for callback, context in self._task._callbacks or ():
-            context.run(callback, self._task)
-        self._coro.close()
-
-
-async def _wait_for(end: asyncio.Future[None]) -> None:
-    await end
-
-
 class OtherLoop:
     """A loop of which nothing but the interface is known: of the user's ``loop_factory``, uvloop's for example, or
     asyncio's own where ``RequestLoop`` can't be.
@@ -279,7 +234,7 @@ class OtherLoop:
         # Any: the type of async generators does not have their frame.
         self._asyncgens: weakref.WeakSet[Any] = weakref.WeakSet()
         # asyncio would make one when it is first needed, and not tell.
-        self._executor = _KeptExecutor()
+        self._executor = KeptExecutor()
         loop.set_default_executor(self._executor)
         self._as_new = self._settings()
         # The first callback of each run, before any task.
@@ -323,44 +278,6 @@ class OtherLoop:
     def _settings(self) -> tuple[object, ...]:
         loop = self.loop
         return loop.get_debug(), loop.get_task_factory(), loop.get_exception_handler()
-
-
-class _KeptExecutor(ThreadPoolExecutor):
-    """A loop's default executor, which knows whether a job of it is under way. Its threads end with the loop.
-
-    Jobs are handed over by the loop's thread, and may be by any other. One is over before the loop is told of its end:
-    the callback that counts is the first one of its future.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(thread_name_prefix="asyncio")
-        self._jobs = 0
-        self._jobs_lock = threading.Lock()
-        self._ended = False
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is left to do, and another job would be taken."""
-        return not self._jobs and not self._ended
-
-    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future[_T]":
-        with self._jobs_lock:
-            self._jobs += 1
-        try:
-            future = super().submit(fn, *args, **kwargs)
-        except BaseException:
-            self._count_end()
-            raise
-        future.add_done_callback(self._count_end)
-        return future
-
-    def _count_end(self, _future: object = None) -> None:
-        with self._jobs_lock:
-            self._jobs -= 1
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        self._ended = True
-        super().shutdown(wait, cancel_futures=cancel_futures)
 
 
 KeptLoop: TypeAlias = RequestLoop | OtherLoop

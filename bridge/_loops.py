@@ -20,13 +20,15 @@ import logging
 import os
 import sys
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from ._asyncio_names import running_loop
-from ._kept_loops import KeptLoop, LoopFactory, close_loop, new_kept_loop
+from ._greenlets import GreenletLoop, patched_by
+from ._kept_loops import KeptLoop, LoopFactory, close_loop, make_loop, new_kept_loop
 
 __all__ = [
     "LoopPool",
@@ -160,7 +162,10 @@ class SharedLoop:
     """A loop that runs in a thread of its own.
 
     The thread owns the loop. ``_lock`` guards ``_closing``: a callback is either handed over before the one
-    that stops the loop, so that it runs, or refused.
+    that ends the loop, so that it runs, or refused.
+
+    Who makes the object starts it; all who use it wait until it is ready, and none of them holds a lock meanwhile:
+    where greenlets are threads, a lock that was made before they were can't be waited for.
     """
 
     def __init__(self, factory: LoopFactory | None) -> None:
@@ -171,22 +176,44 @@ class SharedLoop:
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self.loop: asyncio.AbstractEventLoop
+        # What the loop runs for, until it is set.
+        self._end = asyncio.Event()
         # Python joins threads that are no daemons before it runs what is registered for its exit; this one
         # ends there.
         self._thread = threading.Thread(target=self._run, name="bridge-shared-loop", daemon=True)
-        self._thread.start()
+
+    def __repr__(self) -> str:
+        return f"<SharedLoop pid={self.pid} closing={self._closing}>"
+
+    def start(self) -> None:
+        """Start the thread, or have all who wait for it fail as this one does."""
+        try:
+            self._thread.start()
+        except BaseException as exc:
+            self._fail(exc)
+            raise
+
+    def wait_until_ready(self) -> None:
+        """Wait until the loop runs.
+
+        Raises:
+            Exception: it can't, or its factory or its thread can't.
+        """
         self._ready.wait()
         if self._failure is not None:
             raise self._failure
 
-    def __repr__(self) -> str:
-        return f"<SharedLoop pid={self.pid} closing={self._closing}>"
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            self._closing = True
+        self._failure = error
+        self._ready.set()
 
     # The loop's thread.
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=self._factory or asyncio.new_event_loop) as runner:
+            with asyncio.Runner(loop_factory=self._make_loop) as runner:
                 self.loop = loop = runner.get_loop()
                 # By the loop itself: one that can't run is of no use to anybody.
                 ready = loop.call_soon(self._ready.set)
@@ -198,23 +225,45 @@ class SharedLoop:
         except BaseException as exc:
             if self._ready.is_set():
                 raise
-            # Raised in the thread that waits for the loop.
-            self._failure = exc
+            # Raised in the threads that wait for the loop.
+            self._fail(exc)
         finally:
             with self._lock:
                 self._closing = True
-            self._ready.set()
+
+    def _make_loop(self) -> asyncio.AbstractEventLoop:
+        library = patched_by()
+        if library is None:
+            return make_loop(self._factory)
+        if self._factory is None:
+            return GreenletLoop()
+        loop = make_loop(self._factory)
+        if not isinstance(loop, asyncio.SelectorEventLoop):
+            loop.close()
+            raise RuntimeError(  # noqa: TRY004 - the process is what it does not fit
+                f"{library} has replaced the threads of this process, and knows when a loop of asyncio's own waits: "
+                f"one of {type(loop).__module__} would stop everything else. Leave out the loop_factory"
+            )
+        return loop
 
     def _run_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
-        while True:
+        """Run the loop as servers do, for one task that lasts: anyio ties its threads to that one."""
+        root: asyncio.Task[bool] | None = None
+        while not self._end.is_set():
+            if root is None or root.done():
+                root = loop.create_task(self._end.wait(), name="bridge-shared-loop")
             try:
-                loop.run_forever()
+                loop.run_until_complete(root)
             except (SystemExit, KeyboardInterrupt):
                 # asyncio lets these two through, and nothing else: they may not end everybody's loop.
                 logger.exception("a task or callback on the shared loop raised what ends a loop; it goes on")
-            with self._lock:
-                if self._closing:
-                    return
+            except (RuntimeError, asyncio.CancelledError):
+                if not self._ready.is_set() or loop.is_closed():
+                    raise
+                # Stopped, or the task was cancelled with all others.
+                logger.error("an application has stopped the shared loop; it goes on")  # noqa: TRY400 - says nothing more
+                # A greenlet that runs a loop in this thread has its turn, and ends.
+                time.sleep(0.001)
 
     # Any other thread.
 
@@ -235,23 +284,38 @@ class SharedLoop:
 
     def close(self) -> None:
         """End the loop's tasks and the loop, and wait for its thread. Not to be called on that thread."""
+        # There may be no loop yet, if who started it was interrupted.
+        self._ready.wait()
         with self._lock:
             if not self._closing:
                 self._closing = True
-                self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
+                self.loop.call_soon_threadsafe(self._end.set)
+        if self._thread.ident is not None:
+            self._thread.join()
 
     # All adapters' loops.
 
     @classmethod
     def acquire(cls, factory: LoopFactory | None) -> "SharedLoop":
-        """The process' loop of that factory, started if need be; each call wants a ``release()``."""
+        """The process' loop of that factory, started if need be; each call wants a ``release()``.
+
+        Raises:
+            Exception: as ``wait_until_ready()``; there is nothing to release then.
+        """
         with _shared.lock:
             loop, users = _shared.loops.get(factory, (None, 0))
-            if loop is None or loop.pid != os.getpid():
+            mine = loop is None or loop.pid != os.getpid()
+            if loop is None or mine:
                 loop, users = cls(factory), 0
             _shared.loops[factory] = loop, users + 1
-            return loop
+        try:
+            if mine:
+                loop.start()
+            loop.wait_until_ready()
+        except BaseException:
+            loop.release()
+            raise
+        return loop
 
     def release(self) -> None:
         """Let go of a loop; with its last user it ends."""

@@ -3,7 +3,7 @@
 Nothing here knows a loop or a thread. Reading blocks, looking for the client does not.
 """
 
-import contextlib
+import _socket
 import importlib
 import logging
 import select
@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from typing import IO, Any
 
+from ._greenlets import original_poll
 from ._mapping import parse_content_length
 from ._types import Environ, Message
 
@@ -213,15 +214,29 @@ def _hung_up(sock: Any) -> bool:
     fd: int = sock.fileno()
     if fd < 0:
         return True
-    if hasattr(select, "poll") and hasattr(select, "POLLRDHUP"):
-        poll = select.poll()
-        poll.register(fd, select.POLLRDHUP)
-        return bool(poll.poll(0))
-    with contextlib.closing(socket.fromfd(fd, sock.family, sock.type)) as plain:
-        try:
-            plain.setblocking(False)
-            return plain.recv(1, socket.MSG_PEEK) == b""
-        except (BlockingIOError, InterruptedError):
-            return False
-        except OSError:
-            return True
+    new_poll = original_poll()
+    if new_poll is None or not hasattr(select, "POLLRDHUP"):
+        return _at_end(sock)
+    poll = new_poll()
+    poll.register(fd, select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
+def _at_end(sock: Any) -> bool:
+    """The same on systems whose ``poll()`` can't tell, such as macOS: whether there is nothing to read but the end.
+
+    What is unread hides the end, such as a request that came early, or TLS's own goodbye.
+    """
+    if socket.getdefaulttimeout() is not None:
+        # Each new socket object is given it, and with it the descriptor's flags, which are the server's.
+        return False
+    # The system's own socket, whatever the server's is (of TLS, or a greenlet's), for as long as it takes to look.
+    plain = _socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno())
+    try:
+        return plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except (BlockingIOError, InterruptedError):
+        return False
+    except OSError:
+        return True
+    finally:
+        plain.detach()

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 from ._asyncio_names import running_loop
 from ._exchange import chain
+from ._greenlets import patched_by
 from ._importing import refuse_kind
 from ._iterables import watch_collector
 from ._kept_loops import LoopFactory, close_loop
@@ -58,7 +59,9 @@ class AsgiToWsgi:
             server gave, while the server waits for the application. Tasks that are left over when the
             application returns are cancelled. ``"shared"``: all requests run on one loop per process, in one
             background thread, which adapters with the same ``loop_factory`` share; for connection pools and
-            clients that are bound to a loop, and for tasks that outlive their request.
+            clients that are bound to a loop, and for tasks that outlive their request. ``None``: ``"request"``, or
+            ``"shared"`` in a process where gevent or eventlet has replaced threads by greenlets, which all share one
+            thread; that is seen at the first request, and logged.
         loop_factory: makes an event loop, ``uvloop.new_event_loop`` for example; by default asyncio's own.
         lifespan: ``"auto"``: the application's lifespan is run, unless it has none. ``"on"``: it must have
             one. ``"off"``: it is not asked. The startup comes before the first request of a process, which
@@ -74,14 +77,14 @@ class AsgiToWsgi:
         self,
         app: ASGIApp,
         *,
-        loop: LoopMode = "request",
+        loop: LoopMode | None = None,
         loop_factory: LoopFactory | None = None,
         lifespan: LifespanMode = "auto",
     ) -> None:
         if not callable(app):
             raise TypeError(f"AsgiToWsgi wants an ASGI application, not {type(app).__name__}")
         refuse_kind(app, "wsgi", "AsgiToWsgi")
-        if loop not in {"request", "shared"}:
+        if loop not in {None, "request", "shared"}:
             raise ValueError(f'loop is {loop!r}; it can be "request" or "shared"')
         if lifespan not in {"auto", "on", "off"}:
             raise ValueError(f'lifespan is {lifespan!r}; it can be "auto", "on" or "off"')
@@ -90,7 +93,7 @@ class AsgiToWsgi:
                 f"loop_factory is {loop_factory!r}; it has to be a function that makes an event loop"
             )
         self.app = app
-        self.loop: LoopMode = loop
+        self.loop: LoopMode | None = loop
         self.loop_factory = loop_factory
         self.lifespan: LifespanMode = lifespan
         self._runtime: _Runtime | None = None
@@ -121,10 +124,7 @@ class AsgiToWsgi:
             return _refuse(start_response, "400 Bad Request", "The Content-Length is not a number.\n")
         if runtime.pool is not None:
             if running_loop() is not None:
-                raise RuntimeError(
-                    "a WSGI application blocks, and was called in a thread whose event loop is running: "
-                    "call it in another thread"
-                )
+                raise RuntimeError(_in_a_running_loop())
             return RequestExchange(self.app, scope, environ, body, runtime.pool, runtime.hint).begin(
                 start_response
             )
@@ -179,7 +179,8 @@ class _Runtime:
 
     def __init__(self, adapter: AsgiToWsgi) -> None:
         self.pid = os.getpid()
-        self.pool = LoopPool(adapter.loop_factory) if adapter.loop == "request" else None
+        mode = adapter.loop or _default_mode()
+        self.pool = LoopPool(adapter.loop_factory) if mode == "request" else None
         self.started = False
         self.state: dict[str, Any] = {}
         self._app = adapter.app
@@ -310,6 +311,30 @@ async def _shut_down(lifespan: Lifespan | None, running: set[SharedExchange]) ->
     await end_all(running)
     if lifespan is not None:
         await lifespan.shutdown()
+
+
+def _default_mode() -> LoopMode:
+    library = patched_by()
+    if library is None:
+        return "request"
+    logger.warning(
+        "%s has replaced the threads of this process by greenlets, which share one thread: the application runs as "
+        "with AsgiToWsgi(app, loop='shared')",
+        library,
+    )
+    return "shared"
+
+
+def _in_a_running_loop() -> str:
+    if (library := patched_by()) is not None:
+        return (
+            f"{library} runs several requests in one thread by turns, and each thread can have one event loop at a "
+            "time: AsgiToWsgi(app, loop='shared') is for that"
+        )
+    return (
+        "a WSGI application blocks, and was called in a thread whose event loop is running: "
+        "call it in another thread"
+    )
 
 
 class _Attempt:

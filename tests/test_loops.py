@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
 import sniffio
 import uvloop
@@ -599,18 +601,131 @@ class TestShared:
             shared.call_soon(print)
         shared.close()
 
-    def test_a_task_can_not_end_everybodys_loop(self, caplog: pytest.LogCaptureFixture) -> None:
-        shared = SharedLoop.acquire(None)
+    @pytest.mark.parametrize("factory", [None, uvloop.new_event_loop])
+    @pytest.mark.parametrize("how", ["exit", "stop", "cancel", "cancel and exit"])
+    def test_a_task_can_not_end_everybodys_loop(
+        self,
+        how: str,
+        factory: Callable[[], asyncio.AbstractEventLoop] | None,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        shared = SharedLoop.acquire(factory)
 
         async def leave() -> None:
-            raise SystemExit(3)
+            if "cancel" in how:
+                for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                    task.cancel()
+            if how == "stop":
+                asyncio.get_running_loop().stop()
+            if "exit" in how:
+                raise SystemExit(3)
 
-        asyncio.run_coroutine_threadsafe(leave(), shared.loop)
-        done = threading.Event()
-        shared.call_soon(shared.call_soon, done.set)
-        assert done.wait(30)
+        for _ in range(3):
+            asyncio.run_coroutine_threadsafe(leave(), shared.loop)
+            done = threading.Event()
+            shared.call_soon(lambda done=done: shared.loop.call_later(0.001, done.set))
+            assert done.wait(30)
         shared.release()
         assert "it goes on" in caplog.text
+        wait_for_no_bridge_threads()
+
+    @pytest.mark.parametrize("factory", [None, uvloop.new_event_loop])
+    def test_anyios_threads_are_those_of_the_loop(
+        self, factory: Callable[[], asyncio.AbstractEventLoop] | None
+    ) -> None:
+        """As on a server, whose own task they belong to: one after the other, all jobs have the same."""
+        shared = SharedLoop.acquire(factory)
+
+        async def job() -> threading.Thread:
+            return await anyio.to_thread.run_sync(threading.current_thread)
+
+        threads = {asyncio.run_coroutine_threadsafe(job(), shared.loop).result(30) for _ in range(50)}
+        assert len(threads) == 1
+        shared.release()
+        for thread in threads:
+            thread.join(30)
+            assert not thread.is_alive()
+
+    def test_who_waits_for_a_loop_to_start_holds_up_no_other_loop(self) -> None:
+        go = threading.Event()
+
+        def slow() -> asyncio.AbstractEventLoop:
+            go.wait(30)
+            return asyncio.new_event_loop()
+
+        loops: list[SharedLoop] = []
+        waiting = [threading.Thread(target=lambda: loops.append(SharedLoop.acquire(slow))) for _ in range(2)]
+        for thread in waiting:
+            thread.start()
+        other = SharedLoop.acquire(None)
+        other.release()
+        go.set()
+        for thread in waiting:
+            thread.join(30)
+        assert loops[0] is loops[1]
+        for loop in loops:
+            loop.release()
+        assert loops[0].loop.is_closed()
+
+    def test_a_thread_that_can_not_be_started(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            for _ in range(2):
+                with pytest.raises(RuntimeError, match="can't start new thread"):
+                    SharedLoop.acquire(None)
+        shared = SharedLoop.acquire(None)
+        shared.release()
+
+    def test_all_who_waited_for_a_start_learn_that_it_failed(self) -> None:
+        go = threading.Event()
+        made: list[None] = []
+        errors: list[Exception] = []
+
+        def fail() -> asyncio.AbstractEventLoop:
+            made.append(None)
+            go.wait(30)
+            raise OSError("no descriptors")
+
+        def acquire() -> None:
+            try:
+                SharedLoop.acquire(fail)
+            except OSError as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=acquire) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while _loops._shared.loops[fail][1] < 3:
+            time.sleep(0)
+        go.set()
+        for thread in threads:
+            thread.join(30)
+        assert (len(errors), len(made)) == (3, 1)
+        assert fail not in _loops._shared.loops
+        wait_for_no_bridge_threads()
+
+    def test_who_is_interrupted_as_it_waits_leaves_no_loop(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(shared: SharedLoop) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SharedLoop, "wait_until_ready", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                SharedLoop.acquire(None)
+        wait_for_no_bridge_threads()
+        assert None not in _loops._shared.loops
+
+    def test_a_factory_of_another_library(self) -> None:
+        class Trio:
+            pass
+
+        with pytest.raises(TypeError, match=r"doesn't serve those of trio"):
+            SharedLoop.acquire(Trio)  # type: ignore[arg-type] # what is tested
+        with pytest.raises(TypeError, match=r"Trio.*asyncio.AbstractEventLoop"):
+            LoopPool(Trio).take()  # type: ignore[arg-type]
 
     def test_each_callback_that_was_taken_is_called(self) -> None:
         shared = SharedLoop.acquire(None)

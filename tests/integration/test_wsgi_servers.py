@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import ServerPool, StartServer
 from tests.integration.apps.wsgi_reports import Reports
 from tests.support.faults import hold, known
+from tests.support.greenlets import skip_request_loops
 from tests.support.raw import RawConnection
 from tests.support.servers import SERVERS, WSGI_SERVERS, RunningServer, poll
 
@@ -29,12 +30,13 @@ FILE_WRAPPERS = {
     "gunicorn-sync",
     "gunicorn-gthread",
     "gunicorn-preload",
+    "gunicorn-gevent",
     "waitress",
     "wsgiref",
     "uwsgi",
     "mod_wsgi",
 }
-EARLY_HINTS = {"gunicorn-sync", "gunicorn-gthread", "gunicorn-preload"}
+EARLY_HINTS = {"gunicorn-sync", "gunicorn-gthread", "gunicorn-preload", "gunicorn-gevent"}
 
 
 @pytest.fixture(scope="module", params=LOOPS)
@@ -45,6 +47,7 @@ def loop(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module", params=WSGI_SERVERS)
 def server(request: pytest.FixtureRequest, loop: str, server_pool: ServerPool) -> RunningServer:
+    skip_request_loops(request.param, loop)
     return server_pool.get(request.param, APP, {"BRIDGE_OPTIONS": json.dumps({"loop": loop})})
 
 
@@ -268,6 +271,7 @@ def test_unix_socket(name: str, start_server: StartServer) -> None:
 def test_lifespan_runs_once_per_process(
     name: str, loop: str, start_server: StartServer, reports: Reports
 ) -> None:
+    skip_request_loops(name, loop)
     options = {"BRIDGE_OPTIONS": json.dumps({"loop": loop, "lifespan": "on"}), "REPORTS": str(reports.port)}
     server = start_server(name, APP, environ=options)
     processes = set()

@@ -12,6 +12,7 @@ from bridge._request import PROBE_INTERVAL
 from tests.conftest import ServerPool, StartServer
 from tests.integration.apps.wsgi_reports import Reports
 from tests.support.faults import hold, known
+from tests.support.greenlets import skip_request_loops
 from tests.support.raw import RawConnection
 from tests.support.servers import WSGI_SERVERS, RunningServer
 
@@ -22,6 +23,7 @@ LOOPS = ("request", "shared")
 SHOWS_CONNECTION = {
     "gunicorn-sync": (),
     "gunicorn-gthread": (),
+    "gunicorn-gevent": (),
     # By default it does not look at a connection while the app is at work.
     "waitress": ("--channel-request-lookahead", "1"),
 }
@@ -39,6 +41,7 @@ def loop(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module", params=WSGI_SERVERS)
 def server(request: pytest.FixtureRequest, loop: str, server_pool: ServerPool) -> RunningServer:
+    skip_request_loops(request.param, loop)
     return server_pool.get(request.param, APP, {"BRIDGE_OPTIONS": json.dumps({"loop": loop})})
 
 
@@ -86,6 +89,7 @@ def test_client_that_leaves_while_nothing_is_written(
 
     An event stream, an app that does not listen, and a long poll.
     """
+    skip_request_loops(name, loop)
     assert PROBE_INTERVAL < 1
     options = {"BRIDGE_OPTIONS": json.dumps({"loop": loop})}
     server = start_server(name, APP, arguments=SHOWS_CONNECTION[name], environ=options)

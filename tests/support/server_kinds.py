@@ -111,6 +111,13 @@ _KINDS = (
         unix=_GUNICORN_UNIX,
     ),
     ServerKind(
+        "gunicorn-gevent",
+        "wsgi",
+        (*_GUNICORN, "--worker-class", "gevent"),
+        tcp=_GUNICORN_TCP,
+        unix=_GUNICORN_UNIX,
+    ),
+    ServerKind(
         "waitress",
         "wsgi",
         _python("waitress", "--threads", "8"),

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,19 @@ from tests.support.wsgi import Answer, call, environ_for
 from tests.to_wsgi.apps import START, hello, last, part
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """Threads of anyio and of executors are told to end with their loop, and are not waited for."""
+    before = threading.enumerate()
+    yield
+    for thread in threading.enumerate():
+        if thread not in before:
+            thread.join(30)
+            assert not thread.is_alive()
+
+
 MANY = 10_000
 
 
@@ -177,10 +190,6 @@ def test_many_requests_leave_what_one_does(kind: Callable[[], Awaitable[None]]) 
         finished.clear()
         # A thread may still be putting down what it had of the last request.
         wait_until(lambda: not alive)
-    for thread in threading.enumerate():
-        if thread not in before:
-            thread.join(30)
-            assert not thread.is_alive()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
