@@ -172,8 +172,8 @@ class Call:
 
     # What the app calls.
 
-    def start_response(self, status: str, headers: Any, exc_info: ExcInfo | None = None, /) -> Write:
-        """PEP 3333, "The start_response() Callable"."""
+    def start_response(self, status: str, headers: Any, exc_info: ExcInfo | None = None) -> Write:
+        """PEP 3333, "The start_response() Callable". Apps may use the names, which are those of wsgiref and others."""
         if exc_info is not None:
             try:
                 if self._started:

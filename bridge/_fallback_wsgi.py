@@ -125,7 +125,7 @@ class _Attempt:
     def stands(self) -> bool:
         return self._phase is _Phase.STANDS
 
-    def start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
+    def start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
         """PEP 3333, "The start_response() Callable"; a later call with ``exc_info`` replaces a 404 as well."""
         try:
             if self._phase is _Phase.STANDS:

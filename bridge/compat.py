@@ -92,10 +92,11 @@ class WsgiToAsgi(to_asgi.WsgiToAsgi):
 
     Args:
         wsgi_application: the WSGI app.
-        duplicate_header_limit: header fields of one name that a request may have; with more it gets 400. 0: any number.
+        duplicate_header_limit: header fields of one name that a request may have; with more it gets 400. 0 and
+            ``None``: any number.
     """
 
-    def __init__(self, wsgi_application: WSGIApp, duplicate_header_limit: int = 100) -> None:
+    def __init__(self, wsgi_application: WSGIApp, duplicate_header_limit: int | None = 100) -> None:
         super().__init__(wsgi_application, threads=1, executor=SyncToAsync.single_thread_executor)
         self.wsgi_application = wsgi_application
         self.duplicate_header_limit = duplicate_header_limit
@@ -109,7 +110,7 @@ class WsgiToAsgi(to_asgi.WsgiToAsgi):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3; see ``bridge.WsgiToAsgi``."""
-        limit = self.duplicate_header_limit
+        limit = self.duplicate_header_limit or 0
         if scope["type"] == "http" and 0 < limit < len(scope.get("headers") or ()):
             [(_, most)] = Counter(name.lower() for name, _ in scope["headers"]).most_common(1)
             if most > limit:

@@ -114,9 +114,10 @@ def test_wsgi_to_asgi(package: Any) -> None:
 
 @pytest.mark.parametrize("package", [asgiref.wsgi, compat])
 @pytest.mark.parametrize(
-    ("limit", "count", "status"), [(100, 100, 200), (100, 101, 400), (2, 2, 200), (2, 3, 400), (0, 5000, 200)]
+    ("limit", "count", "status"),
+    [(100, 100, 200), (100, 101, 400), (2, 2, 200), (2, 3, 400), (0, 5000, 200), (None, 5000, 200)],
 )
-def test_the_limit_of_equal_headers(package: Any, limit: int, count: int, status: int) -> None:
+def test_the_limit_of_equal_headers(package: Any, limit: int | None, count: int, status: int) -> None:
     headers = [(b"host", b"x"), *[(b"x-many", b"1")] * count, (b"x-other", b"1")]
     done = ask(package.WsgiToAsgi(wsgi_app, duplicate_header_limit=limit), headers=headers)
     assert done.status == status
