@@ -8,6 +8,10 @@ The path. ``scope["path"]`` comes in two conventions. By the ASGI specification,
 mounts, it includes ``root_path``; hypercorn, granian, and gunicorn's ASGI worker give the path as the client sent it,
 which includes ``root_path`` or not, as the proxy in front decides. So ``root_path`` is cut where the path has it, as
 whole segments (``/api`` is no prefix of ``/apix``), and ``SCRIPT_NAME`` is ``root_path`` either way.
+
+``root_path`` itself comes as its user wrote it: ``/api/``, ``/``, ``api``. uvicorn puts that in front as it is, which
+makes ``/api//x``, ``//x`` and ``api/x`` of ``/x``; Starlette's mounts append to it. ``SCRIPT_NAME`` is the normal form,
+without a slash at its end or twice, and what uvicorn has put in front is cut as it put it there.
 """
 
 import sys
@@ -18,7 +22,7 @@ from urllib.parse import quote, unquote_to_bytes
 from ._tls import tls_environ
 from ._types import Environ, Scope
 
-__all__ = ["build_environ", "environ_key", "path_of_target"]
+__all__ = ["build_environ", "cut_root", "environ_key", "native_path", "path_of_target", "raw_path_of_target"]
 
 _BASE: Environ = {
     "SCRIPT_NAME": "",
@@ -66,16 +70,13 @@ def build_environ(scope: Scope) -> Environ:
     path: str = scope["path"]
     raw_path: bytes | None = scope.get("raw_path")
     target = raw_path.decode("latin-1") if raw_path else quote(path, errors="surrogateescape")
-    if path[:1] != "/":
-        path, raw_path = (
-            path_of_target(path),
-            raw_path and path_of_target(raw_path.decode("latin-1")).encode("latin-1"),
-        )
+    root_path = scope.get("root_path")
+    if path[:1] != "/" and not (root_path and path.startswith(f"{root_path}/")):
+        path, raw_path = path_of_target(path), raw_path and raw_path_of_target(raw_path)
     environ["REQUEST_URI"] = environ["RAW_URI"] = f"{target}?{query}" if query else target
     info = path if path.isascii() else _wire_path(path, raw_path)
-    root_path = scope.get("root_path")
     if root_path:
-        environ["SCRIPT_NAME"], info = _cut(info, root_path)
+        environ["SCRIPT_NAME"], info = cut_root(native_path(root_path), info)
     environ["PATH_INFO"] = info
 
     _add_headers(environ, scope.get("headers") or ())
@@ -153,6 +154,16 @@ def path_of_target(target: str) -> str:
     raise ValueError(f"the request target {target!r} is no path")
 
 
+def raw_path_of_target(target: bytes) -> bytes | None:
+    """The same for ``raw_path``; ``None`` where it has none. Whoever rewrites ``path`` may leave it as it was."""
+    if target[:1] == b"/":
+        return target
+    try:
+        return path_of_target(target.decode("latin-1")).encode("latin-1")
+    except ValueError:
+        return None
+
+
 def _wire_path(path: str, raw_path: bytes | None) -> str:
     """A path that is not ASCII, as PEP 3333 wants it: the bytes of the URL, each as one latin-1 character.
 
@@ -163,20 +174,28 @@ def _wire_path(path: str, raw_path: bytes | None) -> str:
         wire = unquote_to_bytes(raw_path)
         if wire.decode("utf-8", "replace") == path:
             return wire.decode("latin-1")
-    return path.encode("utf-8", "surrogateescape").decode("latin-1")
+    return native_path(path)
 
 
-def _cut(info: str, root_path: str) -> tuple[str, str]:
-    """SCRIPT_NAME and PATH_INFO; see the module's text."""
-    root = root_path.strip("/")
-    if not root:
-        return "", info
-    script_name = "/" + (
-        root if root.isascii() else root.encode("utf-8", "surrogateescape").decode("latin-1")
-    )
-    if info.startswith(script_name) and info[len(script_name) : len(script_name) + 1] in {"", "/"}:
-        info = info[len(script_name) :]
-    return script_name, info
+def native_path(path: str) -> str:
+    """``path`` as a native string: its UTF-8 bytes, each as one latin-1 character."""
+    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def cut_root(root_path: str, path: str) -> tuple[str, str]:
+    """``root_path`` in its normal form, and ``path`` without it; see the module's text.
+
+    Args:
+        root_path, path: both text, or both native strings.
+    """
+    root = root_path
+    if root[:1] != "/" or root[-1:] == "/" or "//" in root:
+        root = "".join(f"/{segment}" for segment in root.split("/") if segment)
+    if path.startswith(root_path) and path[len(root_path) : len(root_path) + 1] == "/":
+        return root, path[len(root_path) :]
+    if path.startswith(root) and path[len(root) : len(root) + 1] in {"", "/"}:
+        path = path[len(root) :]
+    return root, path
 
 
 def _server_of_host(host: str, scheme: str) -> tuple[str, str]:

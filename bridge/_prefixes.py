@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, unquote
 
-from ._environ import path_of_target
+from ._environ import cut_root, path_of_target, raw_path_of_target
 from ._types import Environ, Scope
 
 __all__ = [
     "PrefixTable",
     "is_under",
+    "native_mount",
     "normal_prefix",
     "split_path",
     "under_prefix",
@@ -93,16 +94,11 @@ class PrefixTable(Generic[_T]):
 
 
 def split_path(scope: Scope) -> tuple[str, str]:
-    """``root_path``, and the rest of the path: without it, where the server has put it in front."""
-    path = _path(scope)
+    """``root_path`` in its normal form, and the rest of the path: without it, where the server has put it in front."""
     root_path: str = scope.get("root_path") or ""
     if root_path:
-        root_path = root_path.strip("/")
-        if root_path:
-            root_path = "/" + root_path
-            if is_under(root_path, path):
-                path = path[len(root_path) :]
-    return root_path, path
+        return cut_root(root_path, _path(scope))
+    return "", _path(scope)
 
 
 def under_prefix(scope: Scope, prefix: str, root_path: str, rest: str) -> dict[str, Any]:
@@ -110,22 +106,36 @@ def under_prefix(scope: Scope, prefix: str, root_path: str, rest: str) -> dict[s
     mounted = {**scope, "root_path": root_path + prefix}
     path = root_path + rest
     if path != scope["path"]:
-        # root_path was not in front, or the target is an absolute URL: the app gets what the specification has.
+        # root_path was not in front, or in another form, or the target is an absolute URL: the app gets what the
+        # specification has.
         mounted["path"] = path
-        raw_path: bytes | None = scope.get("raw_path")
-        if raw_path:
-            if raw_path[:1] != b"/":
-                raw_path = path_of_target(raw_path.decode("latin-1")).encode("latin-1")
-            if _path(scope) == rest:
-                raw_path = quote(root_path).encode() + raw_path
-            mounted["raw_path"] = raw_path
+        if scope.get("raw_path"):
+            mounted["raw_path"] = _raw_path(scope, root_path, rest)
     return mounted
+
+
+def _raw_path(scope: Scope, root_path: str, rest: str) -> bytes:
+    raw_path: bytes = scope["raw_path"]
+    if _has_root_in_front(scope):
+        given = scope["root_path"].encode()
+        if raw_path.startswith(given + b"/"):
+            return quote(root_path).encode() + raw_path[len(given) :]
+    known = raw_path_of_target(raw_path)
+    if known is None:
+        return quote(root_path + rest).encode()
+    return quote(root_path).encode() + known if _path(scope) == rest else known
+
+
+def _has_root_in_front(scope: Scope) -> bool:
+    """Whether ``path`` begins with ``root_path`` as it is written, which may be without a slash at its beginning."""
+    root_path: str | None = scope.get("root_path")
+    return bool(root_path) and scope["path"].startswith(f"{root_path}/")
 
 
 def _path(scope: Scope) -> str:
     """The path; empty where the request target has none ("OPTIONS *")."""
     path: str = scope["path"]
-    if path[:1] == "/":
+    if path[:1] == "/" or _has_root_in_front(scope):
         return path
     try:
         return path_of_target(path)
@@ -135,4 +145,19 @@ def _path(scope: Scope) -> str:
 
 def wsgi_under_prefix(environ: Environ, prefix: str) -> tuple[str, str]:
     """``SCRIPT_NAME`` and ``PATH_INFO`` of an app at ``prefix``, a native string that the path is under."""
-    return environ.get("SCRIPT_NAME", "").rstrip("/") + prefix, environ.get("PATH_INFO", "")[len(prefix) :]
+    script_name, path_info = native_mount(environ)
+    return script_name + prefix, path_info[len(prefix) :]
+
+
+def native_mount(environ: Environ) -> tuple[str, str]:
+    """``SCRIPT_NAME`` and ``PATH_INFO`` in their normal form.
+
+    With a slash at the end of ``SCRIPT_NAME`` gunicorn and granian take one from ``PATH_INFO``: it is the same path.
+    """
+    script_name: str = environ.get("SCRIPT_NAME", "")
+    path_info: str = environ.get("PATH_INFO", "")
+    if script_name[-1:] == "/":
+        script_name = script_name.rstrip("/")
+        if path_info[:1] != "/":
+            path_info = f"/{path_info}"
+    return script_name, path_info

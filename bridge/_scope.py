@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ._mapping import BODYLESS, HOP_BY_HOP, TOKEN, agreed_content_length, check_value
+from ._prefixes import native_mount
 from ._tls import tls_extension
 from ._types import Environ, Headers, Scope
 from .errors import ApplicationError
@@ -64,9 +65,8 @@ def build_scope(environ: Environ, state: dict[str, Any]) -> Scope:
             "Lifespan State").
     """
     get = environ.get
-    script_name = get("SCRIPT_NAME", "")
-    root_path = (script_name if script_name.isascii() else _text(script_name)).rstrip("/")
-    path_info = get("PATH_INFO", "")
+    script_name, path_info = native_mount(environ)
+    root_path = script_name if script_name.isascii() else _text(script_name)
     path = root_path + (path_info if path_info.isascii() else _text(path_info))
     scheme = get("wsgi.url_scheme") or "http"
     protocol = get("SERVER_PROTOCOL", "")

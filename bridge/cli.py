@@ -321,7 +321,7 @@ def _port(text: str) -> int:
 
 
 def _root_path(text: str) -> str:
-    path = text.rstrip("/")
-    if path and not path.startswith("/"):
-        raise argparse.ArgumentTypeError(f"{text!r} does not begin with a slash")
-    return path
+    try:
+        return normal_prefix(text) if text else ""
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None

@@ -18,7 +18,7 @@ from ._fallback_wsgi import serve_with_fallback as serve_wsgi_with_fallback
 from ._lifespans import LifespanPart, States, run_lifespans
 from ._mounts import App, Mount, Part, make_parts
 from ._pool import ThreadPool
-from ._prefixes import PrefixTable, split_path, under_prefix, wsgi_under_prefix
+from ._prefixes import PrefixTable, native_mount, split_path, under_prefix, wsgi_under_prefix
 from ._tape import Tape
 from ._types import Environ, Receive, Scope, Send, StartResponse
 from .to_wsgi import AsgiToWsgi
@@ -186,7 +186,7 @@ class Dispatcher:
     # WSGI.
 
     def _wsgi(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        part = self._wire_table.find(environ.get("PATH_INFO", ""))
+        part = self._wire_table.find(native_mount(environ)[1])
         if part is None:
             length = str(len(_NOTHING_HERE))
             start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", length)])
