@@ -18,8 +18,9 @@ import pytest
 
 from bridge import Dispatcher, Mount, WsgiToAsgi
 from bridge._body import Input
-from bridge._call import Call, FileWrapper
+from bridge._call import Call, EarlyHints
 from bridge._fallback_wsgi import _Attempt, _Input
+from bridge._file import FileWrapper
 from bridge._types import Environ
 from tests.support.asgi import Exchange, http_scope, request
 from tests.support.lifespan import run_lifespan
@@ -87,7 +88,7 @@ def test_the_names_are_those_of_wsgiref_and_gunicorn(ours: Callable[..., Any]) -
 
 
 def test_early_hints_are_given_by_the_name_that_gunicorn_has_for_them() -> None:
-    assert names(Call.early_hints) == ["headers"]
+    assert names(EarlyHints.__call__) == ["headers"]
 
 
 @pytest.mark.parametrize("method", ["read", "read1", "readline", "readlines"])
