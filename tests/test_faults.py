@@ -69,7 +69,7 @@ def test_what_has_been_mended_names_the_row_to_end(rows: Table) -> None:
         rows.has(row(versions))
         with pytest.raises(AssertionError) as failed:
             hold("a fault", "granian", "whole", right="whole")
-        assert f"granian {NOW} has mended it" in str(failed.value)
+        assert f"granian {NOW} has mended it, or has not got it yet" in str(failed.value)
         assert f"End the row 'a fault' for '{versions}' in tests/support/faults: granian<{NOW}" in str(
             failed.value
         )
@@ -176,7 +176,7 @@ SENTENCES = [
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.readme], ids=repr)
 def test_the_readme_says_it_of_the_same_versions(fault: Fault) -> None:
     for phrase in fault.readme:
-        assert phrase in SECTION, f"{fault!r} has words that the README has not"
+        assert phrase in words(README), f"{fault!r} has words that the README has not"
     said = " ".join(fault.readme)
     assert_names_bounds(fault, said, "README.md")
     if not Requirement(fault.versions).specifier:

@@ -11,7 +11,7 @@ from websockets.typing import Subprotocol
 
 from tests.conftest import ServerPool
 from tests.integration.cases_server import new_token, report
-from tests.support.faults import hold
+from tests.support.faults import hold, known
 from tests.support.server_kinds import WEBSOCKET_SERVERS
 from tests.support.servers import RunningServer
 from tests.support.websocket_client import HANG, WEBSOCKETS, connect, control, nothing_left_of
@@ -135,6 +135,8 @@ def test_threads_of_the_app_send_at_once(server: RunningServer) -> None:
 
 
 def test_chosen_subprotocol(server: RunningServer, side: str) -> None:
+    if not side and (fault := known("subprotocols of the client", server.kind.name)):
+        pytest.skip(fault.does)
     with connect(server, f"{side}/accept/x?subprotocol=chat.v1", subprotocols=OFFERED) as client:
         assert client.subprotocol == "chat.v1"
 
@@ -143,7 +145,7 @@ def test_no_subprotocol(server: RunningServer, side: str) -> None:
     with connect(server, f"{side}/accept/x", subprotocols=OFFERED) as client:
         assert client.subprotocol is None
     with connect(server, "/accept/x", subprotocols=OFFERED) as client:
-        assert json.loads(client.recv(HANG)) == OFFERED
+        hold("subprotocols of the client", server.kind.name, json.loads(client.recv(HANG)), right=OFFERED)
     with connect(server, "/accept/x") as client:
         assert json.loads(client.recv(HANG)) == []
 

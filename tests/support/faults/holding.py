@@ -28,9 +28,10 @@ def hold(name: str, server: str, seen: object, *, right: object, wrong: object =
     expected = fault.wrong if wrong is ... else wrong
     assert expected is not ..., f"{fault!r} has no value, and the test gives none"
     project = Requirement(fault.versions).name
+    now = version_of(project)
     assert seen != right or expected == right, (
-        f"{server}, {name}: {seen!r}, which is right: {project} {version_of(project)} has mended it. "
-        f"End {fault!r}: {project}<{version_of(project)}, or the version that mended it"
+        f"{server}, {name}: {seen!r}, which is right: {project} {now} has mended it, or has not got it yet. "
+        f"End {fault!r}: {project}<{now}, or the version that mended it; or begin it: {project}>{now}"
     )
     assert seen == expected, (
         f"{server}, {name}: {seen!r}; {right!r} is right, and {fault!r} expects {expected!r}: {fault.does}"

@@ -32,7 +32,7 @@ class Fault:
     unshown: str = ""
     """Why no test can show it: a race, most often. Then tests only make room for it, by ``known()``."""
     readme: tuple[str, ...] = ()
-    """What the README says of it, word by word, in "What it does not do"."""
+    """What the README says of it, word by word, with the versions at which the row begins or ends."""
     bridge: tuple[str, ...] = ()
     """The modules whose comments name the project's version because of it."""
 

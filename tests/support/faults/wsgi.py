@@ -59,7 +59,16 @@ WSGI = (
         does="its handler passes the connection on as it is, and nothing ends the body: bridge answers 411",
         lawful="it speaks HTTP/1.0, which has no chunks",
         wrong=411,
-        readme=("wsgiref takes no chunked upload: 411",),
+        readme=("wsgiref, and granian's WSGI side", "take no chunked upload: 411"),
+    ),
+    Fault(
+        name="chunked upload",
+        servers=("granian-wsgi",),
+        versions="granian<2.8.2",
+        does="it does not say that its wsgi.input has an end: bridge answers 411",
+        right="wsgi.input_terminated",
+        wrong=411,
+        readme=("granian's WSGI side before 2.8.2, take no chunked upload: 411",),
     ),
     Fault(
         name="chunked upload that breaks off",
