@@ -137,7 +137,10 @@ def test_the_command_is_installed_with_the_package() -> None:
         ("x:app --workers 0", "argument --workers: '0' is not a number from 1 up"),
         ("x:app --threads many", "argument --threads: 'many' is not a number from 1 up"),
         ("x:app --root-path api", "argument --root-path: the prefix 'api' does not begin with a slash"),
-        ("x:app --root-path /a//b", "argument --root-path: the prefix '/a//b' has a segment that is empty or dots"),
+        (
+            "x:app --root-path /a//b",
+            "argument --root-path: the prefix '/a//b' has a segment that is empty or dots",
+        ),
         ("x:app --server nginx", "argument --server: invalid choice: 'nginx'"),
         ("x:app --kind cgi", "argument --kind: invalid choice: 'cgi'"),
         ("x:app --log-level debug", "unrecognized arguments: --log-level debug"),

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from tests.support import mod_wsgi
-from tests.support.versions import NO_CONTROL_SOCKET, at_least
+from tests.support.faults.row import installed
+from tests.support.versions import NO_CONTROL_SOCKET
 
 __all__ = ["ASGI_SERVERS", "SERVERS", "WEBSOCKET_SERVERS", "WSGI_SERVERS", "ServerKind"]
 
@@ -149,7 +150,7 @@ _UVICORN_H2C = ServerKind(
     _python("uvicorn", "--http", "zttp", "--http2", "--loop", "asyncio", *_UVICORN),
     tcp=_HOST_PORT,
     http="2",
-    missing=lambda: None if at_least("uvicorn", "0.53") else "uvicorn has HTTP/2 since 0.53",
+    missing=lambda: None if installed("uvicorn>=0.53") else "uvicorn has HTTP/2 since 0.53",
 )
 
 # What a server runs for WebSocket, where it is no row of ASGI_SERVERS. uvicorn's default is the protocol of websockets

@@ -1,16 +1,8 @@
-"""Which versions of servers and frameworks the tests run on: the pinned ones, the newest or the oldest."""
+"""What the tests' command lines have to know of the versions that they run on."""
 
-from importlib.metadata import version
+from tests.support.faults.row import installed
 
-from packaging.version import Version
-
-__all__ = ["NO_CONTROL_SOCKET", "at_least"]
-
-
-def at_least(distribution: str, least: str) -> bool:
-    """Whether ``distribution`` is installed in the version ``least`` or a later one."""
-    return Version(version(distribution)) >= Version(least)
-
+__all__ = ["NO_CONTROL_SOCKET"]
 
 #: gunicorn's control socket is one file for all gunicorns of a user. Older ones have none.
-NO_CONTROL_SOCKET = ("--no-control-socket",) if at_least("gunicorn", "25.1") else ()
+NO_CONTROL_SOCKET = ("--no-control-socket",) if installed("gunicorn>=25.1") else ()
