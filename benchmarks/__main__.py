@@ -9,13 +9,14 @@ from dataclasses import replace
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from . import in_process, load, memory, servers, slow_clients, websockets
+from . import in_process, leaving, load, memory, servers, slow_clients, websockets
 from .measure import QUICK, Outcome, Settings, measure, print_table, print_wanted
 
 _GROUPS = {group.name: group for group in (*in_process.GROUPS, *servers.GROUPS)}
 _OTHERS: dict[str, Callable[[Console, Progress, Settings], None]] = {
     "memory": memory.run,
     "slow-clients": slow_clients.run,
+    "leaving": leaving.run,
     "websockets": websockets.run,
 }
 _NAMES = (*_GROUPS, *_OTHERS)

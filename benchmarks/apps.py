@@ -1,24 +1,38 @@
 """The same small app twice, as WSGI and as ASGI, and a module attribute for each way of serving it.
 
 Paths: ``/`` says hello; ``/chunks/N`` yields N chunks of 100 bytes; ``/download/N`` yields N bytes in blocks of 64 KiB;
-``/upload`` reads the whole body and answers with its length; ``/slow-upload`` does so with a pause for each MiB.
+``/rows/N`` yields N rows of CSV, each as a chunk; ``/upload`` reads the whole body and answers with its length;
+``/slow-upload`` does so with a pause for each MiB.
 ``/echo`` echoes the messages of a WebSocket, and ``/library-echo`` does so by simple-websocket.
 
 A server imports ``benchmarks.apps:NAME`` with a name of ``SERVED``; the adapter is made then, and no other one.
 """
 
 import asyncio
+import csv
+import io
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
-from bridge import AsgiToWsgi, WsgiToAsgi
+from bridge import AsgiToWsgi, WsgiToAsgi, _channel
 from bridge._types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
 
 from .bare import KeptLoops, bare_loop
 
-__all__ = ["HELLO", "SERVED", "THREADS", "asgi_app", "asgi_chunks", "asgi_hello", "wsgi_app", "wsgi_chunks"]
+__all__ = [
+    "AHEAD",
+    "HELLO",
+    "SERVED",
+    "THREADS",
+    "asgi_app",
+    "asgi_chunks",
+    "asgi_hello",
+    "wsgi_app",
+    "wsgi_chunks",
+]
 __all__ += ["wsgi_hello"]
 
 #: Worker threads, of each adapter and server that has a number of them.
@@ -29,6 +43,13 @@ BLOCK = b"x" * 65536
 #: Seconds that ``/slow-upload`` pauses for each MiB: long enough for a loop's clock, which counts milliseconds.
 PAUSE = 0.005
 MIB = 1 << 20
+
+#: What is tried as the most that an app may be ahead of its client: chunks, and bytes.
+AHEAD = (
+    *((chunks, 262144) for chunks in (10**9, 1024, 512, 256, 128, 64, 32, 16)),
+    *((10**9, size) for size in (65536, 16384)),
+    (128, 65536),
+)
 
 _WSGI_PLAIN = ("Content-Type", "text/plain")
 _HELLO_HEADERS = [_WSGI_PLAIN, ("Content-Length", "13")]
@@ -62,6 +83,23 @@ def wsgi_download(environ: Environ, start_response: StartResponse) -> Iterable[b
     return _repeated(BLOCK, size // len(BLOCK))
 
 
+def wsgi_rows(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    count = _number(environ["PATH_INFO"])
+    start_response("200 OK", [("Content-Type", "text/csv")])
+    return _rows(count)
+
+
+def _rows(count: int) -> Iterator[bytes]:
+    """As an export makes them: a writer's line at a time."""
+    line = io.StringIO()
+    writer = csv.writer(line)
+    for number in range(count):
+        writer.writerow((number, f"customer {number}", number * 7, "paid", "some words"))
+        yield line.getvalue().encode()
+        line.seek(0)
+        line.truncate()
+
+
 def wsgi_upload(environ: Environ, start_response: StartResponse, pause: float = 0.0) -> Iterable[bytes]:
     read = environ["wsgi.input"].read
     # uvicorn's old middleware and a2wsgi know no wsgi.input_terminated: what PEP 3333 allows is Content-Length bytes.
@@ -85,6 +123,8 @@ def wsgi_app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]
         return wsgi_upload(environ, start_response, PAUSE)
     if path.startswith("/chunks/"):
         return wsgi_chunks(environ, start_response)
+    if path.startswith("/rows/"):
+        return wsgi_rows(environ, start_response)
     if path == "/echo":
         for message in environ["wsgi.websocket"]:
             environ["wsgi.websocket"].send(message)
@@ -217,6 +257,12 @@ def a2wsgi_for_asgi(app: ASGIApp, loop: asyncio.AbstractEventLoop | None = None)
     return adapted
 
 
+def _ahead(chunks: int, size: int) -> ASGIApp:
+    """The adapter with another bound for the app that is ahead of its client; the one for chunks is no option."""
+    _channel._ITEMS = chunks
+    return WsgiToAsgi(wsgi_app, threads=THREADS, response_buffer=size)
+
+
 SERVED: dict[str, Callable[[], Any]] = {
     "wsgi": lambda: wsgi_app,
     "asgi": lambda: asgi_app,
@@ -230,6 +276,7 @@ SERVED: dict[str, Callable[[], Any]] = {
     "asgi_bridge_shared": lambda: AsgiToWsgi(asgi_app, loop="shared"),
     "asgi_a2wsgi": lambda: a2wsgi_for_asgi(asgi_app),
     "asgi_kept_loop": lambda: bare_loop(asgi_hello, KeptLoops().run, _HELLO_HEADERS),
+    **{f"wsgi_ahead_{chunks}_{size}": partial(_ahead, chunks, size) for chunks, size in AHEAD},
 }
 
 

@@ -51,6 +51,10 @@ class Settings:
     open_websockets: int = 200
     #: Messages that each WebSocket echoes, per round.
     echoes: int = 300
+    #: Clients that leave a download, and the size of those that are whole.
+    leaving_clients: int = 100
+    rows: int = 100_000
+    download: int = 200 * 2**20
 
 
 QUICK = Settings(
@@ -65,6 +69,9 @@ QUICK = Settings(
     latencies=40,
     open_websockets=40,
     echoes=20,
+    leaving_clients=20,
+    rows=5_000,
+    download=20 * 2**20,
 )
 
 

@@ -7,8 +7,8 @@ Guarantees of a channel:
 
 - What the worker puts is there for the loop at once, and in order. The loop is woken only if it waits; all that is
   there when it looks goes out together.
-- At most ``limit`` bytes, and one item more of each thread, are between the threads and the server's ``send()``; then
-  ``put()`` waits.
+- At most ``limit`` bytes, or ``_ITEMS`` items, and one item more of each thread, are between the threads and the
+  server's ``send()``; then ``put()`` waits.
 - Every wait ends. The loop's ends by an item, by ``finish()``, by ``abort()``, or by cancellation; a worker's ends when
   the loop has sent enough, and by ``abort()``, which the loop's side calls on whatever way it leaves. All that wait
   stand at one gate, so that none is forgotten: whoever passes it leaves it open for the next.
@@ -32,6 +32,11 @@ from ._types import Message
 from .errors import ClientDisconnected
 
 __all__ = ["Batch", "Channel", "End", "Item", "Mailbox"]
+
+#: Items that may be on their way before the worker waits, however small they are. Each of them was made by the app, and
+#: for nobody if the client has left: that is what bytes don't count. Fewer make whole downloads slower, more make
+#: clients that leave dearer: ``python -m benchmarks --only leaving`` prints both.
+_ITEMS = 256
 
 #: A piece of the body, or a message that goes to ``send()`` as it is.
 Item = bytes | Message
@@ -79,7 +84,7 @@ class End(enum.Enum):
 
     MORE = enum.auto()
     COMPLETE = enum.auto()
-    #: ``Channel.take_error()`` has the app's error; with none there, the client left.
+    #: ``Channel.close()`` gives the app's error; with none there, the client left.
     BROKEN = enum.auto()
 
 
@@ -107,19 +112,21 @@ class Channel:
         "_pending",
         "_running",
         "_sending",
+        "_taken",
         "_waiter",
         "_wanted",
         "error",
     )
 
     def __init__(self, mailbox: Mailbox, limit: int) -> None:
-        """Loop side. ``limit``: bytes that may be on their way before the worker waits."""
+        """Loop side. ``limit``: bytes that may be on their way before the worker waits; so may ``_ITEMS`` items."""
         self._mailbox = mailbox
         self._limit = limit
         self._lock = threading.Lock()
         self._items: list[Item] = []
         self._pending = 0  # bytes in _items
         self._sending = 0  # bytes that the loop has taken and not yet sent, and 1 for having taken anything
+        self._taken = 0  # items of those
         self._end = End.MORE
         self._aborted = False
         self._left = False  # aborted because the client left, or the server gave the request up
@@ -196,7 +203,8 @@ class Channel:
             self._pending += size
             wake = self._wanted
             self._wanted = False
-            gate = self._close_gate() if self._pending + self._sending > self._limit else None
+            full = self._pending + self._sending > self._limit or len(self._items) + self._taken > _ITEMS
+            gate = self._close_gate() if full else None
         if wake:
             self._mailbox.post(self._wake)
         if gate is not None:
@@ -285,10 +293,15 @@ class Channel:
         """
         with self._lock:
             self._sending = 0
+            self._taken = 0
             gate = None
             # Half the limit: a worker that is let go on for each few bytes would do nothing but wake and sleep. One in
             # flush() may pass early; it looks again, and waits at a new gate.
-            if self._gate is not None and self._pending <= self._limit // 2:
+            if (
+                self._gate is not None
+                and self._pending <= self._limit // 2
+                and len(self._items) <= _ITEMS // 2
+            ):
                 gate, self._gate = self._gate, None
             batch = None
             if self._items or self._end is not End.MORE or self._aborted or self._asked is not self._heard:
@@ -303,18 +316,22 @@ class Channel:
     def _take(self) -> Batch:
         items, self._items = self._items, []
         self._sending = self._pending + 1
+        self._taken = len(items)
         self._pending = 0
         self._heard = self._asked
         return Batch(items, End.BROKEN if self._aborted else self._end)
 
-    def take_error(self) -> BaseException | None:
-        """Loop side: the app's error, which the channel then has no more.
+    def close(self) -> tuple[BaseException | None, bool]:
+        """Loop side: ``abort()``; returns the app's error, and whether the call has still to end.
 
-        Its traceback leads to the frames of the call, and those to this channel: that must not become a circle.
+        The channel has the error no more: its traceback leads to the frames of the call, and those to this channel, and
+        that must not become a circle.
         """
+        self.abort()
+        # Set before, and not after, by the worker: finish() does nothing after abort().
         with self._lock:
             error, self.error = self.error, None
-        return error
+            return error, self._running
 
     async def until_ended(self, seconds: float | None = None) -> None:
         """Loop side, after ``abort()``: waits until the call has ended, at most for ``seconds``.

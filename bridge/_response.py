@@ -87,17 +87,18 @@ class Response:
             raise
         finally:
             # On every way out of here: the worker waits for nobody any more, and nobody has its error.
-            channel.abort()
-            error = channel.take_error()
+            error, running = channel.close()
             if self._watch is not None:
                 self._watch.cancel()
             if self._stream is not None:
                 self._stream.release()
-        try:
-            if error is None and failed is None:
+        if error is None and failed is None:
+            if running:
                 await channel.until_ended()
-                return
-            await channel.until_ended(_CLOSING)
+            return
+        try:
+            if running:
+                await channel.until_ended(_CLOSING)
             if failed is None and error is not None:
                 failed = _as_raised(error, self._started, self._scope, self._send)
             if failed is not None:

@@ -53,7 +53,8 @@ class WsgiToAsgi:
         request_buffer: bytes of the body held in memory; in buffer mode the rest goes to a temporary file.
         max_body_size: bytes; a longer body gets 413, a longer WebSocket message the close code 1009. ``None``: no
             limit.
-        response_buffer: bytes that the app may be ahead of its client before ``write()`` or the iteration waits.
+        response_buffer: bytes that the app may be ahead of its client before ``write()`` or the iteration waits; that
+            many in 256 chunks at most, however small they are.
         executor: run the app in these threads instead of ``threads`` of the adapter's own. It is never shut down here.
         websocket_threads: WebSockets that may be open at a time; each has a thread of its own, beside those for
             requests. One more is refused. ``None``: 512, but 0 with ``threads=1``. 0: all are refused.

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge import ClientDisconnected
-from bridge._channel import Batch, Channel, End, Item, Mailbox
+from bridge._channel import _ITEMS, Batch, Channel, End, Item, Mailbox
 from tests.support.asgi import HANG
 
 Outcome = list[Any]
@@ -234,6 +234,53 @@ def test_put_waits_over_the_limit_and_goes_on_when_it_is_sent(taken: bool) -> No
     run(main)
 
 
+@pytest.mark.parametrize("taken", [False, True], ids=["pending", "sending"])
+def test_put_waits_over_a_number_of_items_however_small(taken: bool) -> None:
+    async def main() -> None:
+        channel = new_channel(1_000_000)
+        for _ in range(_ITEMS):
+            channel.put([b"x"], 1)  # within it: does not wait
+        if taken:
+            await channel.take()
+        worker = Worker(lambda: channel.put([b"y"], 1))
+        await worker_waits(channel)
+        assert worker.is_alive()
+        if not taken:
+            assert len((await channel.take()).items) == _ITEMS + 1
+            assert worker.is_alive(), "taken is not sent"
+        batch = channel.more()
+        assert await worker.end() is None
+        assert (batch is not None) is taken
+        channel.abort()
+
+    run(main)
+
+
+def test_a_worker_that_waited_goes_on_when_half_of_the_items_are_sent() -> None:
+    """For each few items it would do nothing but wake and sleep."""
+
+    async def main() -> None:
+        channel = new_channel(1_000_000)
+        channel.put([b"x"], 1)
+        await channel.take()
+
+        def work() -> None:
+            for _ in range(_ITEMS):
+                channel.put([b"y"], 1)
+
+        worker = Worker(work)
+        await worker_waits(channel)
+        batch = channel.more()
+        assert batch is not None
+        assert len(batch.items) == _ITEMS
+        assert worker.is_alive()
+        assert channel.more() is None
+        assert await worker.end() is None
+        channel.abort()
+
+    run(main)
+
+
 def test_an_item_larger_than_the_limit_passes_alone() -> None:
     async def main() -> None:
         channel = new_channel(10)
@@ -445,6 +492,97 @@ def test_abort_in_a_race_with_put() -> None:
             channel.abort()
             await channel.take()
             assert isinstance(await worker.end(), ClientDisconnected)
+
+    run(main)
+
+
+# The end of the call, and the client's leaving.
+
+
+def test_a_call_that_has_not_begun_is_not_waited_for() -> None:
+    async def main() -> None:
+        channel = new_channel()
+        channel.abort()
+        await channel.until_ended()
+        assert channel.begin() is False
+        await channel.until_ended()
+
+    run(main)
+
+
+@pytest.mark.parametrize("first", ["worker", "loop"])
+def test_the_end_of_the_call_is_waited_for(first: str) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        channel = new_channel()
+        assert channel.begin()
+        finish(channel, [b"x"], 1)
+        assert (await channel.take()).end is End.COMPLETE
+        channel.abort()
+        with patch.object(loop, "call_soon_threadsafe", wraps=loop.call_soon_threadsafe) as wake:
+            if first == "worker":
+                channel.end()
+                await channel.until_ended()
+                assert wake.call_count == 0
+            else:
+                await channel.until_ended(0.001)
+                waiting = asyncio.ensure_future(channel.until_ended())
+                await asyncio.sleep(0)
+                assert not waiting.done()
+                channel.end()
+                await waiting
+                assert wake.call_count == 1
+
+    run(main)
+
+
+def test_the_end_of_the_call_in_a_race() -> None:
+    async def main() -> None:
+        for _ in range(300):
+            channel = new_channel()
+            assert channel.begin()
+            finish(channel)
+            await channel.take()
+            barrier = threading.Barrier(2)
+
+            def work(channel: Channel = channel, barrier: threading.Barrier = barrier) -> None:
+                barrier.wait(HANG)
+                channel.end()
+
+            worker = Worker(work)
+            barrier.wait(HANG)
+            await channel.until_ended()
+            assert await worker.end() is None
+
+    run(main)
+
+
+def test_who_asks_has_the_loop_told_once() -> None:
+    async def main() -> None:
+        channel = new_channel()
+        assert channel.ask() is False
+        assert await channel.take() == Batch([], End.MORE)
+        assert channel.ask() is False
+        assert channel.more() is None
+        channel.put([b"x"], 1)
+        assert await channel.take() == Batch([b"x"], End.MORE)
+        channel.leave()
+        assert channel.ask() is True
+        assert channel.aborted
+
+    run(main)
+
+
+def test_who_asks_while_the_loop_sends() -> None:
+    async def main() -> None:
+        channel = new_channel()
+        channel.put([b"x"], 1)
+        await channel.take()
+        assert channel.ask() is False
+        assert channel.more() == Batch([], End.MORE)
+        assert channel.more() is None
+        channel.abort()
+        assert channel.ask() is False, "the response is over, and its client was there"
 
     run(main)
 

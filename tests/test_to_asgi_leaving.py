@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from bridge import ClientDisconnected
+from bridge._channel import _ITEMS
 from bridge._types import Environ, Message, StartResponse
 from tests.support.asgi import Exchange, http_scope, request
 from tests.support.served import Served, arrival, wait_for_jobs
@@ -47,6 +48,22 @@ def test_a_client_that_leaves_while_the_worker_waits_for_room() -> None:
 
     asyncio.run(main())
     assert len(download.closes) == 1
+
+
+def test_an_app_is_not_far_ahead_of_a_client_however_small_its_chunks_are() -> None:
+    download = Download(b"x")
+
+    async def main() -> None:
+        async with Served(download) as adapter:
+            exchange = get(adapter)
+            async with exchange:
+                exchange.hold_sends()
+                await exchange.wait_for("http.response.start")
+                exchange.disconnect()
+            assert exchange.chunks == []
+
+    asyncio.run(main())
+    assert download.made <= _ITEMS + 1
 
 
 @pytest.mark.parametrize("how", ["disconnect", "cancel"])
