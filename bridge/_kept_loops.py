@@ -16,13 +16,25 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from selectors import BaseSelector
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from ._asyncio_names import missing_names, root_mark, running_loop
+from ._greenlets import patched_by
 from ._loop_threads import KeptExecutor, RootTask
 
-__all__ = ["KeptLoop", "LoopFactory", "OtherLoop", "RequestLoop", "close_loop", "make_loop", "new_kept_loop"]
+__all__ = [
+    "KeptLoop",
+    "LoopFactory",
+    "OtherLoop",
+    "RequestLoop",
+    "close_loop",
+    "in_another_thread",
+    "make_loop",
+    "new_kept_loop",
+    "refuse_running_loop",
+]
 
 LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 
@@ -320,3 +332,22 @@ def close_loop(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.get_loop()
+
+
+def in_another_thread(function: Callable[[], None]) -> None:
+    """Calls it where it can run a loop, which this thread can't, for its own is running; and waits for it."""
+    with ThreadPoolExecutor(1, "bridge-close") as executor:
+        executor.submit(function).result()
+
+
+def refuse_running_loop(what: str) -> NoReturn:
+    """Raises ``RuntimeError``: this thread's event loop is running, and a thread runs one at a time."""
+    if (library := patched_by()) is not None:
+        raise RuntimeError(
+            f"{library} runs several requests in one thread by turns, and each thread can have one event loop at a "
+            "time: AsgiToWsgi(app, loop='shared') is for that"
+        )
+    raise RuntimeError(
+        f"an AsgiToWsgi was {what} in a thread whose event loop is running, where it can't run another one: "
+        "use another thread, by await asyncio.to_thread(...) for example"
+    )

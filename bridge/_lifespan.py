@@ -69,6 +69,8 @@ class Lifespan:
         self._shutdown = asyncio.Event()
         self._receives = 0
         self._failed: str | None = None
+        #: The app was cancelled, and runs on.
+        self.left_behind = False
         # What it sent in place of an answer.
         self._foreign: str | None = None
 
@@ -94,6 +96,7 @@ class Lifespan:
         try:
             answered = await self._answer("lifespan.startup", limit, _ADVICE)
         except asyncio.CancelledError:
+            self._phase = _Phase.ENDED  # even if it has just answered
             task.cancel()
             raise
         if self._phase is _Phase.RUNNING:
@@ -224,6 +227,7 @@ class Lifespan:
             task.cancel()
             await asyncio.wait({task}, timeout=_LINGER)
         if not task.done():
+            self.left_behind = True
             logger.error(
                 "%sthe application's lifespan was cancelled, and runs on; it is left behind", self._label
             )

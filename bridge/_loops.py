@@ -44,6 +44,8 @@ logger = logging.getLogger("bridge")
 _MAX_IDLE = 64
 # Seconds that requests have to end when their pool is closed.
 _LINGER = 5.0
+# Seconds that the shared loop has to end its tasks and itself.
+_JOIN = 60.0
 
 
 class LoopPool:
@@ -283,7 +285,10 @@ class SharedLoop:
         return threading.current_thread() is self._thread
 
     def close(self) -> None:
-        """End the loop's tasks and the loop, and wait for its thread. Not to be called on that thread."""
+        """End the loop's tasks and the loop, and wait for its thread. Not to be called on that thread.
+
+        A thread that hangs, in what blocks or in a task that can't be cancelled, is left behind after a while.
+        """
         # There may be no loop yet, if who started it was interrupted.
         self._ready.wait()
         with self._lock:
@@ -291,7 +296,9 @@ class SharedLoop:
                 self._closing = True
                 self.loop.call_soon_threadsafe(self._end.set)
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(_JOIN)
+            if self._thread.is_alive():
+                logger.error("the shared event loop does not end; its thread is left behind")
 
     # All adapters' loops.
 
@@ -316,6 +323,13 @@ class SharedLoop:
             loop.release()
             raise
         return loop
+
+    @classmethod
+    def is_on(cls, factory: LoopFactory | None) -> bool:
+        """Whether the caller is on the thread of the process' loop of that factory."""
+        with _shared.lock:
+            loop, _ = _shared.loops.get(factory, (None, 0))
+        return loop is not None and loop.is_current()
 
     def release(self) -> None:
         """Let go of a loop; with its last user it ends."""

@@ -22,6 +22,7 @@ import logging
 import types
 from collections.abc import Callable, Generator, Iterable
 
+from ._asyncio_names import running_loop
 from ._exchange import (
     BODY,
     COMPLETE,
@@ -34,7 +35,7 @@ from ._exchange import (
     log_late_error,
 )
 from ._iterables import ResponseStream, WholeResponse
-from ._kept_loops import close_loop
+from ._kept_loops import close_loop, in_another_thread, refuse_running_loop
 from ._loops import LoopPool
 from ._request import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
 from ._types import ASGIApp, Environ, Message, Scope, StartResponse
@@ -175,6 +176,10 @@ class RequestExchange:
         """The server is done: let the app do what is left, or tell it that nobody listens."""
         if self.over:
             return
+        if running_loop() is not None:
+            # PEP 3333 wants close() to be called, whatever happened: another thread can do it.
+            in_another_thread(self.close)
+            return
         if not self._task.done():
             self._leave()
             while not self._task.done():
@@ -248,6 +253,8 @@ class RequestExchange:
 
     def _advance(self) -> None:
         """Run the loop until something is there for the server, or the app has ended."""
+        if running_loop() is not None:
+            refuse_running_loop("iterated")
         response = self._response
         phase = response.phase
         if self._drained is not None:

@@ -145,6 +145,10 @@ class SharedExchange:
         Raises:
             Exception: what the app raised, or ``ApplicationError``: the response can't become complete.
         """
+        if asyncio._get_running_loop() is self._loop:
+            raise RuntimeError(
+                "a response was iterated on the shared event loop, for which it would wait for ever"
+            )
         response = self._response
         self._watched = True
         self._wait(lambda: bool(response.size and self._due) or response.phase is COMPLETE)

@@ -14,19 +14,20 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from ._asyncio_names import running_loop
+from ._attempts import Attempts
 from ._exchange import chain
 from ._greenlets import patched_by
 from ._importing import refuse_kind
 from ._iterables import watch_collector
-from ._kept_loops import LoopFactory, close_loop
+from ._kept_loops import LoopFactory, refuse_running_loop
 from ._lifespan import Lifespan, LifespanMode
+from ._lifespan_loop import shut_down_on_own, shut_down_on_shared, start_on_own, start_on_shared
 from ._loops import LoopPool, SharedLoop, at_exit, leave_alone
 from ._request import LengthRequiredError, RequestBody, warn_of_interpreters
 from ._request_loop import RequestExchange
 from ._scope import build_scope
-from ._shared_loop import SharedExchange, end_all
+from ._shared_loop import SharedExchange
 from ._types import ASGIApp, Environ, StartResponse
-from .errors import LifespanError
 
 __all__ = ["AsgiToWsgi"]
 
@@ -65,8 +66,18 @@ class AsgiToWsgi:
         loop_factory: makes an event loop, ``uvloop.new_event_loop`` for example; by default asyncio's own.
         lifespan: ``"auto"``: the application's lifespan is run, unless it has none. ``"on"``: it must have
             one. ``"off"``: it is not asked. The startup comes before the first request of a process, which
-            waits for it as all others do; the shutdown at ``close()`` or when the interpreter exits. If the
-            startup fails, the requests that waited for it get the error, and the next one tries again.
+            waits for it as all others do, for as long as it takes; after 10 seconds the log says so. The
+            shutdown comes at ``close()`` or when the interpreter exits, and has 60 seconds. If the startup
+            fails, the log says why, once; the requests that waited for it, and those of the next 5 seconds,
+            get a ``LifespanError``, and then one tries again, for 60 seconds at most. An ASGI server would
+            end its process and be started anew; a WSGI server's worker serves on, and a database that is
+            back is found by the next try. An app that can be started once only needs a new process: the log
+            has its first error beside each later one.
+
+    It blocks, as WSGI does. In a thread whose event loop is running (a notebook's, an async test's), it can't
+    be called with ``loop="request"``, for a thread runs one loop at a time; with ``"shared"`` it blocks that
+    loop, as all that blocks does, and can't be called on the shared loop itself, for which it would wait for
+    ever. Both are a ``RuntimeError``; ``await asyncio.to_thread(...)`` is the way there.
 
     Raises:
         ValueError: a parameter is none of those above.
@@ -105,7 +116,15 @@ class AsgiToWsgi:
         return {**self.__dict__, "_runtime": None}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """PEP 3333's application."""
+        """PEP 3333's application.
+
+        Raises:
+            LifespanError: the startup failed, now or in the last 5 seconds.
+            RuntimeError: it is called in a thread whose event loop is running; see the class.
+            Exception: what the app raises before its response begins.
+        """
+        if running_loop() is not None:
+            self._check_loop()
         if "HTTP_UPGRADE" in environ and environ["HTTP_UPGRADE"].lower() == "websocket":
             return _refuse_websocket(environ, start_response)
         runtime = self._runtime
@@ -123,13 +142,21 @@ class AsgiToWsgi:
         except ValueError:
             return _refuse(start_response, "400 Bad Request", "The Content-Length is not a number.\n")
         if runtime.pool is not None:
-            if running_loop() is not None:
-                raise RuntimeError(_in_a_running_loop())
             return RequestExchange(self.app, scope, environ, body, runtime.pool, runtime.hint).begin(
                 start_response
             )
         exchange = SharedExchange(self.app, scope, environ, body, runtime.shared_loop(), runtime.running)
         return exchange.begin(start_response)
+
+    def _check_loop(self) -> None:
+        """Raises ``RuntimeError`` where it can't run in this thread, whose event loop is running."""
+        if self.loop == "request" or (self.loop is None and patched_by() is None):
+            refuse_running_loop("called")
+        if SharedLoop.is_on(self.loop_factory):
+            raise RuntimeError(
+                "an AsgiToWsgi was called on the shared event loop, for which it would wait for ever; "
+                "await asyncio.to_thread(...) uses another thread"
+            )
 
     def _begin(self, environ: Environ) -> "_Runtime":
         warn_of_interpreters(environ)
@@ -148,6 +175,8 @@ class AsgiToWsgi:
 
         Requests that are under way get ``http.disconnect`` and are cancelled. On the shared loop, work after
         a response is waited for, for up to 5 seconds.
+
+        It blocks, also in a thread whose event loop is running.
 
         Raises:
             RuntimeError: the call comes from the shared loop.
@@ -172,9 +201,9 @@ class AsgiToWsgi:
 class _Runtime:
     """What an adapter has in one process: its loops and the lifespan.
 
-    ``_lock`` guards ``_attempt`` and ``_closed``; whoever has made an attempt owns ``_lifespan`` and its loop
-    until it is decided, and after it ``close()`` does. ``started`` goes from false to true once, after all
-    that a request reads of it.
+    Who makes an attempt owns ``_lifespan`` and its loop until it is over, and after it the thread that ends it
+    all; ``_attempts`` says which. ``started`` goes from false to true once, after all that a request reads
+    of it.
     """
 
     def __init__(self, adapter: AsgiToWsgi) -> None:
@@ -186,9 +215,7 @@ class _Runtime:
         self._app = adapter.app
         self._mode = adapter.lifespan
         self._loop_factory = adapter.loop_factory
-        self._lock = threading.Lock()
-        self._attempt: _Attempt | None = None
-        self._closed = False
+        self._attempts = Attempts()
         self._shared: SharedLoop | None = None
         # Of the shared loop's thread.
         self.running: set[SharedExchange] = set()
@@ -209,65 +236,29 @@ class _Runtime:
         """Start the loop and the lifespan, or wait until another request has.
 
         Raises:
-            LifespanError: the startup failed; the next request tries again.
+            LifespanError: the startup failed.
+            RuntimeError: the adapter is closed.
         """
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("the adapter was closed while it had requests")
-            attempt = self._attempt
-            mine = attempt is None
-            if attempt is None:
-                self._attempt = attempt = _Attempt()
-        if not mine:
-            attempt.wait()
-            return
-        try:
-            self._start()
-        except BaseException as exc:
-            attempt.error = exc
-            with self._lock:
-                self._attempt = None
-            raise
-        else:
-            self.started = True
-        finally:
-            attempt.done.set()
+        self._attempts.make(self._start, self._end)
+        self.started = True
 
-    def _start(self) -> None:
+    def _start(self, limit: float | None) -> None:
         with _lock:
             # From here to close(): there may be something that wants to be ended at exit.
             _runtimes.add(self)
         if self.pool is None and self._shared is None:
             self._shared = SharedLoop.acquire(self._loop_factory)
         if self._mode != "off":
-            lifespan = Lifespan(self._app, self._mode)
-            self._start_lifespan(lifespan)
+            self._lifespan = lifespan = Lifespan(self._app, self._mode)
+            if self._shared is not None:
+                start_on_shared(lifespan, self._shared, self._attempts, limit)
+            else:
+                self._lifespan_loop = start_on_own(lifespan, self._loop_factory, self._attempts, limit)
             self.state = lifespan.state
-        if self._lifespan is None and self._shared is None:
+        if self._lifespan_loop is None and self._shared is None:
             # The loops close themselves with their pool.
             with _lock:
                 _runtimes.discard(self)
-
-    def _start_lifespan(self, lifespan: Lifespan) -> None:
-        if self._shared is not None:
-            future = asyncio.run_coroutine_threadsafe(lifespan.startup(), self._shared.loop)
-            try:
-                future.result()
-            except BaseException:
-                future.cancel()
-                raise
-            if lifespan.running:
-                self._lifespan = lifespan
-            return
-        # Run by nobody between startup and shutdown.
-        loop = (self._loop_factory or asyncio.new_event_loop)()
-        try:
-            loop.run_until_complete(lifespan.startup())
-            if lifespan.running:
-                self._lifespan, self._lifespan_loop = lifespan, loop
-        finally:
-            if self._lifespan is None:
-                close_loop(loop)
 
     def hint(self, error: BaseException) -> None:
         """Once, if ``error`` is of the kind that a loop for each request brings about: say what to do."""
@@ -280,37 +271,25 @@ class _Runtime:
             )
 
     def close(self) -> None:
-        """End everything; a second call does nothing."""
-        with self._lock:
-            if self._closed or self.pid != os.getpid():
-                return
-            self._closed = True
-            attempt = self._attempt
-        if attempt is not None:
-            attempt.done.wait()
+        """End everything; a second call does nothing. A startup that is under way is told to end."""
+        if self.pid == os.getpid() and self._attempts.close():
+            self._end()
+
+    def _end(self) -> None:
         lifespan, loop, shared = self._lifespan, self._lifespan_loop, self._shared
         self._lifespan = self._lifespan_loop = self._shared = None
         try:
             if self.pool is not None:
                 self.pool.close()
-            if loop is not None:
-                try:
-                    loop.run_until_complete(_shut_down(lifespan, self.running))
-                finally:
-                    close_loop(loop)
-            elif shared is not None:
-                asyncio.run_coroutine_threadsafe(_shut_down(lifespan, self.running), shared.loop).result()
+            if shared is not None:
+                shut_down_on_shared(lifespan, shared, self.running)
+            elif lifespan is not None and loop is not None:
+                shut_down_on_own(lifespan, loop)
         finally:
             if shared is not None:
                 shared.release()
             with _lock:
                 _runtimes.discard(self)
-
-
-async def _shut_down(lifespan: Lifespan | None, running: set[SharedExchange]) -> None:
-    await end_all(running)
-    if lifespan is not None:
-        await lifespan.shutdown()
 
 
 def _default_mode() -> LoopMode:
@@ -323,31 +302,6 @@ def _default_mode() -> LoopMode:
         library,
     )
     return "shared"
-
-
-def _in_a_running_loop() -> str:
-    if (library := patched_by()) is not None:
-        return (
-            f"{library} runs several requests in one thread by turns, and each thread can have one event loop at a "
-            "time: AsgiToWsgi(app, loop='shared') is for that"
-        )
-    return (
-        "a WSGI application blocks, and was called in a thread whose event loop is running: "
-        "call it in another thread"
-    )
-
-
-class _Attempt:
-    """One request's try to start; the others wait for it."""
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.error: BaseException | None = None
-
-    def wait(self) -> None:
-        self.done.wait()
-        if self.error is not None:
-            raise LifespanError(f"the application's startup failed: {self.error}") from self.error
 
 
 def _is_loop_bound(error: BaseException) -> bool:

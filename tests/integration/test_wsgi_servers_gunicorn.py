@@ -103,6 +103,25 @@ def test_a_startup_that_fails_fails_each_request_and_is_logged(
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+def test_a_worker_stops_whose_startup_never_ends(
+    loop: str, start_server: StartServer, reports: Reports
+) -> None:
+    """Its threads wait for the startup; the end of the interpreter tells it to end."""
+    server = start_server(
+        "gunicorn-gthread",
+        APP,
+        arguments=("--graceful-timeout", "1"),
+        environ={**_environ(loop, reports.port), "STARTUP": "waits"},
+    )
+    with RawConnection(server.connect()) as first, RawConnection(server.connect()) as second:
+        for connection in (first, second):
+            connection.send(_get("/hello"))
+        assert reports.next() == "waiting"
+        server.stop()
+    assert reports.next() == "cancelled"
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 def test_tls(
     loop: str, start_server: StartServer, certificate: tuple[Path, Path, Path], reports: Reports
 ) -> None:

@@ -69,7 +69,10 @@ class TestLifespan:
             caller.join()
         assert events == ["lifespan.startup"] + ["{'since': 1}"] * 4
 
-    def test_one_that_fails_is_an_error_for_who_waited_and_is_tried_again(self, adapt: Any) -> None:
+    def test_one_that_fails_is_an_error_for_who_waited_and_is_tried_again(
+        self, adapt: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bridge._attempts.RETRY_AFTER", 0.0)
         attempts: list[int] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -12,6 +12,7 @@ import pytest
 import uvloop
 
 from bridge import Dispatcher, Mount
+from bridge._request import BLOCK
 from bridge._types import (
     ASGIApp,
     Environ,
@@ -102,8 +103,8 @@ async def started(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def middle(scope: Scope, receive: Receive, send: Send) -> None:
     await send(START)
-    await send(part(b"half"))
-    await asyncio.sleep(0.001)
+    # More than may wait for the server: it has some of it when this returns.
+    await send(part(b"half" * BLOCK))
     raise MeantError
 
 

@@ -110,7 +110,7 @@ class TestRequestMode:
         adapter = adapt(hello)
 
         async def wrong() -> None:
-            with pytest.raises(RuntimeError, match="call it in another thread"):
+            with pytest.raises(RuntimeError, match="called in a thread whose event loop is running"):
                 adapter(environ_for(), Answer().start_response)
 
         asyncio.run(wrong())

@@ -2,7 +2,7 @@
 
 The environment: ``BRIDGE_OPTIONS`` has the keyword arguments of ``AsgiToWsgi`` as JSON, but for ``UVLOOP``, which asks
 for it as the ``loop_factory``; ``REPORTS`` has the port that the lifespan reports to, if anyone wants to know;
-``STARTUP`` has it fail, or raise. A request names its own port in the query.
+``STARTUP`` has it fail, raise, or wait for ever. A request names its own port in the query.
 """
 
 import asyncio
@@ -44,6 +44,12 @@ async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     if os.environ.get("STARTUP") == "fails":
         await send({"type": "lifespan.startup.failed", "message": "MeantError: in the startup"})
         return
+    if os.environ.get("STARTUP") == "waits":
+        tell(port, "waiting")
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            tell(port, "cancelled")
     scope["state"]["process"] = os.getpid()
     if port:
         tell(port, f"startup {os.getpid()}")
