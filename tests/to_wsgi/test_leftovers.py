@@ -1,6 +1,7 @@
 """What is left after many requests, after the objects, and after a fork: nothing."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -12,9 +13,12 @@ from typing import Any, NamedTuple
 
 import psutil
 import pytest
+from asgiref.sync import sync_to_async
 
 from bridge._types import Receive, Scope, Send
+from bridge.errors import ApplicationError, ClientDisconnected
 from bridge.to_wsgi import AsgiToWsgi, LoopMode
+from tests.support.asgi import HANG
 from tests.support.threads import wait_for_no_bridge_threads
 from tests.support.wsgi import Answer, call, environ_for
 from tests.to_wsgi.apps import START, hello, last, part
@@ -172,3 +176,46 @@ check()
     done = subprocess.run(command, cwd=REPOSITORY, check=True, timeout=100, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["shutdown child", "shutdown parent"]
     assert "Traceback" not in done.stderr
+
+
+def test_a_thread_that_a_client_left_at_work_holds_no_other_request(adapt: Any) -> None:
+    """asgiref's context of the request ends when its thread does. It may not be waited for on everybody's loop."""
+    working, go, left, ended = (threading.Event() for _ in range(4))
+
+    def work() -> None:
+        working.set()
+        assert go.wait(HANG)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/":
+            await hello(scope, receive, send)
+            return
+        job = asyncio.ensure_future(sync_to_async(work)())
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        job.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await job
+        # The loop turns no more before the context ends.
+        ended.set()
+
+    def ask() -> None:
+        environ = environ_for("/work") | {"waitress.client_disconnected": left.is_set}
+        with contextlib.suppress(ClientDisconnected, ApplicationError):
+            call(adapter, environ)
+
+    adapter = adapt(app)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert working.wait(HANG)
+    left.set()
+    assert ended.wait(HANG)
+    other = threading.Thread(target=call, args=(adapter, environ_for()))
+    other.start()
+    other.join(HANG / 2)  # the thread at work gives up after HANG
+    held = other.is_alive()
+    go.set()
+    for thread in (other, asking):
+        thread.join(HANG)
+        assert not thread.is_alive()
+    assert not held
