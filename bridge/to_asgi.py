@@ -75,6 +75,9 @@ class WsgiToAsgi:
 
     In the app, ``asgiref.sync.async_to_sync`` runs on the server's loop.
 
+    Several loops, each in a thread of its own, may call it at a time, with a lifespan each. They share ``threads`` and
+    ``backlog``. A shutdown closes the WebSockets of its own loop; the last one waits for requests, and ends threads.
+
     The adapter answers lifespan. It holds no thread and no loop before the first request: it can be pickled, and be
     made before a fork.
 
