@@ -167,6 +167,8 @@ class RequestExchange:
                     raise self._error()
                 finally:
                     self.close()
+            if running_loop() is not None:
+                refuse_running_loop("iterated")
             if self._watch is None:
                 self._watch_client()
             self._advance()
@@ -253,8 +255,6 @@ class RequestExchange:
 
     def _advance(self) -> None:
         """Run the loop until something is there for the server, or the app has ended."""
-        if running_loop() is not None:
-            refuse_running_loop("iterated")
         response = self._response
         phase = response.phase
         if self._drained is not None:
