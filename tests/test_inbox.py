@@ -1,6 +1,7 @@
 """``_inbox``: the messages of a WebSocket client on their way to the app's threads."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator
 
@@ -76,6 +77,32 @@ def test_a_close_ends_every_wait(inbox: Inbox) -> None:
     for thread in threads:
         thread.join(HANG)
     assert codes == [1012] * 3
+
+
+def test_each_message_ends_one_of_several_waits(inbox: Inbox, loop_thread: LoopThread) -> None:
+    """Also where another thread has just given up, and may have been told of a message."""
+    got: list[str | bytes] = []
+
+    def wait() -> None:
+        with contextlib.suppress(ConnectionClosed):
+            got.append(inbox.get(HANG))
+
+    def give_up() -> None:
+        with contextlib.suppress(TimeoutError):
+            got.append(inbox.get(0.001))
+
+    messages = [str(number) for number in range(50)]
+    threads = [threading.Thread(target=target) for _ in messages for target in (wait, give_up)]
+    for thread in threads:
+        thread.start()
+    for message in messages:
+        loop_thread.run(inbox.put(message))
+    # What was taken by those that wait for a moment only is missing for the others.
+    inbox.close(1000, "")
+    for thread in threads:
+        thread.join(HANG)
+    assert not any(thread.is_alive() for thread in threads)
+    assert sorted(map(str, got)) == sorted(messages)
 
 
 @pytest.mark.parametrize("message", ["x" * 2000, b"x" * 2000])

@@ -325,6 +325,47 @@ def test_an_end_without_a_close() -> None:
     assert closing(serve(Speaker(speak))) == (1000, "")
 
 
+def test_an_app_that_waits_in_two_threads_is_told_of_the_end() -> None:
+    """One sends, the other one takes the socket, and the client reads nothing. Both stand behind the same messages."""
+    raised: list[type[BaseException]] = []
+    channels: list[Channel] = []
+    go = threading.Event()
+
+    def end(use: Callable[[], object]) -> None:
+        try:
+            use()
+        except ConnectionError as error:
+            raised.append(type(error))
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        websocket = environ["wsgi.websocket"]
+        websocket.accept()
+        assert go.wait(HANG)
+        sending = threading.Thread(target=end, args=(lambda: websocket.send("x" * 400_000),))
+        sending.start()
+        channels.append(websocket._channel)
+        end(lambda: environ["werkzeug.socket"].fileno())  # noqa: PLW0108 - the attribute is what opens it
+        sending.join(HANG)
+        assert not sending.is_alive()
+        return []
+
+    async def main() -> None:
+        async with Served(app) as adapter:
+            exchange = connect(adapter)
+            exchange.hold_sends()
+            async with exchange:
+                # Behind the accept that is being sent: the message, and that the socket was taken.
+                await exchange.wait_for("websocket.accept")
+                go.set()
+                while not channels or len(channels[0]._items) < 2:  # noqa: ASYNC110 - threads change it
+                    await asyncio.sleep(0.001)
+                exchange.feed(disconnect(1001))
+            assert len(exchange.messages) == 1
+
+    asyncio.run(main())
+    assert len(raised) == 2
+
+
 # The relay alone.
 
 
