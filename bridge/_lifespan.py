@@ -105,18 +105,15 @@ class Lifespan:
         # Who has said that the startup failed may have an error to raise; the others are of no more use.
         await self._end_task(0.0 if self._failed is None else _LINGER)
         exc = self._exception()
+        why = self._foreign or ("it ended" if exc is None else repr(exc))
         if self._failed is not None:
             error = f"the application's startup failed: {self._failed or 'it does not say why'}"
         elif not answered:
             error = f"the application has not answered lifespan.startup for {limit} s; it was cancelled"
         elif self._mode == "on":
-            error = f"the application does not answer lifespan ({self._foreign or repr(exc)}), and lifespan is 'on'"
+            error = f"the application does not answer lifespan ({why}), and lifespan is 'on'"
         else:
-            logger.info(
-                "%sthe application does not answer lifespan (%s): going on without",
-                self._label,
-                self._foreign or repr(exc),
-            )
+            logger.info("%sthe application does not answer lifespan (%s): going on without", self._label, why)
             return
         error = self._label + error
         # Starlette's message is the traceback, and then it raises as well.
