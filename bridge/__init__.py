@@ -8,7 +8,7 @@ How the package is laid out; lower layers never import higher ones, and the two 
    _asyncio_names, _loop_threads, _greenlets        asyncio's private names; a loop's threads; greenlets for threads
 2  _body, _channel, _pool, _executor_pool           WSGI app: its body, the hand-over to the loop, its threads
    _file                                            WSGI app: its files
-   _request, _exchange, _iterables                  ASGI app: its body, its response, what the server gets
+   _request, _exchange, _iterables, _heads          ASGI app: its body, its response, what the server gets
    _kept_loops, _loops                              ASGI app: its loops
 3  _call, _watch, _cut                              WSGI app: one call; a client that leaves; a response that breaks off
    _response, _sending, _daphne                     WSGI app: sending a response

@@ -6,6 +6,10 @@ It is stopped from inside, by ``send()``: a loop that is told to stop ends with 
 callbacks, so that what the app sends without waiting leaves as one chunk, and what it sends before it waits
 is delivered before the wait.
 
+Between its start and its body an app that waits has ``HEAD_WAIT`` seconds, on the servers that can send a head alone;
+then it goes out. An app that sends both without waiting, however many rounds of callbacks it takes, pays nothing for
+that: the timer is set when the loop has nothing left to run.
+
 ``wsgi.input`` is read between two runs. A read may block; the tasks that could run have run by then, and what
 they sent was delivered; while it blocks, nothing on the loop moves.
 
@@ -28,12 +32,14 @@ from ._exchange import (
     COMPLETE,
     EMPTY,
     GRACE,
+    STARTED,
     Response,
     call_app,
     client_left,
     early_hints,
     log_late_error,
 )
+from ._heads import HEAD_WAIT, send_head, sends_head
 from ._iterables import ResponseStream, WholeResponse
 from ._kept_loops import close_loop, in_another_thread, refuse_running_loop
 from ._loops import LoopPool
@@ -63,8 +69,11 @@ class RequestExchange:
     #: The client is known to have left, or the server has no use for the rest.
     _gone = False
     _task: asyncio.Task[BaseException | None]
-    # The task will tell the loop to stop when it ends.
+    # The task will tell the loop to stop when it ends. Until then the loop has not waited.
     _stops_at_end = False
+    # The app waits between its start and its body, so that the head is to go out alone; it has gone out.
+    _head_due = False
+    _head_out = False
     # A message of the body that was read and not received yet; who waits for one to be read.
     _block: Message | None = None
     _reader: asyncio.Future[None] | None = None
@@ -122,8 +131,11 @@ class RequestExchange:
                 response.say_length()
             else:
                 self._body.keep()
-            start_response(response.head.status, response.head.headers)
+            write = start_response(response.head.status, response.head.headers)
+            self._head_out = True
             _unclosed.add(self)
+            if response.phase is STARTED:
+                send_head(self._environ, write)
             if response.phase is not COMPLETE:
                 return ResponseStream(self, start_response)
             if response.file is not None:
@@ -271,6 +283,8 @@ class RequestExchange:
                     return
                 if response.phase is not phase and response.phase >= BODY:
                     return
+                if self._head_due and not self._head_out:
+                    return
         except BaseException:
             # Not the app's errors, which stay in its task: SystemExit or KeyboardInterrupt, by a signal or another
             # task of the app.
@@ -280,7 +294,7 @@ class RequestExchange:
     def _feed(self) -> bool:
         """Read a message of the body for who waits for it; false: the server has to have something first."""
         self._kept.run_ready(self._task)
-        if self._response.size:
+        if self._response.size or self._head_alone():
             return False
         reader, self._reader = self._reader, None
         # It may have been cancelled: then nothing is read that nobody wants.
@@ -301,7 +315,21 @@ class RequestExchange:
         if not self._stops_at_end:
             self._stops_at_end = True
             self._task.add_done_callback(lambda _: self._stop())
-        self._pool.run(self._kept, self._leave)
+        # All that could run has run: the app waits.
+        timer = self._loop.call_later(HEAD_WAIT, self._head_waits) if self._head_alone() else None
+        try:
+            self._pool.run(self._kept, self._leave)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _head_alone(self) -> bool:
+        """Whether the server can have the head, and nothing else as yet."""
+        return self._response.phase is STARTED and not self._head_out and sends_head(self._environ)
+
+    def _head_waits(self) -> None:
+        self._head_due = True
+        self._stop()
 
     def _stop(self) -> None:
         # Who closes the loop runs it as well, and not for the server.
@@ -358,6 +386,10 @@ class RequestExchange:
                 if self._drained is None:
                     self._drained = self._loop.create_future()
                 await asyncio.wait({self._drained})
+        elif phase is STARTED:
+            # A loop that has waited already runs on until it is told: _run() has to see that it waits again.
+            if self._stops_at_end and sends_head(self._environ):
+                self._stop()
         elif phase is EMPTY:
             hint = early_hints(self._environ, response.hints.pop())
             self._environ["wsgi.early_hints"](hint)

@@ -6,7 +6,8 @@ of ``_changed``:
 
 * the loop puts messages into ``_response``, the thread takes what waits there;
 * the loop asks for a block of the body (``_wanted``), the thread reads it and posts it to the loop;
-* either says that it is over (``_outcome``, ``_gone``).
+* the loop says that the app waits between its start and its body (``_head_due``), so that the head goes out alone;
+* either says that it is over (``_ended``, ``_gone``, ``over``).
 
 The thread waits on ``_changed`` and nowhere else, but for the server's own reads and writes. Its wait ends:
 the app's task ends some time, and its done callback says so, which also holds for a task that is cancelled
@@ -24,12 +25,14 @@ from ._exchange import (
     BODY,
     COMPLETE,
     GRACE,
+    STARTED,
     Response,
     call_app,
     client_left,
     early_hints,
     log_late_error,
 )
+from ._heads import HEAD_WAIT, send_head, sends_head
 from ._iterables import ResponseStream
 from ._loops import SharedLoop
 from ._request import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
@@ -74,6 +77,9 @@ class SharedExchange:
         #: The app waits in receive() or the response is under way, so that a client that leaves is to be
         #: noticed.
         self._watched = False
+        #: The server can send the head alone, and has not yet; the app waits between its start and its body.
+        self._head_alone = sends_head(environ)
+        self._head_due = False
         #: The client is known to have left, or the server has no use for the rest.
         self._gone = False
         #: The app has ended: with this error, or well.
@@ -86,6 +92,8 @@ class SharedExchange:
         self._task: asyncio.Task[BaseException | None] | None = None
         #: The timer that cancels an app which has been told that nobody listens.
         self._last_call: asyncio.TimerHandle | None = None
+        #: The timer that has the head go out alone.
+        self._head_timer: asyncio.TimerHandle | None = None
         # Of the body: a message that was read and not received yet; whether one is still to come. The
         # thread's RequestBody is ahead of these by what is on its way.
         self._block: Message | None = None
@@ -113,18 +121,22 @@ class SharedExchange:
         try:
             self._shared.call_soon(self._start)
             response = self._response
-            self._wait(lambda: response.phase is COMPLETE or (self._due and response.phase is BODY))
+            self._wait(self._begun)
             with self._changed:
                 head = response.head
                 if self._ended and response.phase is not COMPLETE:
                     raise self._failure()
                 complete = response.phase is COMPLETE
+                started = response.phase is STARTED
+                self._head_alone = False
                 chunk = response.take() if complete else b""
             if complete:
                 response.say_length()
             else:
                 self._body.keep()
-            start_response(*head[:2])
+            write = start_response(*head[:2])
+            if started:
+                send_head(self._environ, write)
         except BaseException:
             self.close()
             raise
@@ -138,6 +150,14 @@ class SharedExchange:
             file, response.file = response.file, None
             return wrapper(file, BLOCK)
         return [chunk] if chunk else []
+
+    def _begun(self) -> bool:
+        """Whether the head is due. Called with the lock."""
+        phase = self._response.phase
+        if phase is STARTED:
+            # A read of the body may block, for as long as the client likes.
+            return self._head_due or (self._wanted and self._head_alone)
+        return phase is COMPLETE or (self._due and phase is BODY)
 
     def next_chunk(self) -> bytes:
         """The next part of the body; empty at its end.
@@ -255,8 +275,9 @@ class SharedExchange:
             self._changed.notify()
         self._running.discard(self)
         self._task = None
-        if self._last_call is not None:
-            self._last_call.cancel()
+        for timer in (self._last_call, self._head_timer):
+            if timer is not None:
+                timer.cancel()
         if error is not None and (late or gone) and not task.cancelled():
             log_late_error(error, gone=gone)
 
@@ -304,6 +325,17 @@ class SharedExchange:
             self._wanted = True
             self._due = True
             self._changed.notify()
+
+    def _look_for_body(self) -> None:
+        """The step of the app that has sent the start is over; what it sends without waiting has come."""
+        if self._response.phase is STARTED:
+            self._head_timer = self._loop.call_later(HEAD_WAIT, self._head_waits)
+
+    def _head_waits(self) -> None:
+        with self._changed:
+            if self._response.phase is STARTED:
+                self._head_due = True
+                self._changed.notify()
 
     def _flush(self) -> None:
         self._flush_scheduled = False
@@ -353,6 +385,7 @@ class SharedExchange:
                 return
             complete = response.phase is COMPLETE
             full = response.size >= BLOCK
+            head_alone = self._head_alone
             if complete or full:
                 self._due = True
                 self._changed.notify()
@@ -360,6 +393,8 @@ class SharedExchange:
             self._wake()
             return
         if response.phase is not BODY:
+            if head_alone:
+                self._loop.call_soon(self._look_for_body)
             return
         if not full:
             # The rest of this burst comes before this callback, and leaves with it.

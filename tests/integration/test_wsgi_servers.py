@@ -36,6 +36,11 @@ FILE_WRAPPERS = {
     "uwsgi",
     "mod_wsgi",
 }
+NO_HEAD_ALONE = {"mod_wsgi": "it keeps the head until there is a part of the body"}
+HEAD_AFTER_UPLOAD = NO_HEAD_ALONE | {
+    "waitress": "it calls the app when the whole body is there",
+    "cheroot": "it reads the rest of the body when it sends the head",
+}
 EARLY_HINTS = {"gunicorn-sync", "gunicorn-gthread", "gunicorn-preload", "gunicorn-gevent"}
 
 
@@ -137,6 +142,65 @@ def test_first_chunk_arrives_before_the_second_is_made(server: RunningServer, re
         while connection.read_chunk(response):
             pass
     assert (response.body, response.complete) == (b"firstsecond", True)
+
+
+def test_head_arrives_while_the_app_waits(server: RunningServer, reports: Reports) -> None:
+    with RawConnection(server.connect()) as connection:
+        connection.send(_get(f"/head_first?port={reports.port}"))
+        assert reports.next() == "between"
+        if server.kind.name in NO_HEAD_ALONE:
+            reports.go()
+        response = connection.read_start()
+        assert response.status == 200
+        reports.go()
+        while connection.read_chunk(response):
+            pass
+    assert (response.body, response.complete) == (b"body", True)
+
+
+def test_event_stream_is_open_before_its_first_event(server: RunningServer, reports: Reports) -> None:
+    if server.kind.name in NO_HEAD_ALONE:
+        pytest.skip(NO_HEAD_ALONE[server.kind.name])
+    with _client(server) as client, client.stream("GET", f"/events?port={reports.port}") as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert reports.next() == "waiting"
+        reports.go()
+        assert response.read() == b"data: first\n\ndata: second\n\n"
+
+
+def test_error_after_the_head_has_gone_never_looks_like_the_end(
+    server: RunningServer, reports: Reports
+) -> None:
+    with RawConnection(server.connect()) as connection:
+        connection.send(_get(f"/head_first_fail?port={reports.port}"))
+        assert reports.next() == "between"
+        name = server.kind.name
+        if name in NO_HEAD_ALONE:
+            reports.go()
+            assert connection.read_response().status == 500
+            return
+        response = connection.read_start()
+        reports.go()
+        while connection.read_chunk(response):
+            pass
+    assert (response.status, response.body) == (200, b"")
+    assert response.framing == ("eof" if name in END_BY_CLOSING else "chunked")
+    if name not in END_BY_CLOSING:
+        assert not response.complete
+    server.wait_for_log("MeantError: after the head")
+
+
+def test_head_arrives_before_the_upload_that_the_app_reads_then(server: RunningServer) -> None:
+    name = server.kind.name
+    if name in HEAD_AFTER_UPLOAD:
+        pytest.skip(HEAD_AFTER_UPLOAD[name])
+    with RawConnection(server.connect()) as connection:
+        connection.send(b"POST /head_first_upload HTTP/1.1\r\nHost: test\r\nContent-Length: 70000\r\n\r\n")
+        response = connection.read_start()
+        connection.send(b"u" * 70_000)
+        while connection.read_chunk(response):
+            pass
+    assert (response.status, response.body) == (200, b"70000")
 
 
 @pytest.mark.parametrize("path", ["/fail", "/fail_started", "/nothing"])

@@ -10,10 +10,12 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
+
+from starlette.responses import StreamingResponse
 
 from bridge import AsgiToWsgi
 from bridge._types import Receive, Scope, Send
@@ -320,6 +322,41 @@ async def answer_first(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": f"{message['type']} {size}".encode()})
 
 
+async def head_first(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send the start, and wait; then the body."""
+    await _start(send)
+    await ask(_port(scope), "between")
+    await send({"type": "http.response.body", "body": b"body"})
+
+
+async def head_first_fail(scope: Scope, receive: Receive, send: Send) -> None:
+    await _start(send)
+    await ask(_port(scope), "between")
+    raise MeantError("after the head")
+
+
+async def head_first_upload(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send the start, then read the body, which the client sends when it has the head."""
+    await _start(send)
+    size, more = 0, True
+    while more:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    await send({"type": "http.response.body", "body": b"%d" % size})
+
+
+async def events(scope: Scope, receive: Receive, send: Send) -> None:
+    """An event stream of Starlette, whose first event waits for the test."""
+
+    async def lines() -> AsyncIterator[str]:
+        await ask(_port(scope), "waiting")
+        yield "data: first\n\n"
+        yield "data: second\n\n"
+
+    await StreamingResponse(lines(), media_type="text/event-stream")(scope, receive, send)
+
+
 async def leftover(scope: Scope, receive: Receive, send: Send) -> None:
     """Leave a task behind, which reports its end."""
 
@@ -344,6 +381,7 @@ _ANSWERS: dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]] = {
         *(hello, loop, request, state, upload, slow_upload, unread, stream, fail, fail_started, nothing),
         *(fail_streaming, fail_sized, endless, endless_listening, idle, background, leftover),
         *(file, hints, connection, poll, deaf, careless, background_unsized, answer_first),
+        *(head_first, head_first_fail, head_first_upload, events),
     )
 }
 
