@@ -1,8 +1,8 @@
 """An ASGI HTTP or WebSocket scope as a WSGI environ: PEP 3333, "environ Variables". Pure functions.
 
 Keys: everything that PEP 3333 and RFC 3875 (CGI) name and a scope can tell; ``REQUEST_URI`` and ``RAW_URI`` (the
-target as it was received), ``REMOTE_ADDR`` and ``REMOTE_PORT``, mod_ssl's ``SSL_*`` from the TLS extension, and
-``asgi.scope``, the scope itself. The body's keys (``wsgi.input``) are added by whoever has the body.
+target as it was received), ``REMOTE_ADDR`` (empty on a Unix socket) and ``REMOTE_PORT``, mod_ssl's ``SSL_*`` from the
+TLS extension, and ``asgi.scope``, the scope itself. The body's keys (``wsgi.input``) are added by whoever has the body.
 
 The path. ``scope["path"]`` comes in two conventions. By the ASGI specification, and on uvicorn and in Starlette's
 mounts, it includes ``root_path``; hypercorn, granian, and gunicorn's ASGI worker give the path as the client sent it,
@@ -14,11 +14,13 @@ makes ``/api//x``, ``//x`` and ``api/x`` of ``/x``; Starlette's mounts append to
 without a slash at its end or twice, and what uvicorn has put in front is cut as it put it there.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
+from ._processes import is_one_of_several
 from ._tls import tls_environ
 from ._types import Environ, Scope
 
@@ -26,10 +28,12 @@ __all__ = ["build_environ", "cut_root", "environ_key", "native_path", "path_of_t
 
 _BASE: Environ = {
     "SCRIPT_NAME": "",
+    # Empty where there is none, on a Unix socket, as on gunicorn and waitress: RFC 3875 (4.1.8) wants the key, and apps
+    # take it for granted.
+    "REMOTE_ADDR": "",
     "SERVER_SOFTWARE": "bridge",
     "wsgi.version": (1, 0),
     "wsgi.multithread": True,
-    "wsgi.multiprocess": True,
     "wsgi.run_once": False,
     "wsgi.input_terminated": True,
 }
@@ -54,6 +58,9 @@ def build_environ(scope: Scope) -> Environ:
         ValueError: the path is none.
     """
     environ = _BASE.copy()
+    if "wsgi.multiprocess" not in environ:
+        # Not known before the first request: a worker may import the app before it is told what it is.
+        _BASE["wsgi.multiprocess"] = environ["wsgi.multiprocess"] = is_one_of_several()
     scheme = scope.get("scheme") or "http"
     scheme = _SCHEMES.get(scheme, scheme)
     environ["wsgi.url_scheme"] = scheme
@@ -97,6 +104,14 @@ def build_environ(scope: Scope) -> Environ:
     if extensions and "tls" in extensions:
         environ.update(tls_environ(extensions["tls"]))
     return environ
+
+
+def _after_fork() -> None:
+    _BASE.pop("wsgi.multiprocess", None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def environ_key(name: bytes) -> str:

@@ -5,6 +5,7 @@ See ``bridge._target``.
 
 import signal
 
+from bridge._processes import declare
 from bridge._target import Target
 
 __all__ = ["app"]
@@ -13,5 +14,7 @@ _target = Target.from_environment()
 if _target.sigterm_interrupts:
     # So that the server's loop ends as it does on Ctrl-C, and exit functions run.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+if _target.workers is not None:
+    declare(_target.workers > 1)
 
 app = _target.load()

@@ -7,7 +7,7 @@ for is dropped.
 
 import importlib.util
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 from bridge._importing import Kind
 from bridge.errors import BridgeError
 
-__all__ = ["SERVERS", "Options", "Server", "UsageError", "arguments", "check", "url"]
+__all__ = ["SERVERS", "Options", "Server", "UsageError", "arguments", "check", "url", "workers"]
 
 Address: TypeAlias = tuple[str, int]
 """Host and port."""
@@ -286,6 +286,19 @@ def arguments(server: Server, options: Options) -> list[str]:
     if server.interface == "asgi":
         options = replace(options, threads=None)  # they are WsgiToAsgi's
     return server.command(options, _address(server, options))
+
+
+def workers(options: Options, environment: Mapping[str, str]) -> int | None:
+    """Return how many processes will serve; None where options, variables or files of the server's own may say it."""
+    if options.workers is not None:
+        return options.workers
+    if options.extra or not _WORKERS.isdisjoint(environment):
+        return None
+    return 1  # the default of each of them
+
+
+#: Of uvicorn and gunicorn, of uvicorn, of granian; gunicorn has a variable for all its options.
+_WORKERS = frozenset({"WEB_CONCURRENCY", "UVICORN_WORKERS", "GRANIAN_WORKERS", "GUNICORN_CMD_ARGS"})
 
 
 def url(server: Server, options: Options) -> str:

@@ -65,6 +65,8 @@ class Target:
     """``threads=`` of ``WsgiToAsgi``; None for its default. Only where it is what wraps an app."""
     root_path: str = ""
     """The prefix of all the app's URLs: "" or "/prefix"."""
+    workers: int | None = None
+    """Processes that serve it; None: unknown."""
     sigterm_interrupts: bool = False
     """Make SIGTERM end the process as Ctrl-C does, for a server that leaves the signal to its default."""
 

@@ -15,7 +15,17 @@ from typing import NoReturn, cast
 
 from bridge import __version__
 from bridge._prefixes import normal_prefix
-from bridge._servers import SERVERS, Options, Server, UsageError, arguments, check, check_threads, url
+from bridge._servers import (
+    SERVERS,
+    Options,
+    Server,
+    UsageError,
+    arguments,
+    check,
+    check_threads,
+    url,
+    workers,
+)
 from bridge._target import AppKind, MountPoint, Target
 
 __all__ = ["main"]
@@ -80,6 +90,7 @@ def _serve(asked: argparse.Namespace, extra: tuple[str, ...]) -> int:
         interface=server.interface,
         threads=options.threads if server.interface == "asgi" else None,
         root_path=options.root_path,
+        workers=workers(options, os.environ),
         sigterm_interrupts=server.sigterm_interrupts,
     )
     kinds, status = _try_out(target)
