@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
-from ._importing import UnknownKindError, guess_kind, is_both
+from ._kind import UnknownKindError, guess_kind, is_both
 from ._lifespan import LifespanMode
 from ._prefixes import PrefixTable, normal_prefix, wire
 from ._types import ASGIApp, WSGIApp

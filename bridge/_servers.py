@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from bridge._importing import Kind
+from bridge._kind import Kind
 from bridge.errors import BridgeError
 
 __all__ = ["SERVERS", "Options", "Server", "UsageError", "arguments", "check", "url", "workers"]

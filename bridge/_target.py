@@ -20,15 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Literal, TypeAlias, cast
 
-from bridge._importing import (
-    AppNotFoundError,
-    Kind,
-    UnknownKindError,
-    find_app,
-    guess_kind,
-    is_async,
-    is_both,
-)
+from bridge._importing import AppNotFoundError, find_app
+from bridge._kind import Kind, UnknownKindError, check_kind, guess_kind, is_async, is_both
 from bridge._root_path import asgi_under, wsgi_under
 from bridge._types import ASGIApp, Receive, Scope, Send, WSGIApp
 
@@ -113,7 +106,9 @@ class Target:
         if self.mounts:
             return self._mounted(apps)
         (app,) = apps
-        kind = self.kind if self.kind is not None and callable(app) else _kind_of(app)
+        kind = _kind_of(app) if self.kind is None else self.kind
+        if kind != "both":
+            check_kind(app, kind, f"--kind {kind}", "leave the option out")
         served = self._for_asgi(app, kind) if self.interface == "asgi" else self._for_wsgi(app, kind)
         return served, [kind]
 

@@ -17,6 +17,7 @@ from typing import Any
 from asgiref.sync import SyncToAsync
 
 from . import to_asgi, to_wsgi
+from ._kind import check_kind
 from ._refusal import Refused
 from ._types import ASGIApp, Message, Receive, Scope, Send, WSGIApp
 
@@ -74,6 +75,7 @@ class ASGIMiddleware(to_wsgi.AsgiToWsgi):
     def __init__(
         self, app: ASGIApp, wait_time: float | None = None, loop: asyncio.AbstractEventLoop | None = None
     ) -> None:
+        check_kind(app, "asgi", type(self).__name__)  # before it is wrapped in what shows another
         if wait_time is not None:
             app = _limited(app, wait_time)
         if loop is not None:

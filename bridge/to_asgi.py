@@ -21,7 +21,7 @@ from ._collect import Body, Collector, RequestBody
 from ._environ import build_environ
 from ._executor_pool import ExecutorPool
 from ._file import FileWrapper
-from ._importing import refuse_kind
+from ._kind import check_kind
 from ._lifespan import answer_lifespan
 from ._pool import ThreadPool
 from ._refusal import Refused, refuse, refuse_handshake
@@ -103,11 +103,7 @@ class WsgiToAsgi:
         websocket_threads: int | None = None,
         shutdown_timeout: float = 30.0,
     ) -> None:
-        if not callable(app):
-            raise TypeError(
-                f"app is {app!r}, which can't be called; a WSGI app is a callable (environ, start_response)"
-            )
-        refuse_kind(app, "asgi", "WsgiToAsgi")
+        check_kind(app, "wsgi", "WsgiToAsgi")
         _check_number("threads", threads, 1)
         _check_number("backlog", backlog, 0)
         _check_number("request_buffer", request_buffer, 1)
@@ -118,6 +114,12 @@ class WsgiToAsgi:
             _check_number("max_body_size", max_body_size, 0)
         if request_body not in get_args(RequestBody):
             raise ValueError(f'request_body is {request_body!r}; it has to be "buffer" or "stream"')
+        if executor is not None and (
+            isinstance(executor, type) or not callable(getattr(executor, "submit", None))
+        ):
+            raise TypeError(
+                f"executor is {executor!r}; it has to be a concurrent.futures.Executor of threads"
+            )
         # An instance is there only if its module is; importing it for the check would cost each start of a server.
         processes = sys.modules.get("concurrent.futures.process")
         if processes is not None and isinstance(executor, processes.ProcessPoolExecutor):

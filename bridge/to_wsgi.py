@@ -17,9 +17,9 @@ from ._asyncio_names import running_loop
 from ._attempts import Attempts
 from ._exchange import chain
 from ._greenlets import patched_by
-from ._importing import refuse_kind
 from ._iterables import watch_collector
 from ._kept_loops import LoopFactory, refuse_running_loop
+from ._kind import check_kind
 from ._lifespan import Lifespan, LifespanMode
 from ._lifespan_loop import shut_down_on_own, shut_down_on_shared, start_on_own, start_on_shared
 from ._loops import LoopPool, SharedLoop, at_exit, leave_alone
@@ -92,9 +92,7 @@ class AsgiToWsgi:
         loop_factory: LoopFactory | None = None,
         lifespan: LifespanMode = "auto",
     ) -> None:
-        if not callable(app):
-            raise TypeError(f"AsgiToWsgi wants an ASGI application, not {type(app).__name__}")
-        refuse_kind(app, "wsgi", "AsgiToWsgi")
+        check_kind(app, "asgi", "AsgiToWsgi")
         if loop not in {None, "request", "shared"}:
             raise ValueError(f'loop is {loop!r}; it can be "request" or "shared"')
         if lifespan not in {"auto", "on", "off"}:

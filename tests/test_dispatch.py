@@ -16,7 +16,7 @@ from asgiref.sync import iscoroutinefunction
 from hypercorn.utils import is_asgi
 
 from bridge import AsgiToWsgi, Dispatcher, Mount, WsgiToAsgi
-from bridge._importing import UnknownKindError, guess_kind, is_both
+from bridge._kind import UnknownKindError, guess_kind, is_both
 from bridge._types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
 from tests.support.asgi import Exchange, call_asgi, http_scope, request
 from tests.support.lifespan import run_lifespan

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from bridge._importing import is_async
+from bridge._kind import is_async
 from bridge._target import AppKind, MountPoint, Target
 from tests.support.asgi import call_asgi
 from tests.support.servers import REPOSITORY
 
 if TYPE_CHECKING:
-    from bridge._importing import Kind
+    from bridge._kind import Kind
     from bridge._types import ASGIApp
 
 APPS = """

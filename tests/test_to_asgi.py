@@ -55,6 +55,12 @@ def test_an_app_that_cannot_be_called() -> None:
         WsgiToAsgi("module:app")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("executor", [3, "threads", concurrent.futures.ThreadPoolExecutor])
+def test_what_is_no_executor_is_refused(executor: Any) -> None:
+    with pytest.raises(TypeError, match=r"has to be a concurrent\.futures\.Executor"):
+        WsgiToAsgi(hello, executor=executor)
+
+
 def test_an_executor_of_processes_is_refused() -> None:
     with (
         concurrent.futures.ProcessPoolExecutor(1) as executor,

@@ -10,8 +10,8 @@ import pytest
 from tests.conftest import StartServer
 from tests.integration.test_cli_servers import serving
 from tests.support import servers
+from tests.support.faults.row import installed
 from tests.support.servers import ASGI_SERVERS, REPOSITORY, SERVERS, WSGI_SERVERS, ServerKind
-from tests.support.versions import at_least
 
 APPS = "tests.integration.apps.processes"
 
@@ -39,7 +39,7 @@ def test_a_server_with_so_many_workers(
 
 
 def test_a_worker_of_gunicorn_cannot_know(start_server: StartServer) -> None:
-    if not at_least("gunicorn", "25"):
+    if not installed("gunicorn>=25"):
         pytest.skip("gunicorn serves ASGI since 25")
     server = start_server("gunicorn-sync", f"{APPS}:app", arguments=("--worker-class", "asgi"))
     with server.client() as client:

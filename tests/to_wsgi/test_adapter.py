@@ -196,7 +196,7 @@ class TestAdapter:
             AsgiToWsgi(hello, **options)
 
     def test_what_is_no_application(self) -> None:
-        with pytest.raises(TypeError, match="ASGI application"):
+        with pytest.raises(TypeError, match=r"^AsgiToWsgi: an object of class 'str' is not an app"):
             AsgiToWsgi("module:app")  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("pickler", [pickle, cloudpickle])
