@@ -318,6 +318,52 @@ def test_a_request_that_is_cancelled_with_its_error_on_the_way() -> None:
     leaves_nothing(app, visit)
 
 
+@pytest.mark.parametrize("how", ["well", "failed", "cancelled"])
+def test_an_end_that_is_waited_for(how: str) -> None:
+    """``close()`` takes its time, and the loop waits for it."""
+    closing, go = threading.Event(), threading.Event()
+
+    class Body:
+        def __iter__(self) -> Iterator[bytes]:
+            if how == "failed":
+                raise LookupError("mine")
+            return iter([b"whole"])
+
+        def close(self) -> None:
+            closing.set()
+            assert go.wait(HANG)
+
+    def act(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", TEXT)
+        return Body()
+
+    async def visit(adapter: WsgiToAsgi) -> None:
+        closing.clear()
+        go.clear()
+        request = asyncio.create_task(served(adapter, Client()))
+        assert await asyncio.to_thread(closing.wait, HANG)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        if how == "cancelled":
+            request.cancel()
+        go.set()
+        # Not awaited: its error would lead to this frame, and so to itself.
+        await asyncio.wait([request])
+        assert request.cancelled() == (how == "cancelled")
+        assert request.cancelled() or (request.exception() is None) == (how == "well")
+
+    leaves_nothing(App(act), visit)
+
+
+def asks(environ: Environ, start_response: StartResponse) -> Any:
+    environ["waitress.client_disconnected"]()
+    return hello(environ, start_response)
+
+
+def test_an_app_that_asks_for_its_client() -> None:
+    leaves_nothing(App(asks), lambda adapter: served(adapter, Client()))
+
+
 def test_refused_requests() -> None:
     async def visit(adapter: WsgiToAsgi) -> None:
         for scope, body in (
