@@ -270,10 +270,13 @@ def test_a_worker_that_waited_goes_on_when_half_of_the_items_are_sent() -> None:
 
         worker = Worker(work)
         await worker_waits(channel)
+        with channel._lock:
+            gate = channel._gate
         batch = channel.more()
         assert batch is not None
         assert len(batch.items) == _ITEMS
-        assert worker.is_alive()
+        with channel._lock:
+            assert channel._gate is gate, "it was let go on for a few"
         assert channel.more() is None
         assert await worker.end() is None
         channel.abort()
