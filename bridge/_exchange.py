@@ -1,10 +1,11 @@
-"""What one WSGI request and one ASGI app say to each other, without loop and without thread.
+"""What one WSGI request and one ASGI app say to each other, without a running loop and without thread.
 
 ``Response`` takes the app's messages, checks them, and keeps what the server has not had yet, for which
 ``_iterables`` has the iterables. The two ways of running an app, ``_request_loop`` and ``_shared_loop``, are
 built on these. No object here locks: whoever shares one between threads does.
 """
 
+import asyncio
 import enum
 import errno
 import io
@@ -34,6 +35,7 @@ __all__ = [
     "client_left",
     "early_hints",
     "log_late_error",
+    "raised",
 ]
 
 logger = logging.getLogger("bridge")
@@ -63,6 +65,11 @@ async def call_app(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
             context.token = token
             await context.__aexit__(*sys.exc_info())
     return None
+
+
+def raised(task: "asyncio.Task[BaseException | None]") -> BaseException | None:
+    """What the app raised, by the task of ``call_app()``, which has ended and was not cancelled."""
+    return task.exception() or task.result()
 
 
 def client_left() -> ClientDisconnected:
@@ -185,13 +192,13 @@ class Response:
         self.phase = COMPLETE
 
     def say_length(self) -> None:
-        """Add the Content-Length of a response that is complete before its head has gone out.
+        """Add the Content-Length of a response that is complete before its head has gone out, and has none.
 
         The servers that end a body without a length after ``close()``, cheroot and granian, would hold the end back
         until then. To HEAD the length would be that of what GET gets (RFC 9110, 8.6), which only the app knows.
         """
         head = self.head
-        if head.content_length is None and not self._omit_body and self.file is None:
+        if not self._omit_body and self.file is None:
             head.headers.append(("Content-Length", str(self._written)))
 
     def take(self) -> bytes:

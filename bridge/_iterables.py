@@ -3,8 +3,8 @@
 ``close()`` is the server's duty, and that of whatever stands between (PEP 3333, "Specification Details"): there the app
 does what comes after its response, and the loop of the request is given back. Much of what stands between forgets it: a
 middleware that makes a list of the body, gateways of functions as a service, the test clients of Werkzeug and Flask.
-Then ``__del__()`` does it, when the last one who has the body lets go of it. An iterator that outlives its iterable
-would be cut off by that, so the body is its own iterator.
+Then ``__del__()`` does it, when the last one who has the body lets go of it. An iterator may outlive its iterable, so
+each one keeps it.
 
 Python calls ``__del__()`` in whatever thread and at whatever moment. What comes after a response is run at once, in
 that thread, so that a test has it behind itself when it lets go of the response, but for:
@@ -113,15 +113,12 @@ def _warn_once() -> None:
 
 
 class _Closed:
-    """An iterable that is its own iterator, and closed at the latest when nobody has it any more."""
+    """An iterable that is closed at the latest when neither it nor an iterator of it is there any more."""
 
     __slots__ = ("_exchange",)
 
     def __init__(self, exchange: _Exchange) -> None:
         self._exchange = exchange
-
-    def __iter__(self) -> Self:
-        return self
 
     def close(self) -> None:
         self._exchange.close()
@@ -134,20 +131,22 @@ class _Closed:
 class WholeResponse(_Closed):
     """A body that is all there; ``close()`` runs what the app does after it."""
 
-    __slots__ = ("_length", "_rest")
+    __slots__ = ("_chunk", "_length")
 
-    def __init__(self, exchange: _Exchange, chunks: list[bytes]) -> None:
+    def __init__(self, exchange: _Exchange, chunk: bytes) -> None:
         self._exchange = exchange
-        self._length = len(chunks)
-        self._rest: Iterator[bytes] = iter(chunks)
+        self._length = 1 if chunk else 0
+        self._chunk = chunk
 
     def __len__(self) -> int:
         # Servers take a Content-Length from a body of one item (PEP 3333, "Handling the Content-Length
         # Header").
         return self._length
 
-    def __next__(self) -> bytes:
-        return next(self._rest)
+    def __iter__(self) -> Iterator[bytes]:
+        # A generator has this object in its frame; an iterator of a list would not.
+        if self._chunk:
+            yield self._chunk
 
 
 class ResponseStream(_Closed):
@@ -158,6 +157,9 @@ class ResponseStream(_Closed):
     def __init__(self, exchange: _Exchange, start_response: StartResponse) -> None:
         self._exchange = exchange
         self._start_response = start_response
+
+    def __iter__(self) -> Self:
+        return self
 
     def __next__(self) -> bytes:
         try:

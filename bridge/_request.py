@@ -48,12 +48,12 @@ class RequestBody:
         LengthRequiredError: there is a body, and no way to find its end.
     """
 
-    __slots__ = ("_environ", "_kept", "_remaining", "finished")
+    __slots__ = ("_environ", "_remaining", "finished", "kept")
 
     def __init__(self, environ: Environ) -> None:
         self._environ = environ
-        # The rest of the body, where the server would have thrown it away.
-        self._kept: IO[bytes] | None = None
+        #: The rest of the body, where the server would have thrown it away; whoever is done with the body closes it.
+        self.kept: IO[bytes] | None = None
         # Bytes still to come; None: until the stream ends.
         self._remaining = parse_content_length(environ)
         if self._remaining is None:
@@ -77,7 +77,7 @@ class RequestBody:
             self.finished = True
             return {"type": "http.request", "body": b"", "more_body": False}
         size = BLOCK if remaining is None else min(BLOCK, remaining)
-        block = self._input(size) if self._kept is None else self._kept.read(size)
+        block = self._input(size) if self.kept is None else self.kept.read(size)
         if block is None:
             self.finished = True
             return {"type": DISCONNECT}
@@ -115,17 +115,12 @@ class RequestBody:
         remaining = self._remaining
         if not remaining or not _throws_away(self._environ):
             return
-        self._kept = kept = tempfile.SpooledTemporaryFile(BLOCK)  # noqa: SIM115 # close() closes it
+        self.kept = kept = tempfile.SpooledTemporaryFile(BLOCK)  # noqa: SIM115 # see __init__()
         # Where it breaks off, read() finds its end.
         while remaining and (block := self._input(min(BLOCK, remaining))):
             kept.write(block)
             remaining -= len(block)
         kept.seek(0)
-
-    def close(self) -> None:
-        """Nothing is read any more."""
-        if self._kept is not None:
-            self._kept.close()
 
 
 class LengthRequiredError(ValueError):

@@ -38,6 +38,7 @@ from ._exchange import (
     client_left,
     early_hints,
     log_late_error,
+    raised,
 )
 from ._heads import HEAD_WAIT, send_head, sends_head
 from ._iterables import ResponseStream, WholeResponse
@@ -127,24 +128,23 @@ class RequestExchange:
                 # Even where the app had sent a part of the body: the server has had nothing of it, and can
                 # still answer with an error.
                 raise self._error()
-            if response.phase is COMPLETE:
-                response.say_length()
-            else:
-                self._body.keep()
-            write = start_response(response.head.status, response.head.headers)
-            self._head_out = True
-            _unclosed.add(self)
-            if response.phase is STARTED:
-                send_head(self._environ, write)
             if response.phase is not COMPLETE:
+                self._body.keep()
+            elif response.head.content_length is None:
+                response.say_length()
+            write = start_response(response.head.status, response.head.headers)
+            _unclosed.add(self)
+            if response.phase is not COMPLETE:
+                self._head_out = True
+                if response.phase is STARTED:
+                    send_head(self._environ, write)
                 return ResponseStream(self, start_response)
             if response.file is not None:
                 return self._file_body(start_response)
         except BaseException:
             self.abandon()
             raise
-        chunk = response.take()
-        return WholeResponse(self, [chunk] if chunk else [])
+        return WholeResponse(self, response.take())
 
     def _file_body(self, start_response: StartResponse) -> Iterable[bytes]:
         """The file of ``pathsend``, by the server's own means if the app has ended.
@@ -198,7 +198,9 @@ class RequestExchange:
             self._leave()
             while not self._task.done():
                 self._advance()
-        ending = self._log_late_error()
+        ending = None
+        if self._task.cancelled() or raised(self._task) is not None:
+            ending = self._log_late_error()
         self._end()
         self._pool.give_back(self._kept)
         if ending is not None:
@@ -223,7 +225,8 @@ class RequestExchange:
         del self._task
         if self._watch is not None:
             self._watch.cancel()
-        self._body.close()
+        if self._body.kept is not None:
+            self._body.kept.close()
         if self._response.file is not None:
             self._response.file.close()
 
@@ -239,29 +242,26 @@ class RequestExchange:
             if not self._gone:
                 logger.error("the application was cancelled after its response, and not by the bridge")
             return None
-        exc = self._task.exception()
-        if exc is None:
-            return self._task.result()
+        exc = raised(self._task)
+        if exc is None or self._task.exception() is None:
+            return exc
         self._on_error(exc)
         log_late_error(exc, gone=self._gone)
         return None
 
     def _error(self) -> BaseException:
         """Why the response is not complete although the app has ended."""
-        task = self._task
         self._reported = True
-        if self._gone and task.cancelled():
-            return client_left()
-        if task.cancelled():
-            return ApplicationError("the app's task was cancelled, and not by the bridge")
-        exc = task.exception()
+        cancelled = self._task.cancelled()
+        exc = None if cancelled else raised(self._task)
         if exc is not None:
             self._on_error(exc)
             return exc
-        ending = task.result()
-        if ending is not None:
-            return ending
-        return client_left() if self._gone else self._response.incomplete()
+        if self._gone:
+            return client_left()
+        if cancelled:
+            return ApplicationError("the app's task was cancelled, and not by the bridge")
+        return self._response.incomplete()
 
     # The loop.
 

@@ -31,6 +31,7 @@ from ._exchange import (
     client_left,
     early_hints,
     log_late_error,
+    raised,
 )
 from ._heads import HEAD_WAIT, send_head, sends_head
 from ._iterables import ResponseStream
@@ -77,8 +78,9 @@ class SharedExchange:
         #: The app waits in receive() or the response is under way, so that a client that leaves is to be
         #: noticed.
         self._watched = False
-        #: The server can send the head alone, and has not yet; the app waits between its start and its body.
-        self._head_alone = sends_head(environ)
+        #: The app has taken longer than ``HEAD_WAIT`` to begin its body, and the server can send the head alone; the
+        #: app waits between its start and its body.
+        self._head_alone: bool | None = None
         self._head_due = False
         #: The client is known to have left, or the server has no use for the rest.
         self._gone = False
@@ -130,10 +132,10 @@ class SharedExchange:
                 started = response.phase is STARTED
                 self._head_alone = False
                 chunk = response.take() if complete else b""
-            if complete:
-                response.say_length()
-            else:
+            if not complete:
                 self._body.keep()
+            elif head.content_length is None:
+                response.say_length()
             write = start_response(*head[:2])
             if started:
                 send_head(self._environ, write)
@@ -156,7 +158,7 @@ class SharedExchange:
         phase = self._response.phase
         if phase is STARTED:
             # A read of the body may block, for as long as the client likes.
-            return self._head_due or (self._wanted and self._head_alone)
+            return self._head_due or (self._wanted and sends_head(self._environ))
         return phase is COMPLETE or (self._due and phase is BODY)
 
     def next_chunk(self) -> bytes:
@@ -189,7 +191,8 @@ class SharedExchange:
 
     def close(self) -> None:
         """The server is done: an app whose response is not complete is told that nobody listens."""
-        self._body.close()
+        if self._body.kept is not None:
+            self._body.kept.close()
         if self._response.file is not None:
             self._response.file.close()
         self.abandon()
@@ -215,7 +218,10 @@ class SharedExchange:
         while True:
             with self._changed:
                 while not (self._hints or due() or self._ended or self._wanted):
-                    if not self._changed.wait(timeout) and self._watched:
+                    if self._head_alone is None:
+                        if not self._changed.wait(HEAD_WAIT):
+                            self._expect_head()
+                    elif not self._changed.wait(timeout) and self._watched:
                         break
                 # Hints come before the response that they are about, and what was sent before a read that may
                 # block.
@@ -233,6 +239,12 @@ class SharedExchange:
             elif self._probe is not None and self._probe():
                 self.abandon()
                 raise client_left()
+
+    def _expect_head(self) -> None:
+        """From now on the loop looks whether the app waits. Called with the lock, and late: most are done by now."""
+        self._head_alone = sends_head(self._environ)
+        if self._head_alone and self._response.phase is STARTED:
+            self._shared.call_soon(self._expect_body)
 
     def _read(self) -> None:
         try:
@@ -326,9 +338,9 @@ class SharedExchange:
             self._due = True
             self._changed.notify()
 
-    def _look_for_body(self) -> None:
-        """The step of the app that has sent the start is over; what it sends without waiting has come."""
-        if self._response.phase is STARTED:
+    def _expect_body(self) -> None:
+        """The app has sent its start."""
+        if not self._ended and self._head_timer is None:
             self._head_timer = self._loop.call_later(HEAD_WAIT, self._head_waits)
 
     def _head_waits(self) -> None:
@@ -394,7 +406,7 @@ class SharedExchange:
             return
         if response.phase is not BODY:
             if head_alone:
-                self._loop.call_soon(self._look_for_body)
+                self._expect_body()
             return
         if not full:
             # The rest of this burst comes before this callback, and leaves with it.
@@ -417,15 +429,11 @@ def _error(task: asyncio.Task[BaseException | None]) -> BaseException | None:
     """What the end of an app's task is to its server."""
     if task.cancelled():
         return ApplicationError("the app's task was cancelled, by the app itself or with its loop")
-    error = task.exception()
-    if error is not None:
-        return error
-    ending = task.result()
-    if ending is None:
-        return None
-    # Raised on the server's thread it would end the worker, for what may be another request's doing.
-    error = ApplicationExit(f"the app raised {type(ending).__name__}")
-    error.__cause__ = ending
+    error = raised(task)
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        # On the server's thread it would end the worker, and with it the loop of all requests.
+        ending, error = error, ApplicationExit(f"the app raised {type(error).__name__}")
+        error.__cause__ = ending
     return error
 
 

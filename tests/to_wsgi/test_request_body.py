@@ -355,4 +355,6 @@ class TestServerThatThrowsTheBodyAway:
         body.keep()
         assert (environ["wsgi.input"].read() == b"") == kept
         assert body.read()["type"] == ("http.request" if kept else "http.disconnect")
-        body.close()
+        assert (body.kept is not None) == kept
+        if body.kept is not None:
+            body.kept.close()
