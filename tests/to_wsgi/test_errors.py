@@ -12,7 +12,7 @@ import pytest
 from bridge._types import ASGIApp, Receive, Scope, Send
 from bridge.errors import ApplicationError, ClientDisconnected
 from tests.support.wsgi import Answer, call, environ_for, started
-from tests.to_wsgi.apps import START, last, part
+from tests.to_wsgi.apps import START, last, part, until
 
 
 class TestErrors:
@@ -303,3 +303,30 @@ class TestEarlyClose:
         ours.close()
         assert ended.wait(30)
         assert events == ["disconnect" if waits == "poll" else "cancelled"]
+
+
+def test_an_error_that_the_server_does_not_ask_for_is_logged(
+    adapt: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the shared loop the app runs ahead, and may have failed when the server closes the response."""
+    goes_on, ended = threading.Event(), threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        # Callbacks come in their order: the exchange's was added before.
+        task.add_done_callback(lambda _: ended.set())
+        await send(START)
+        await send(part(b"half"))
+        await until(goes_on.is_set)
+        raise KeyError("mine")
+
+    adapter = adapt(app, loop="shared")
+    body = adapter(environ_for(), Answer().start_response)
+    assert next(iter(body)) == b"half"
+    goes_on.set()
+    assert ended.wait(30)
+    body.close()
+    (record,) = (record for record in caplog.records if record.name == "bridge")
+    assert record.exc_info
+    assert record.exc_info[0] is KeyError
