@@ -159,22 +159,27 @@ class RequestLoop(asyncio.SelectorEventLoop):
             if self._coroutine_origin_tracking_enabled:
                 # The app has switched on the debug mode; the setting is the thread's.
                 self._set_coroutine_origin_tracking(False)
+            # An error's traceback has frames that were called from this one, which they keep (f_back).
+            task = handle = None
         return False
 
     def _run_ready_polling(self, task: asyncio.Task[Any] | None) -> bool:
         """``run_ready()`` by rounds of ``run_forever()``: with polls and timers, and what debug mode checks."""
         self._unpolled = 0
-        for _ in range(_MAX_ROUNDS):
-            self._stopped = False
-            end = self.call_soon(super().stop)
-            try:
-                self.run_forever()
-            finally:
-                end.cancel()
-            if self._stopped or (task is not None and task.done()):
-                return True
-            if not self._ready:
-                break
+        try:
+            for _ in range(_MAX_ROUNDS):
+                self._stopped = False
+                end = self.call_soon(super().stop)
+                try:
+                    self.run_forever()
+                finally:
+                    end.cancel()
+                if self._stopped or (task is not None and task.done()):
+                    return True
+                if not self._ready:
+                    break
+        finally:
+            task = None  # as in run_ready()
         return False
 
     def settle(self) -> bool:
