@@ -213,10 +213,19 @@ class RequestExchange:
         """End the app, whatever it does, and close the loop: something else than the app failed."""
         if self.over:
             return
-        if self._task.done() and not self._task.cancelled():
-            self._task.exception()  # it is known: asyncio need not log that nobody asked for it
-        self._end()
-        close_loop(self._loop)
+        self._gone = self._head_out = True
+        try:
+            # Here, and not by close_loop(): asyncio's own frames would keep the task.
+            if not self._task.done():
+                self._task.cancel()
+            while not self._task.done():
+                if not self._kept.run_ready(self._task):
+                    self._run()
+            if not self._task.cancelled():
+                self._task.exception()  # it is known: asyncio need not log that nobody asked for it
+        finally:
+            self._end()
+            close_loop(self._loop)
 
     def _end(self) -> None:
         self.over = True

@@ -1,6 +1,7 @@
 """A request's memory goes when it ends, on each path, without the garbage collector."""
 
 import asyncio
+import contextlib
 import gc
 import io
 import logging
@@ -287,6 +288,18 @@ def test_each_way_to_end(adapt_warm: Any, mode: LoopMode, app: Any) -> None:
     server(adapt_warm(requests.app), environ_for())
     requests.assert_nothing_left(mode)
     assert (server.error.__name__ if server.error else None) == error
+
+
+@pytest.mark.parametrize("app", [deaf, sends_on, middle], ids=lambda app: app.__name__)
+def test_server_that_refuses_the_head(adapt_warm: Any, mode: LoopMode, app: ASGIApp) -> None:
+    def refuse(status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
+        raise MeantError
+
+    requests = Requests(app)
+    adapter = adapt_warm(requests.app)
+    with contextlib.suppress(MeantError):
+        adapter(environ_for(), refuse)
+    requests.assert_nothing_left(mode)
 
 
 @pytest.mark.parametrize("app", [exits, exits_at_once], ids=lambda app: app.__name__)
