@@ -9,7 +9,7 @@ How the package is laid out; lower layers never import higher ones, and the two 
 2  _body, _channel, _pool, _executor_pool           WSGI app: its body, the hand-over to the loop, its threads
    _file                                            WSGI app: its files
    _request, _exchange, _iterables, _heads          ASGI app: its body, its response, what the server gets
-   _kept_loops, _loops                              ASGI app: its loops
+   _kept_loops, _loops, _loop_mode                  ASGI app: its loops, and which of them
 3  _call, _watch, _cut                              WSGI app: one call; a client that leaves; a response that breaks off
    _response, _sending, _daphne                     WSGI app: sending a response
    _collect, _refusal, _busy                        WSGI app: collecting a body; own answers; a full pool

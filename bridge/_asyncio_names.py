@@ -35,8 +35,6 @@ LOOP: dict[str, type] = {
     "_thread_id": NoneType,
     "_asyncgen_firstiter_hook": Callable,  # type: ignore[dict-item] # isinstance() takes it
     "_asyncgen_finalizer_hook": Callable,  # type: ignore[dict-item]
-    "_set_coroutine_origin_tracking": Callable,  # type: ignore[dict-item]
-    "_coroutine_origin_tracking_enabled": bool,
     # What a request can leave behind or change.
     "_asyncgens": weakref.WeakSet,
     "_asyncgens_shutdown_called": bool,

@@ -11,7 +11,8 @@ import errno
 import io
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,6 +37,8 @@ __all__ = [
     "early_hints",
     "log_late_error",
     "raised",
+    "work_for",
+    "works_for",
 ]
 
 logger = logging.getLogger("bridge")
@@ -44,7 +47,49 @@ logger = logging.getLogger("bridge")
 GRACE = 1.0
 
 
-async def call_app(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> BaseException | None:
+class _Context(ThreadSensitiveContext):
+    """A request or a startup, in the context of all that works for it: its tasks, the threads of its sync code."""
+
+    #: Whose it is, as long as it runs.
+    owner: object = None
+    #: What it is a part of.
+    outer: object = None
+
+
+# Requests are in asgiref's own variable; a startup shares asgiref's thread with the rest of the process.
+_startup: ContextVar[_Context | None] = ContextVar("bridge_startup", default=None)
+
+
+def works_for(owner: object) -> bool:
+    """Whether the caller, in whichever thread, is a part of what is still done for ``owner``."""
+    contexts: list[Any] = [SyncToAsync.thread_sensitive_context.get(None), _startup.get()]
+    while contexts:
+        context = contexts.pop()
+        if getattr(context, "owner", None) is owner:
+            return True
+        if isinstance(context, _Context):
+            contexts.append(context.outer)
+        elif isinstance(context, ThreadSensitiveContext) and context.token is not None:
+            # The app's own, with an executor; another one changes nothing within ours.
+            contexts.append(context.token.old_value)
+    return False
+
+
+async def work_for(owner: object, work: Awaitable[None]) -> None:
+    """Do something that is no request for ``owner``, in a task of its own."""
+    context = _Context()
+    context.owner = owner
+    context.outer = _startup.get()
+    _startup.set(context)
+    try:
+        await work
+    finally:
+        context.owner = None
+
+
+async def call_app(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, owner: object
+) -> BaseException | None:
     """The app, in a thread-sensitive context of asgiref's own: its sync code waits for no other request's.
 
     The context is a mark in the task's context; its thread is made when it is first used, and ends here.
@@ -53,13 +98,19 @@ async def call_app(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
         What the app raised to end the process, if it did. A task that raises it would raise it out of the loop as
         well, through frames of asyncio that keep the task, and with it all that the request had.
     """
-    context: Any = ThreadSensitiveContext()  # its methods have no types
+    context: Any = _Context()  # its methods have no types
+    context.owner = owner
+    context.outer = SyncToAsync.thread_sensitive_context.get(None)
     token = SyncToAsync.thread_sensitive_context.set(context)
     try:
         await app(scope, receive, send)
     except (SystemExit, KeyboardInterrupt) as exc:
         return exc
+    except Exception as error:
+        _note_trio(error)
+        raise
     finally:
+        context.owner = None
         if context in SyncToAsync.context_to_thread_executor:
             # Not before: the token refers to the context, and only __aexit__() takes the two apart.
             context.token = token
@@ -70,6 +121,20 @@ async def call_app(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
 def raised(task: "asyncio.Task[BaseException | None]") -> BaseException | None:
     """What the app raised, by the task of ``call_app()``, which has ended and was not cancelled."""
     return task.exception() or task.result()
+
+
+def _note_trio(error: Exception) -> None:
+    """Trio's own words, such as "must be called from async context", don't tell what is wrong."""
+    if "trio" not in sys.modules:
+        return
+    for exc in chain(error):
+        traceback = exc.__traceback__
+        while traceback is not None and traceback.tb_next is not None:
+            traceback = traceback.tb_next
+        if traceback is None or not isinstance(exc, (RuntimeError, AttributeError)):
+            continue
+        if traceback.tb_frame.f_globals.get("__name__", "").startswith("trio."):
+            exc.add_note("AsgiToWsgi runs applications on asyncio: what is written for trio is not served")
 
 
 def client_left() -> ClientDisconnected:

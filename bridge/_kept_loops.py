@@ -10,7 +10,6 @@ with the loop.
 """
 
 import asyncio
-import operator
 import sys
 import threading
 import weakref
@@ -43,15 +42,8 @@ _T = TypeVar("_T")
 # Rounds of callbacks that are run without a poll, in a row: an app that is never idle has its sockets and
 # timers then.
 _MAX_ROUNDS = 8
-# And in all runs of a request together: an app that always has something for the server is never run to the point
-# where it waits.
-_MAX_UNPOLLED = 64
-# What an app can set on its loop, and what it can't take back.
-_SETTINGS = (
-    *("_debug", "_task_factory", "_exception_handler", "slow_callback_duration"),
-    *("_asyncgens_shutdown_called", "_executor_shutdown_called"),
-)
-_settings: Callable[[object], tuple[object, ...]] = operator.attrgetter(*_SETTINGS)
+# And so many such rows of rounds: an app that always has something for the server is never run to where it waits.
+_MAX_UNPOLLED = 16
 
 
 class RequestLoop(asyncio.SelectorEventLoop):
@@ -61,6 +53,13 @@ class RequestLoop(asyncio.SelectorEventLoop):
     of that, there is no ``RequestLoop``.
     """
 
+    # Beside the base class's attributes, not among them: with more than 30 in its dictionary CPython finds each one
+    # later.
+    __slots__ = (
+        *("_executor", "_own_descriptors", "_root", "_slow_at_first", "_stopped"),
+        *("_tasks", "_tasks_made", "_unpolled", "_was_debug"),
+    )
+
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
     _timer_cancelled_count: int
@@ -69,10 +68,12 @@ class RequestLoop(asyncio.SelectorEventLoop):
     _thread_id: int | None
     _debug: bool
     _default_executor: object
+    _executor_shutdown_called: bool
+    _exception_handler: object
+    _task_factory: object
     _signal_handlers: dict[int, object]
-    _coroutine_origin_tracking_enabled: bool
-    _set_coroutine_origin_tracking: Callable[[bool], None]
     _asyncgens: "weakref.WeakSet[Any]"
+    _asyncgens_shutdown_called: bool
     _asyncgen_firstiter_hook: Callable[..., None]
     _asyncgen_finalizer_hook: Callable[..., None]
 
@@ -80,13 +81,15 @@ class RequestLoop(asyncio.SelectorEventLoop):
         super().__init__()
         # Tasks made since the loop was last settled. all_tasks() would look at those of the whole process.
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self._tasks_made = False
         # stop() was called; run_forever() itself forgets it at its end.
         self._stopped = False
-        # Rounds since the last poll.
+        # Calls of run_ready() since the last poll.
         self._unpolled = 0
         self._executor: KeptExecutor | None = None
         self._own_descriptors = len(self._selector.get_map())
-        self._as_new = _settings(self)
+        self._was_debug = self._debug
+        self._slow_at_first = self.slow_callback_duration
         mark = root_mark()
         self._root = None if mark is None else RootTask(self, mark)
 
@@ -107,6 +110,7 @@ class RequestLoop(asyncio.SelectorEventLoop):
     def create_task(self, *args: Any, **kwargs: Any) -> asyncio.Task[Any]:
         task = super().create_task(*args, **kwargs)
         self._tasks.add(task)
+        self._tasks_made = True
         return task
 
     def run_in_executor(  # type: ignore[override] # typeshed: a method that returns a future
@@ -133,7 +137,8 @@ class RequestLoop(asyncio.SelectorEventLoop):
         """
         if running_loop() is not None:
             raise RuntimeError("cannot run an event loop in a thread where another is running")
-        if self._debug or self._unpolled >= _MAX_UNPOLLED:
+        self._unpolled += 1
+        if self._debug or self._unpolled > _MAX_UNPOLLED:
             return self._run_ready_polling(task)
         hooks = sys.get_asyncgen_hooks()
         ready = self._ready
@@ -142,7 +147,6 @@ class RequestLoop(asyncio.SelectorEventLoop):
             sys.set_asyncgen_hooks(self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
             asyncio._set_running_loop(self)
             for _ in range(_MAX_ROUNDS):
-                self._unpolled += 1
                 for _ in range(len(ready)):
                     handle: Any = ready.popleft()
                     if not handle._cancelled:
@@ -156,9 +160,6 @@ class RequestLoop(asyncio.SelectorEventLoop):
             self._thread_id = None
             asyncio._set_running_loop(None)
             sys.set_asyncgen_hooks(*hooks)
-            if self._coroutine_origin_tracking_enabled:
-                # The app has switched on the debug mode; the setting is the thread's.
-                self._set_coroutine_origin_tracking(False)
             # An error's traceback has frames that were called from this one, which they keep (f_back).
             task = handle = None
         return False
@@ -201,11 +202,18 @@ class RequestLoop(asyncio.SelectorEventLoop):
             or len(self._asyncgens)
             or len(self._selector.get_map()) != self._own_descriptors
             or self._signal_handlers
-            or _settings(self) != self._as_new
-            or (self._root is not None and self._root.ended)
+            or (self._root is not None and self._root.ended())
+            # What an app can set, and what it can't take back.
+            or self._debug is not self._was_debug
+            or self._task_factory is not None
+            or self._exception_handler is not None
+            or self._asyncgens_shutdown_called
+            or self._executor_shutdown_called
+            or self.slow_callback_duration != self._slow_at_first
         ):
             return False
-        if self._tasks:
+        if self._tasks_made:
+            self._tasks_made = False
             if not all(task.done() for task in self._tasks):
                 return False
             # Who keeps them keeps them; here they are done with.

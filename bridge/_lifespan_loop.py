@@ -11,6 +11,7 @@ from concurrent import futures
 
 from ._asyncio_names import running_loop
 from ._attempts import Attempts
+from ._exchange import work_for
 from ._kept_loops import LoopFactory, close_loop, in_another_thread, make_loop
 from ._lifespan import SHUTDOWN_LIMIT, Lifespan
 from ._loops import SharedLoop, leave_alone
@@ -26,9 +27,11 @@ _LIMIT = 2 * SHUTDOWN_LIMIT
 
 
 def start_on_own(
-    lifespan: Lifespan, factory: LoopFactory | None, attempts: Attempts, limit: float | None
+    lifespan: Lifespan, factory: LoopFactory | None, attempts: Attempts, limit: float | None, owner: object
 ) -> asyncio.AbstractEventLoop | None:
     """Starts the app, and returns its loop; ``None``: the app has no lifespan, and nothing is left of the loop.
+
+    ``owner`` is whom it is done for: see ``works_for()``.
 
     Raises:
         LifespanError: the startup failed, or took more than ``limit`` seconds.
@@ -36,7 +39,7 @@ def start_on_own(
     """
     loop = make_loop(factory)
     try:
-        startup = loop.create_task(lifespan.startup(limit))
+        startup = loop.create_task(work_for(owner, lifespan.startup(limit)))
         with attempts.cancelled_by(lambda: loop.call_soon_threadsafe(startup.cancel)):
             loop.run_until_complete(startup)
     except asyncio.CancelledError:
@@ -47,9 +50,11 @@ def start_on_own(
     return loop if lifespan.running else None
 
 
-def start_on_shared(lifespan: Lifespan, shared: SharedLoop, attempts: Attempts, limit: float | None) -> None:
+def start_on_shared(
+    lifespan: Lifespan, shared: SharedLoop, attempts: Attempts, limit: float | None, owner: object
+) -> None:
     """As ``start_on_own()``."""
-    future = asyncio.run_coroutine_threadsafe(lifespan.startup(limit), shared.loop)
+    future = asyncio.run_coroutine_threadsafe(work_for(owner, lifespan.startup(limit)), shared.loop)
     try:
         with attempts.cancelled_by(future.cancel):
             future.result()

@@ -63,13 +63,10 @@ class RootTask:
         self._task = asyncio.Task(self._coro, loop=loop, name="bridge-loop")
         self._task.add_done_callback(mark)
         self._mark = mark
+        #: Whether an app has cancelled it.
+        self.ended: Callable[[], bool] = self._task.done
         # An idle loop is closed without a run to this task's end.
         self._task._log_destroy_pending = False  # type: ignore[attr-defined] # not in asyncio's types
-
-    @property
-    def ended(self) -> bool:
-        """Whether an app has cancelled it."""
-        return self._task.done()
 
     def unmark(self) -> None:
         """Have its end stop the loop no more."""
@@ -85,7 +82,8 @@ class RootTask:
         self.unmark()
         # Else the task and what it waits for keep each other.
         self._end.cancel()
-        for callback, context in self._task._callbacks or ():
+        for callback, context in list(self._task._callbacks or ()):
+            self._task.remove_done_callback(callback)
             context.run(callback, self._task)
         self._coro.close()
 

@@ -102,7 +102,11 @@ class RequestExchange:
         self._pool = pool
         self._kept = kept = pool.take()
         self._loop = kept.loop
-        self._task = kept.begin(call_app(app, scope, self._receive, self._send))
+        self._task = kept.begin(call_app(app, scope, self._receive, self._send, pool))
+
+    def belongs_to(self, owner: object) -> bool:
+        """Whether it is a request of that pool."""
+        return self._pool is owner
 
     def __repr__(self) -> str:
         return f"<RequestExchange {self._response.phase.name} over={self.over} gone={self._gone}>"
@@ -432,6 +436,8 @@ class RequestExchange:
         if self._watch is not None:
             self._watch.cancel()
         if listening:
+            if self._watch is not None:
+                self._watch.cancel()
             self._watch = self._loop.call_later(GRACE, self._task.cancel)
         else:
             self._task.cancel()

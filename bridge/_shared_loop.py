@@ -112,6 +112,10 @@ class SharedExchange:
         """The process that has the loop."""
         return self._shared.pid
 
+    def belongs_to(self, owner: object) -> bool:
+        """Whether it is one of that set, or will be."""
+        return self._running is owner
+
     # The server's thread.
 
     def begin(self, start_response: StartResponse) -> Iterable[bytes]:
@@ -270,7 +274,7 @@ class SharedExchange:
     # The loop's thread.
 
     def _start(self) -> None:
-        coro = call_app(self._app, self._scope, self._receive, self._send)
+        coro = call_app(self._app, self._scope, self._receive, self._send, self._running)
         self._task = task = self._loop.create_task(coro)
         task.add_done_callback(self._end)
         self._running.add(self)

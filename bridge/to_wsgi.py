@@ -6,22 +6,24 @@ by a fork: the loops, and the application's lifespan. A request is an exchange: 
 """
 
 import asyncio
+import inspect
 import logging
 import os
 import threading
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from ._asyncio_names import running_loop
 from ._attempts import Attempts
-from ._exchange import chain
+from ._exchange import works_for
 from ._greenlets import patched_by
 from ._iterables import watch_collector
 from ._kept_loops import LoopFactory, refuse_running_loop
 from ._kind import check_kind
 from ._lifespan import Lifespan, LifespanMode
 from ._lifespan_loop import shut_down_on_own, shut_down_on_shared, start_on_own, start_on_shared
+from ._loop_mode import LoopMode, default_mode, is_loop_bound
 from ._loops import LoopPool, SharedLoop, at_exit, leave_alone
 from ._request import LengthRequiredError, RequestBody, warn_of_interpreters
 from ._request_loop import RequestExchange
@@ -32,17 +34,6 @@ from ._types import ASGIApp, Environ, StartResponse
 __all__ = ["AsgiToWsgi"]
 
 logger = logging.getLogger("bridge")
-
-LoopMode = Literal["request", "shared"]
-
-# What asyncio and its users say when something of one loop is used on another.
-_LOOP_BOUND = (
-    "attached to a different loop",
-    "Event loop is closed",
-    "bound to a different event loop",
-    "is bound to a different loop",
-    "different event loop",
-)
 
 
 class AsgiToWsgi:
@@ -177,11 +168,13 @@ class AsgiToWsgi:
         It blocks, also in a thread whose event loop is running.
 
         Raises:
-            RuntimeError: the call comes from the shared loop.
+            RuntimeError: the call comes from a request of the adapter or from its lifespan, which would have to wait
+            for themselves: from a coroutine, a thread of their sync code, or a signal handler that has interrupted
+            them. Nothing is closed then.
         """
         runtime = self._runtime
-        if runtime is not None and runtime.on_loop():
-            raise RuntimeError("an adapter can't be closed on its own loop: it waits for the loop to end")
+        if runtime is not None:
+            runtime.check_close()
         with _lock:
             runtime, self._runtime = self._runtime, None
         if runtime is not None:
@@ -206,7 +199,7 @@ class _Runtime:
 
     def __init__(self, adapter: AsgiToWsgi) -> None:
         self.pid = os.getpid()
-        mode = adapter.loop or _default_mode()
+        mode = adapter.loop or default_mode()
         self.pool = LoopPool(adapter.loop_factory) if mode == "request" else None
         self.started = False
         self.state: dict[str, Any] = {}
@@ -217,13 +210,27 @@ class _Runtime:
         self._shared: SharedLoop | None = None
         # Of the shared loop's thread.
         self.running: set[SharedExchange] = set()
+        # Whose the requests are, to who works for one.
+        self._owner: object = self.running if self.pool is None else self.pool
         self._lifespan: Lifespan | None = None
         self._lifespan_loop: asyncio.AbstractEventLoop | None = None
         self._hinted = False
 
-    def on_loop(self) -> bool:
-        """Whether the caller is on the shared loop's thread."""
-        return self._shared is not None and self._shared.is_current()
+    def check_close(self) -> None:
+        """Refuse to be closed by who is waited for.
+
+        Raises:
+            RuntimeError: as ``AsgiToWsgi.close()``.
+        """
+        if (
+            (self._shared is not None and self._shared.is_current())
+            or works_for(self._owner)
+            or _interrupts(self, self._owner)
+        ):
+            raise RuntimeError(
+                "an adapter can't be closed from inside one of its requests or its lifespan: it waits for them to "
+                "end. Call close() when they have ended"
+            )
 
     def shared_loop(self) -> SharedLoop:
         if self._shared is None:
@@ -249,9 +256,11 @@ class _Runtime:
         if self._mode != "off":
             self._lifespan = lifespan = Lifespan(self._app, self._mode)
             if self._shared is not None:
-                start_on_shared(lifespan, self._shared, self._attempts, limit)
+                start_on_shared(lifespan, self._shared, self._attempts, limit, self._owner)
             else:
-                self._lifespan_loop = start_on_own(lifespan, self._loop_factory, self._attempts, limit)
+                self._lifespan_loop = start_on_own(
+                    lifespan, self._loop_factory, self._attempts, limit, self._owner
+                )
             self.state = lifespan.state
         if self._lifespan_loop is None and self._shared is None:
             # The loops close themselves with their pool.
@@ -260,7 +269,7 @@ class _Runtime:
 
     def hint(self, error: BaseException) -> None:
         """Once, if ``error`` is of the kind that a loop for each request brings about: say what to do."""
-        if not self._hinted and _is_loop_bound(error):
+        if not self._hinted and is_loop_bound(error):
             self._hinted = True
             logger.error(
                 "the application uses something on one event loop that belongs to another (%s). Each request "
@@ -290,23 +299,18 @@ class _Runtime:
                 _runtimes.discard(self)
 
 
-def _default_mode() -> LoopMode:
-    library = patched_by()
-    if library is None:
-        return "request"
-    logger.warning(
-        "%s has replaced the threads of this process by greenlets, which share one thread: the application runs as "
-        "with AsgiToWsgi(app, loop='shared')",
-        library,
-    )
-    return "shared"
-
-
-def _is_loop_bound(error: BaseException) -> bool:
-    return any(
-        isinstance(exc, RuntimeError) and any(text in str(exc) for text in _LOOP_BOUND)
-        for exc in chain(error)
-    )
+def _interrupts(runtime: _Runtime, owner: object) -> bool:
+    """Whether this call was made from within the adapter's own work in this thread, as a signal handler's is."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, (RequestExchange, SharedExchange)):
+            if caller.belongs_to(owner):
+                return True
+        elif caller is runtime and frame.f_code.co_name == "start":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _refuse_websocket(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -134,7 +134,7 @@ class TestShutdown:
         errors: list[str] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            with pytest.raises(RuntimeError, match="its own loop") as caught:
+            with pytest.raises(RuntimeError, match="inside one of its requests") as caught:
                 adapter.close()
             errors.append(str(caught.value))
             await hello(scope, receive, send)

@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from bridge import Dispatcher, Mount
+from bridge._loop_mode import LoopMode
 from bridge._request import BLOCK
 from bridge._types import (
     ASGIApp,
@@ -27,7 +28,7 @@ from bridge._types import (
     WSGIApp,
 )
 from bridge.errors import ApplicationExit
-from bridge.to_wsgi import AsgiToWsgi, LoopMode
+from bridge.to_wsgi import AsgiToWsgi
 from tests.support.wsgi import environ_for
 from tests.to_wsgi.apps import START, hello, last, part, until
 

@@ -4,10 +4,14 @@ import asyncio
 import re
 import socket
 import threading
+import traceback
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
+import trio
 
 from bridge._types import ASGIApp, Receive, Scope, Send
 from bridge.errors import ApplicationError, ClientDisconnected
@@ -330,3 +334,24 @@ def test_an_error_that_the_server_does_not_ask_for_is_logged(
     (record,) = (record for record in caplog.records if record.name == "bridge")
     assert record.exc_info
     assert record.exc_info[0] is KeyError
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("what", ["sleep", "checkpoint", "nursery"])
+def test_an_app_of_trio_is_told_that_it_is_not_served(adapt: Any, what: str, grouped: bool) -> None:
+    async def nursery() -> None:
+        async with trio.open_nursery():
+            pass
+
+    work: dict[str, Callable[[], Coroutine[Any, Any, None]]]
+    work = {"sleep": partial(trio.sleep, 0.001), "checkpoint": trio.lowlevel.checkpoint, "nursery": nursery}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if grouped:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(work[what]())
+        await work[what]()
+
+    with pytest.raises((RuntimeError, AttributeError, ExceptionGroup)) as caught:
+        call(adapt(app), environ_for())
+    assert "what is written for trio is not served" in "".join(traceback.format_exception(caught.value))

@@ -21,8 +21,9 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 from bridge import Dispatcher, Mount, _iterables
+from bridge._loop_mode import LoopMode
 from bridge._types import Environ, Receive, Scope, Send, StartResponse, WSGIApp
-from bridge.to_wsgi import AsgiToWsgi, LoopMode
+from bridge.to_wsgi import AsgiToWsgi
 from tests.support.wsgi import Answer, environ_for
 from tests.to_wsgi.apps import START, last, part
 
@@ -188,7 +189,8 @@ def test_on_the_servers_thread_it_has_run_when_the_response_is_dropped(
 def test_stream_that_is_dropped_ends_the_app(adapt: Any, ends: Ends, shop: FastAPI, taken: int) -> None:
     chunks = iter(adapt(shop)(environ_for("/feed"), Answer().start_response))
     for _ in range(taken):
-        assert next(chunks)
+        # What was sent meanwhile comes as one chunk, so that there may be fewer.
+        next(chunks, b"")
     del chunks
     ends.wait_for("stream", 1)
     ends.wait_for("dependency", 1)

@@ -143,10 +143,10 @@ KINDS: dict[Callable[[], Awaitable[None]], int] = {
 
 def sizes(loop: asyncio.AbstractEventLoop) -> dict[str, object]:
     """Everything that the loop has: how many, or what."""
+    slots = {name: getattr(loop, name) for name in RequestLoop.__slots__ if name != "_unpolled"}
     return {
         name: len(value) if hasattr(value, "__len__") else value
-        for name, value in vars(loop).items()
-        if name != "_unpolled"
+        for name, value in (vars(loop) | slots).items()
     } | {"watched": len(loop._selector.get_map())}  # type: ignore[attr-defined]
 
 
@@ -320,6 +320,27 @@ class TestThreads:
             adapter.close()
             for thread in seen:
                 thread.join(30)
+
+    @pytest.mark.parametrize("path", ["/view", "/executor"])
+    def test_a_loop_goes_without_the_garbage_collector(self, path: str) -> None:
+        seen: set[threading.Thread] = set()
+        adapter = AsgiToWsgi(self.make_app(seen), loop="request", lifespan="off")
+        call(adapter, environ_for(path))
+        call(adapter, environ_for(path))
+        (kept,) = adapter._runtime.pool._idle  # type: ignore[union-attr]
+        loop = weakref.ref(kept)
+        gc.collect()
+        gc.disable()
+        try:
+            del kept
+            adapter.close()
+            for thread in seen:
+                thread.join(30)
+            seen.clear()
+            del thread
+            assert loop() is None
+        finally:
+            gc.enable()
 
     @pytest.mark.parametrize("path", ["/view", "/executor"])
     def test_requests_at_once_have_threads_of_their_own(self, path: str) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from bridge._loop_mode import LoopMode
 from bridge._loops import SharedLoop
 from bridge._request import RequestBody
 from bridge._types import Message, Receive, Scope, Send
 from bridge.errors import ClientDisconnected
-from bridge.to_wsgi import AsgiToWsgi, LoopMode
+from bridge.to_wsgi import AsgiToWsgi
 from tests.support.wsgi import call, environ_for, started
 from tests.to_wsgi.apps import START, hello, last, part, read_body, until
 

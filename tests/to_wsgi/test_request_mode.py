@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import uvloop
 
+from bridge._loop_mode import LoopMode
 from bridge._types import Receive, Scope, Send
 from bridge.errors import ClientDisconnected
-from bridge.to_wsgi import LoopMode
 from tests.support.wsgi import Answer, call, environ_for
 from tests.to_wsgi.apps import START, hello, last, part, read_body
 
@@ -194,17 +194,6 @@ class TestRequestMode:
         adapter.close()
         thread.join()
         assert events == ["ended", "lifespan.shutdown"]
-
-    def test_closing_from_a_request_does_not_wait_for_itself(self, adapt: Any) -> None:
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            await asyncio.sleep(0.001)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("bridge._loops._LINGER", None)  # for ever
-                adapter.close()
-            await hello(scope, receive, send)
-
-        adapter = adapt(app)
-        assert call(adapter, environ_for()).body == b"Hello"
 
     def test_uvloop(self, adapt: Any) -> None:
         seen: list[object] = []

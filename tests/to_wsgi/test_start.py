@@ -14,9 +14,9 @@ from starlette.routing import Route
 
 from bridge import AsgiToWsgi, Dispatcher, _attempts, _lifespan
 from bridge._kept_loops import close_loop
+from bridge._loop_mode import LoopMode
 from bridge._types import ASGIApp, Receive, Scope, Send
 from bridge.errors import LifespanError
-from bridge.to_wsgi import LoopMode
 from tests.support.asgi import HANG
 from tests.support.threads import wait_for_no_bridge_threads
 from tests.support.wsgi import Answer, call, environ_for
