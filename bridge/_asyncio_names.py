@@ -11,17 +11,25 @@ import asyncio
 import asyncio.base_events
 import functools
 import logging
-import selectors
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
 from types import NoneType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 __all__ = ["LOOP", "missing_names", "root_mark", "running_loop"]
 
 logger = logging.getLogger("bridge")
+
+
+@runtime_checkable
+class _Selector(Protocol):
+    """eventlet has a module ``selectors`` of its own."""
+
+    def select(self, timeout: float | None = None) -> object: ...
+    def get_map(self) -> object: ...
+
 
 #: Of a new ``asyncio.SelectorEventLoop``: what each attribute is.
 LOOP: dict[str, type] = {
@@ -30,7 +38,7 @@ LOOP: dict[str, type] = {
     "_scheduled": list,
     "_timer_cancelled_count": int,
     # The state of a run.
-    "_selector": selectors.BaseSelector,
+    "_selector": _Selector,
     "_stopping": bool,
     "_thread_id": NoneType,
     "_asyncgen_firstiter_hook": Callable,  # type: ignore[dict-item] # isinstance() takes it

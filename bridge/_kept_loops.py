@@ -43,7 +43,7 @@ _T = TypeVar("_T")
 # timers then.
 _MAX_ROUNDS = 8
 # And so many such rows of rounds: an app that always has something for the server is never run to where it waits.
-_MAX_UNPOLLED = 16
+_MAX_UNPOLLED = 64
 
 
 class RequestLoop(asyncio.SelectorEventLoop):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def run(script: str) -> str:
+    if find_spec("gevent") is None:
+        pytest.skip("gevent is not installed")
     done = subprocess.run(
         [sys.executable, "-W", "error::ResourceWarning", "-c", script],
         cwd=REPOSITORY,

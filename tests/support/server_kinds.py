@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -117,6 +118,7 @@ _KINDS = (
         (*_GUNICORN, "--worker-class", "gevent"),
         tcp=_GUNICORN_TCP,
         unix=_GUNICORN_UNIX,
+        missing=lambda: None if find_spec("gevent") else "gevent is not installed",
     ),
     ServerKind(
         "waitress",
