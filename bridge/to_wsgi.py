@@ -301,7 +301,9 @@ class _Runtime:
 
 def _interrupts(runtime: _Runtime, owner: object) -> bool:
     """Whether this call was made from within the adapter's own work in this thread, as a signal handler's is."""
-    frame = inspect.currentframe()
+    here = inspect.currentframe()
+    # Not this frame itself, whose variables would then keep it.
+    frame = None if here is None else here.f_back
     while frame is not None:
         caller = frame.f_locals.get("self")
         if isinstance(caller, (RequestExchange, SharedExchange)):
