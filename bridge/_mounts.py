@@ -4,7 +4,7 @@ An app that is WSGI gets a ``WsgiToAsgi`` for the ASGI side, and one that is ASG
 They hold nothing until they are called, so that the one that is never called costs nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -15,7 +15,7 @@ from ._types import ASGIApp, WSGIApp
 from .to_asgi import WsgiToAsgi
 from .to_wsgi import AsgiToWsgi
 
-__all__ = ["App", "Mount", "Part", "make_parts"]
+__all__ = ["App", "Mount", "Mounted", "Part", "make_parts"]
 
 #: What can be mounted: an app of either kind, as it is or in an adapter, or another ``Dispatcher``.
 App: TypeAlias = ASGIApp | WSGIApp
@@ -44,11 +44,17 @@ class Mount:
     fallback: bool = False
 
 
+#: What stands at a prefix: an app, one with options, or several, which are asked in turn.
+Mounted: TypeAlias = App | Mount | Sequence[App]
+
+
 @dataclass(slots=True)
 class Part:
     """An app where it is mounted, as both interfaces call it."""
 
     prefix: str
+    #: For messages: empty, or which of several apps at this prefix it is.
+    which: str
     #: The prefix as a native string of WSGI.
     wire: str
     asgi: ASGIApp
@@ -60,6 +66,11 @@ class Part:
     #: The next one to ask where this one answers 404.
     fallback: "Part | None" = None
 
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+        return (self.prefix or "/") + self.which
+
     def chain(self) -> "Iterator[Part]":
         """This one, and those to ask after it."""
         part: Part | None = self
@@ -68,28 +79,62 @@ class Part:
             part = part.fallback
 
 
-def make_parts(mounts: Mapping[str, App | Mount]) -> dict[str, Part]:
-    """Normal prefix -> part. Raises ``TypeError`` and ``ValueError`` as ``Dispatcher`` says."""
+def make_parts(mounts: Mapping[str, Mounted]) -> tuple[dict[str, Part], list[Part]]:
+    """Normal prefix -> the part that is asked first there; and all parts, in the order of ``mounts``.
+
+    Raises ``TypeError`` and ``ValueError`` as ``Dispatcher`` says.
+    """
     if not isinstance(mounts, Mapping):
         raise TypeError(
             f'Dispatcher wants a mapping of prefixes to apps, such as {{"/api": app}}, not {type(mounts).__name__}'
         )
     if not mounts:
         raise ValueError("Dispatcher has nothing to dispatch to: no app is mounted")
-    options: dict[str, Mount] = {}
+    fall_back: list[str] = []
+    apps: dict[str, list[App]] = {}
     for prefix, value in mounts.items():
         normal = normal_prefix(prefix)
-        if normal in options:
+        if normal in apps:
             raise ValueError(
-                f"two apps are mounted at {normal or '/'!r}; a slash at the end makes no difference"
+                f"two apps are mounted at {normal or '/'!r}; a slash at the end makes no difference: "
+                f"{{{normal or '/'!r}: [first, second]}} has both there"
             )
-        options[normal] = value if isinstance(value, Mount) else Mount(value)
-    adapters = _Adapters(mount.app for mount in options.values())
-    parts = {normal: adapters.part(normal, mount.app) for normal, mount in options.items()}
-    for normal, mount in options.items():
-        if mount.fallback:
-            parts[normal].fallback = _above(normal, parts)
-    return parts
+        apps[normal] = _apps_at(normal or "/", value)
+        if isinstance(value, Mount) and value.fallback:
+            fall_back.append(normal)
+    adapters = _Adapters(app for here in apps.values() for app in here)
+    lists = {normal: adapters.parts(normal, here) for normal, here in apps.items()}
+    firsts = {normal: here[0] for normal, here in lists.items()}
+    for normal in fall_back:
+        firsts[normal].fallback = _above(normal, firsts)
+    return firsts, [part for here in lists.values() for part in here]
+
+
+def _apps_at(prefix: str, value: Mounted) -> list[App]:
+    if isinstance(value, Mount):
+        if isinstance(value.app, (list, tuple)):
+            raise TypeError(
+                f"{prefix}: a Mount is of one app; several are given as a list alone: [first, second]"
+            )
+        return [value.app]
+    if not isinstance(value, (list, tuple)):
+        return [cast("App", value)]
+    if not value:
+        raise ValueError(f"{prefix}: the list of apps is empty")
+    seen: set[int] = set()
+    for app in value:
+        if isinstance(app, Mount):
+            raise TypeError(
+                f"{prefix}: a Mount in a list of apps; they are asked in turn without it, each where the one before "
+                "answers 404 or 405"
+            )
+        if isinstance(app, (list, tuple)):
+            raise TypeError(f"{prefix}: a list in a list of apps; write one list")
+        itself = id(app.app if isinstance(app, (WsgiToAsgi, AsgiToWsgi)) else app)
+        if itself in seen:
+            raise ValueError(f"{prefix}: the same app is twice in the list; it would answer the same again")
+        seen.add(itself)
+    return list(value)
 
 
 def _above(prefix: str, parts: Mapping[str, Part]) -> Part:
@@ -113,11 +158,19 @@ class _Adapters:
             if isinstance(app, (WsgiToAsgi, AsgiToWsgi)):
                 self._of.setdefault(id(app.app), app)
 
-    def part(self, prefix: str, app: object) -> Part:
-        nested = is_both(app)
-        both: Any = app
-        asgi, wsgi = (both, both) if nested else self._both(prefix or "/", app)
-        return Part(prefix, wire(prefix), asgi, wsgi, nested, self._lifespan_of(asgi))
+    def parts(self, prefix: str, apps: Sequence[object]) -> list[Part]:
+        """Those at one prefix, each with the next one as its fallback."""
+        parts: list[Part] = []
+        for number, app in enumerate(apps, 1):
+            which = f" (app {number} of {len(apps)})" if len(apps) > 1 else ""
+            nested = is_both(app)
+            both: Any = app
+            asgi, wsgi = (both, both) if nested else self._both((prefix or "/") + which, app)
+            part = Part(prefix, which, wire(prefix), asgi, wsgi, nested, self._lifespan_of(asgi))
+            if parts:
+                parts[-1].fallback = part
+            parts.append(part)
+        return parts
 
     def _lifespan_of(self, asgi: object) -> LifespanMode:
         """What the user's adapter says, also where the app itself is mounted a second time."""

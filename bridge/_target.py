@@ -116,18 +116,29 @@ class Target:
         from bridge.dispatch import App, Dispatcher, Mount
         from bridge.to_asgi import WsgiToAsgi
 
-        mounts: dict[str, App | Mount] = {}
+        def site_of(apps: list[App]) -> Any:
+            at: dict[str, list[App]] = {}
+            for mount, app in zip(self.mounts, apps, strict=True):
+                at.setdefault(mount.prefix, []).append(app)
+            fall_back = {mount.prefix for mount in self.mounts if mount.fallback}
+            return Dispatcher(
+                {
+                    prefix: Mount(here[0], fallback=prefix in fall_back) if len(here) == 1 else here
+                    for prefix, here in at.items()
+                }
+            )
+
+        found = [cast("App", app) for app in apps]
         # Checks it all, and names the prefix that is wrong.
-        for mount, found in zip(self.mounts, apps, strict=True):
-            mounts[mount.prefix] = Mount(cast("App", found), fallback=mount.fallback)
-        site: Any = Dispatcher(mounts)
+        site = site_of(found)
         kinds = [_kind_of(app) for app in apps]
         if self.threads is not None:
-            for mount, found, kind in zip(self.mounts, apps, kinds, strict=True):
-                if kind == "wsgi":
-                    app = WsgiToAsgi(cast("WSGIApp", found), threads=self.threads)
-                    mounts[mount.prefix] = Mount(app, fallback=mount.fallback)
-            site = Dispatcher(mounts)
+            site = site_of(
+                [
+                    WsgiToAsgi(cast("WSGIApp", app), threads=self.threads) if kind == "wsgi" else app
+                    for app, kind in zip(found, kinds, strict=True)
+                ]
+            )
         if self.root_path:
             site = (
                 asgi_under(self.root_path, site)

@@ -9,7 +9,7 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NoReturn, cast
 
@@ -45,7 +45,8 @@ Modules are found from the current directory.
 --mount, given once for each app, serves several of either kind as one site. The
 longest prefix that fits a path gets the request. An app with ",fallback" behind
 it is passed over where it answers 404 or 405: the one with the next longest
-prefix is asked."""
+prefix is asked. Apps that are given the same prefix are asked in turn, in the
+same way."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -112,16 +113,25 @@ def _check_apps(asked: argparse.Namespace) -> None:
         raise UsageError(
             f"{asked.app} and --mount: say APP, or mount all there is; to mount it too: --mount /={asked.app}"
         )
-    prefixes = [mount.prefix for mount in asked.mount]
-    for prefix in prefixes:
-        if prefixes.count(prefix) > 1:
-            raise UsageError(
-                f"--mount: two apps are mounted at {prefix!r}; a slash at the end makes no difference"
-            )
+    _check_shared_prefixes(asked.mount)
     if asked.kind and asked.mount:
         raise UsageError(
             "--kind is for one APP; of mounted apps, WsgiToAsgi(app) or AsgiToWsgi(app) in the module says it"
         )
+
+
+def _check_shared_prefixes(mounts: Sequence[MountPoint]) -> None:
+    for number, mount in enumerate(mounts):
+        others = [
+            other for other in (*mounts[:number], *mounts[number + 1 :]) if other.prefix == mount.prefix
+        ]
+        if others and mount.fallback:
+            raise UsageError(
+                f"--mount: leave ,fallback out behind {mount.app}; apps at one prefix, here {mount.prefix!r}, are "
+                "asked in turn without it"
+            )
+        if any(other.app == mount.app for other in others):
+            raise UsageError(f"--mount: {mount.app} is mounted twice at {mount.prefix!r}")
 
 
 def _try_out(target: Target) -> tuple[list[AppKind] | None, int]:
@@ -160,9 +170,11 @@ def _interpreter_options() -> list[str]:
 def _start_line(server: Server, options: Options, target: Target, kinds: list[AppKind]) -> str:
     hows = [_how(server, options, kind) for kind in kinds]
     if target.mounts:
+        prefixes = [mount.prefix for mount in target.mounts]
         what = ", ".join(
-            f"{mount.prefix}={mount.app} ({_KINDS[kind]}, {how}{', or the next' if mount.fallback else ''})"
-            for mount, kind, how in zip(target.mounts, kinds, hows, strict=True)
+            f"{mount.prefix}={mount.app} ({_KINDS[kind]}, {how}"
+            f"{', or the next' if mount.fallback or mount.prefix in prefixes[number:] else ''})"
+            for number, (mount, kind, how) in enumerate(zip(target.mounts, kinds, hows, strict=True), 1)
         )
     else:
         what = f"{_KINDS[kinds[0]]} app {target.app}, {hows[0]}"
@@ -291,6 +303,7 @@ def _epilog() -> str:
             "  bridge serve site/app.py --reload --port 8080",
             "  bridge serve --mount /api=new.main:app --mount /=old.app:app",
             "  bridge serve --mount /api=new.main:app,fallback --mount /=old.app:app",
+            "  bridge serve --mount /=new.main:app --mount /=old.app:app",
             "  bridge serve shop:app --root-path /shop -- --uds /run/shop.sock",
             "",
             "exit status: the server's; 2, with one line that says why, if it can't start.",

@@ -16,7 +16,7 @@ from ._fallback import Call, serve_with_fallback
 from ._fallback_wsgi import Call as WsgiCall
 from ._fallback_wsgi import serve_with_fallback as serve_wsgi_with_fallback
 from ._lifespans import LifespanPart, States, run_lifespans
-from ._mounts import App, Mount, Part, make_parts
+from ._mounts import App, Mount, Mounted, Part, make_parts
 from ._pool import ThreadPool
 from ._prefixes import PrefixTable, native_mount, split_path, under_prefix, wsgi_under_prefix
 from ._tape import Tape
@@ -55,7 +55,8 @@ class Dispatcher:
         mounts: path prefix -> app. A prefix begins with a slash and is written decoded (``"/a b"``); a slash at its end
             means nothing. An app is WSGI or ASGI, which is seen from the app itself; or ``WsgiToAsgi(app, ...)`` or
             ``AsgiToWsgi(app, ...)`` with options, which hold wherever that adapter is needed; or a ``Dispatcher``; or a
-            ``Mount`` around any of these.
+            ``Mount`` around any of these. A list of apps has them asked in turn: where one answers 404 or 405, the next
+            one gets the request, as ``Mount`` says of ``fallback``; the answer of the last one counts, whatever it is.
 
     Raises:
         TypeError, ValueError: something in ``mounts`` is no prefix or no app; the message says which.
@@ -64,12 +65,11 @@ class Dispatcher:
     #: For ``_importing.is_both()``.
     _bridge_both_kinds = True
 
-    def __init__(self, mounts: Mapping[str, App | Mount]) -> None:
-        parts = make_parts(mounts)
-        self.mounts: dict[str, App | Mount] = dict(mounts)
-        self._parts = list(parts.values())
+    def __init__(self, mounts: Mapping[str, Mounted]) -> None:
+        parts, self._parts = make_parts(mounts)
+        self.mounts: dict[str, Mounted] = dict(mounts)
         self._table = PrefixTable(parts)
-        self._wire_table = PrefixTable({part.wire: part for part in self._parts})
+        self._wire_table = PrefixTable({part.wire: part for part in parts.values()})
         self._start_empty()
 
     def _start_empty(self) -> None:
@@ -95,7 +95,7 @@ class Dispatcher:
         self._start_empty()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {', '.join(part.prefix or '/' for part in self._parts)}>"
+        return f"<{type(self).__name__} {', '.join(part.place for part in self._parts)}>"
 
     @overload
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]: ...
@@ -127,7 +127,7 @@ class Dispatcher:
             await part.asgi(self._scope_for(part, scope, root_path, rest), receive, send)
             return
         calls = [
-            Call(each.asgi, _own(self._scope_for(each, scope, root_path, rest)), each.prefix or "/")
+            Call(each.asgi, _own(self._scope_for(each, scope, root_path, rest)), each.place)
             for each in part.chain()
         ]
         tape = Tape(receive, self._disk)
@@ -181,7 +181,8 @@ class Dispatcher:
             if part.nested:
                 yield from cast("Dispatcher", part.asgi)._lifespan_parts(root + part.prefix)
             else:
-                yield LifespanPart(root + part.prefix or "/", part.asgi, part.lifespan)
+                place = root + part.place if part.prefix else f"{root or '/'}{part.which}"
+                yield LifespanPart(place, part.asgi, part.lifespan)
 
     # WSGI.
 
@@ -194,7 +195,7 @@ class Dispatcher:
             return [] if environ.get("REQUEST_METHOD") == "HEAD" else [_NOTHING_HERE]
         if part.fallback is not None:
             calls = [
-                WsgiCall(each.wsgi, *wsgi_under_prefix(environ, each.wire), each.prefix or "/")
+                WsgiCall(each.wsgi, *wsgi_under_prefix(environ, each.wire), each.place)
                 for each in part.chain()
             ]
             return serve_wsgi_with_fallback(calls, environ, start_response)

@@ -124,7 +124,11 @@ def test_the_command_is_installed_with_the_package() -> None:
         ("", "there is no app to serve: say APP, or --mount /prefix=APP (see bridge serve --help)"),
         ("x:app --mount /=y:app", "x:app and --mount: say APP, or mount all there is"),
         ("--mount /=y:app --kind wsgi", "--kind is for one APP"),
-        ("--mount /x/=y:app --mount /x=z:app", "--mount: two apps are mounted at '/x'"),
+        ("--mount /x/=y:app --mount /x=y:app", "--mount: y:app is mounted twice at '/x'"),
+        (
+            "--mount /x=y:app,fallback --mount /x/=z:app",
+            "--mount: leave ,fallback out behind y:app; apps at one",
+        ),
         ("--mount y:app", "argument --mount: 'y:app' is not /prefix=APP, such as /api=new.main:app"),
         ("--mount /=", "argument --mount: '/=' is not /prefix=APP"),
         ("--mount /x=,fallback", "argument --mount: '/x=,fallback' is not /prefix=APP"),

@@ -117,6 +117,25 @@ def test_serves_either_kind_under_a_root_path_until_it_is_told_to_end(
             server.assert_no_traceback()
 
 
+@pytest.mark.parametrize("name", ["uvicorn", "gunicorn"])
+def test_serves_apps_at_one_prefix_in_turn(name: str) -> None:
+    app = f"--mount /={APPS['asgi']} --mount /={APPS['wsgi']}"
+    with serving(app, name, "--threads", "5") as server:
+        first_line = server.log().splitlines()[0]
+        asgi, wsgi = (
+            ("as it is", "in WsgiToAsgi(app, threads=5)")
+            if name == "uvicorn"
+            else ("in AsgiToWsgi(app)", "as it is")
+        )
+        what = f"/={APPS['asgi']} (ASGI, {asgi}, or the next), /={APPS['wsgi']} (WSGI, {wsgi})"
+        assert what in first_line
+        with server.client() as client:
+            # FastAPI has no route for HEAD and answers 405; Flask has.
+            assert client.head("/where").status_code == 200
+            assert client.get("/where").json()["path"] == "/where"
+            assert "<title>404 Not Found</title>" in client.get("/nowhere").text, "Flask's"
+
+
 MOUNTS = f"--mount /new={APPS['asgi']},fallback --mount /={APPS['wsgi']}"
 
 
