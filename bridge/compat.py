@@ -19,7 +19,7 @@ from asgiref.sync import SyncToAsync
 from . import to_asgi, to_wsgi
 from ._kind import check_kind
 from ._refusal import Refused
-from ._types import ASGIApp, Message, Receive, Scope, Send, WSGIApp
+from ._types import AnyReceive, AnyScope, AnySend, ASGIApp, Message, Receive, Scope, Send, WSGIApp
 
 __all__ = ["ASGIMiddleware", "WSGIMiddleware", "WsgiToAsgi"]
 
@@ -110,7 +110,7 @@ class WsgiToAsgi(to_asgi.WsgiToAsgi):
         # The process' own thread goes nowhere.
         return type(self), (self.wsgi_application, self.duplicate_header_limit)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AnyScope, receive: AnyReceive, send: AnySend) -> None:
         """ASGI 3; see ``bridge.WsgiToAsgi``."""
         limit = self.duplicate_header_limit or 0
         if scope["type"] == "http" and 0 < limit < len(scope.get("headers") or ()):

@@ -20,7 +20,17 @@ from ._mounts import App, Mount, Mounted, Part, make_parts
 from ._pool import ThreadPool
 from ._prefixes import PrefixTable, native_mount, split_path, under_prefix, wsgi_under_prefix
 from ._tape import Tape
-from ._types import Environ, Receive, Scope, Send, StartResponse
+from ._types import (
+    AnyReceive,
+    AnyScope,
+    AnySend,
+    AnyStartResponse,
+    Environ,
+    Receive,
+    Scope,
+    Send,
+    StartResponse,
+)
 from .to_wsgi import AsgiToWsgi
 
 __all__ = ["App", "Dispatcher", "Mount"]
@@ -98,10 +108,10 @@ class Dispatcher:
         return f"<{type(self).__name__} {', '.join(part.place for part in self._parts)}>"
 
     @overload
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]: ...
+    def __call__(self, scope: AnyScope, receive: AnyReceive, send: AnySend) -> Coroutine[Any, Any, None]: ...
 
     @overload
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]: ...
+    def __call__(self, environ: Environ, start_response: AnyStartResponse) -> Iterable[bytes]: ...
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """ASGI 3's application, called with (scope, receive, send), or PEP 3333's, with (environ, start_response)."""

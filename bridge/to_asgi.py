@@ -26,7 +26,7 @@ from ._lifespan import answer_lifespan
 from ._pool import ThreadPool
 from ._refusal import Refused, refuse, refuse_handshake
 from ._response import Response
-from ._types import Receive, Scope, Send, WSGIApp
+from ._types import AnyReceive, AnyScope, AnySend, Receive, Scope, Send, WSGIApp
 from ._watch import Watches
 from ._websocket_session import WebSockets, shut_down
 from ._wires import Loops
@@ -161,7 +161,7 @@ class WsgiToAsgi:
             f"{type(self).__name__}({self.app!r}, threads={self.threads}, request_body={self.request_body!r})"
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AnyScope, receive: AnyReceive, send: AnySend) -> None:
         """ASGI 3. Raises the app's own exceptions, and ``ValueError`` for a scope of an unknown type."""
         kind = scope["type"]
         if kind == "http":

@@ -29,7 +29,7 @@ from ._request import LengthRequiredError, RequestBody, warn_of_interpreters
 from ._request_loop import RequestExchange
 from ._scope import build_scope
 from ._shared_loop import SharedExchange
-from ._types import ASGIApp, Environ, StartResponse
+from ._types import AnyStartResponse, ASGIApp, Environ, StartResponse
 
 __all__ = ["AsgiToWsgi"]
 
@@ -104,7 +104,7 @@ class AsgiToWsgi:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_runtime": None}
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: AnyStartResponse) -> Iterable[bytes]:
         """PEP 3333's application.
 
         Raises:
