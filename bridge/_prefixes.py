@@ -18,12 +18,11 @@ from ._types import Environ, Scope
 __all__ = [
     "PrefixTable",
     "is_under",
-    "native_mount",
     "normal_prefix",
+    "split_environ",
     "split_path",
     "under_prefix",
     "wire",
-    "wsgi_under_prefix",
 ]
 
 _T = TypeVar("_T")
@@ -143,16 +142,10 @@ def _path(scope: Scope) -> str:
         return ""
 
 
-def wsgi_under_prefix(environ: Environ, prefix: str) -> tuple[str, str]:
-    """``SCRIPT_NAME`` and ``PATH_INFO`` of an app at ``prefix``, a native string that the path is under."""
-    script_name, path_info = native_mount(environ)
-    return script_name + prefix, path_info[len(prefix) :]
+def split_environ(environ: Environ) -> tuple[str, str]:
+    """``SCRIPT_NAME`` and ``PATH_INFO``, the first one without a slash at its end.
 
-
-def native_mount(environ: Environ) -> tuple[str, str]:
-    """``SCRIPT_NAME`` and ``PATH_INFO`` in their normal form.
-
-    With a slash at the end of ``SCRIPT_NAME`` gunicorn and granian take one from ``PATH_INFO``: it is the same path.
+    With one there gunicorn and granian take a slash too many from ``PATH_INFO``: it is the same path.
     """
     script_name: str = environ.get("SCRIPT_NAME", "")
     path_info: str = environ.get("PATH_INFO", "")

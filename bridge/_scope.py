@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ._mapping import BODYLESS, HOP_BY_HOP, TOKEN, agreed_content_length, check_value
-from ._prefixes import native_mount
+from ._prefixes import split_environ
 from ._tls import tls_extension
 from ._types import Environ, Headers, Scope
 from .errors import ApplicationError
@@ -65,7 +65,9 @@ def build_scope(environ: Environ, state: dict[str, Any]) -> Scope:
             "Lifespan State").
     """
     get = environ.get
-    script_name, path_info = native_mount(environ)
+    script_name, path_info = get("SCRIPT_NAME", ""), get("PATH_INFO", "")
+    if script_name[-1:] == "/":
+        script_name, path_info = split_environ(environ)
     root_path = script_name if script_name.isascii() else _text(script_name)
     path = root_path + (path_info if path_info.isascii() else _text(path_info))
     scheme = get("wsgi.url_scheme") or "http"

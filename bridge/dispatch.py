@@ -18,7 +18,7 @@ from ._fallback_wsgi import serve_with_fallback as serve_wsgi_with_fallback
 from ._lifespans import LifespanPart, States, run_lifespans
 from ._mounts import App, Mount, Mounted, Part, make_parts
 from ._pool import ThreadPool
-from ._prefixes import PrefixTable, native_mount, split_path, under_prefix, wsgi_under_prefix
+from ._prefixes import PrefixTable, split_environ, split_path, under_prefix
 from ._tape import Tape
 from ._types import (
     AnyReceive,
@@ -197,7 +197,8 @@ class Dispatcher:
     # WSGI.
 
     def _wsgi(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        part = self._wire_table.find(native_mount(environ)[1])
+        script_name, rest = split_environ(environ)
+        part = self._wire_table.find(rest)
         if part is None:
             length = str(len(_NOTHING_HERE))
             start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", length)])
@@ -205,12 +206,12 @@ class Dispatcher:
             return [] if environ.get("REQUEST_METHOD") == "HEAD" else [_NOTHING_HERE]
         if part.fallback is not None:
             calls = [
-                WsgiCall(each.wsgi, *wsgi_under_prefix(environ, each.wire), each.place)
+                WsgiCall(each.wsgi, script_name + each.wire, rest[len(each.wire) :], each.place)
                 for each in part.chain()
             ]
             return serve_wsgi_with_fallback(calls, environ, start_response)
         if part.prefix:
-            environ["SCRIPT_NAME"], environ["PATH_INFO"] = wsgi_under_prefix(environ, part.wire)
+            environ["SCRIPT_NAME"], environ["PATH_INFO"] = script_name + part.wire, rest[len(part.wire) :]
         return part.wsgi(environ, start_response)
 
     def close(self) -> None:
