@@ -144,7 +144,7 @@ def _above(prefix: str, parts: Mapping[str, Part]) -> Part:
     if above is None:
         raise ValueError(
             f"the mount at {prefix or '/'!r} has fallback=True, and no other mount has a prefix above it: there is "
-            "nothing to fall back to"
+            f"nothing to fall back to; {{{prefix or '/'!r}: [first, second]}} asks one after the other at one prefix"
         )
     return above
 
