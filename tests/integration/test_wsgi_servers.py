@@ -36,11 +36,6 @@ FILE_WRAPPERS = {
     "uwsgi",
     "mod_wsgi",
 }
-NO_HEAD_ALONE = {"mod_wsgi": "it keeps the head until there is a part of the body"}
-HEAD_AFTER_UPLOAD = NO_HEAD_ALONE | {
-    "waitress": "it calls the app when the whole body is there",
-    "cheroot": "it reads the rest of the body when it sends the head",
-}
 EARLY_HINTS = {"gunicorn-sync", "gunicorn-gthread", "gunicorn-preload", "gunicorn-gevent"}
 
 
@@ -148,7 +143,7 @@ def test_head_arrives_while_the_app_waits(server: RunningServer, reports: Report
     with RawConnection(server.connect()) as connection:
         connection.send(_get(f"/head_first?port={reports.port}"))
         assert reports.next() == "between"
-        if server.kind.name in NO_HEAD_ALONE:
+        if known("head before the body", server.kind.name):
             reports.go()
         response = connection.read_start()
         assert response.status == 200
@@ -159,8 +154,8 @@ def test_head_arrives_while_the_app_waits(server: RunningServer, reports: Report
 
 
 def test_event_stream_is_open_before_its_first_event(server: RunningServer, reports: Reports) -> None:
-    if server.kind.name in NO_HEAD_ALONE:
-        pytest.skip(NO_HEAD_ALONE[server.kind.name])
+    if fault := known("head before the body", server.kind.name):
+        pytest.skip(fault.does)
     with _client(server) as client, client.stream("GET", f"/events?port={reports.port}") as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         assert reports.next() == "waiting"
@@ -175,7 +170,7 @@ def test_error_after_the_head_has_gone_never_looks_like_the_end(
         connection.send(_get(f"/head_first_fail?port={reports.port}"))
         assert reports.next() == "between"
         name = server.kind.name
-        if name in NO_HEAD_ALONE:
+        if known("head before the body", name):
             reports.go()
             assert connection.read_response().status == 500
             return
@@ -191,8 +186,9 @@ def test_error_after_the_head_has_gone_never_looks_like_the_end(
 
 def test_head_arrives_before_the_upload_that_the_app_reads_then(server: RunningServer) -> None:
     name = server.kind.name
-    if name in HEAD_AFTER_UPLOAD:
-        pytest.skip(HEAD_AFTER_UPLOAD[name])
+    for why in ("head before the body", "body read by the head", "app called before the body's end"):
+        if fault := known(why, name):
+            pytest.skip(fault.does)
     with RawConnection(server.connect()) as connection:
         connection.send(b"POST /head_first_upload HTTP/1.1\r\nHost: test\r\nContent-Length: 70000\r\n\r\n")
         response = connection.read_start()

@@ -161,4 +161,23 @@ WSGI = (
         lawful="PEP 3333 lets a server do so",
         unshown="that an app is not called yet is seen by waiting alone",
     ),
+    Fault(
+        name="head before the body",
+        servers=("mod_wsgi",),
+        versions="mod_wsgi",
+        does="it keeps the head until there is a part of the body",
+        lawful='PEP 3333, "The start_response() Callable", wants no more',
+        unshown="that nothing has come yet is seen by waiting alone",
+        readme=("mod_wsgi keeps the head of an event stream until its first event",),
+        bridge=("_heads.py",),
+    ),
+    Fault(
+        name="body read by the head",
+        servers=("cheroot",),
+        versions="cheroot",
+        does="it reads the rest of the request's body when it sends the head, and throws it away",
+        lawful="RFC 9112, section 9.3, wants a connection that is kept to be read to the end of the request",
+        unshown="the bridge reads the body before, so that nothing is lost, and the head comes after it",
+        bridge=("_heads.py",),
+    ),
 )
