@@ -11,7 +11,7 @@ from typing import Any, cast
 import a2wsgi
 import asgiref.wsgi
 import bottle
-import datasette.app
+import datasette.utils.asgi
 import falcon
 import falcon.asgi
 import fastapi
@@ -233,7 +233,8 @@ ASGI_APPS: dict[str, Callable[[], object]] = {
     "asgiref.WsgiToAsgi": lambda: any_type(asgiref.wsgi.WsgiToAsgi)(wsgi_function),
     "a2wsgi.WSGIMiddleware": lambda: a2wsgi.WSGIMiddleware(any_type(wsgi_function)),
     "socketio.ASGIApp": lambda: socketio.ASGIApp(socketio.AsyncServer(async_mode="asgi")),
-    "datasette": lambda: datasette.app.Datasette([]).app(),
+    # What its app() returns; making that one leaves a connection to its database open.
+    "datasette": lambda: datasette.utils.asgi.AsgiRunOnFirstRequest(asgi_function, []),
     "FastMCP": lambda: fastmcp.FastMCP("x").http_app(),
     "async __call__ that takes anything": lambda: ForwardingAsync(asgi_function),
     "method that forwards": lambda: Forwarding(asgi_function).__call__,

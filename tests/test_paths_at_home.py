@@ -1,7 +1,7 @@
 """Every form of a root path and of a path, as an app reads it through an adapter and as frameworks read it at home.
 
 A row says what the server has, and the path that an app is to route by. Beside it stands which framework reads that
-otherwise at home, if one does: it would answer 404 there.
+otherwise at home, in one of its versions at least (Django has changed its mind in 6.1): it would answer 404 there.
 """
 
 import io
@@ -59,13 +59,13 @@ SCOPES = [
     ("/a/b", "/a/b/x/", b"/a/b/x/", "/a/b", "/x/", ""),
     ("/é", "/é/ü", "/é/%C3%BC".encode(), "/é", "/ü", ""),
     # uvicorn --root-path /awx/, /, awx, //awx, /awx//.
-    ("/awx/", "/awx//x", b"/awx//x", "/awx", "/x", ""),
-    ("/awx/", "/awx//", b"/awx//", "/awx", "/", ""),
-    ("/", "//x", b"//x", "", "/x", ""),
-    ("/", "//", b"//", "", "/", ""),
+    ("/awx/", "/awx//x", b"/awx//x", "/awx", "/x", "django"),
+    ("/awx/", "/awx//", b"/awx//", "/awx", "/", "django"),
+    ("/", "//x", b"//x", "", "/x", "django"),
+    ("/", "//", b"//", "", "/", "django"),
     ("awx", "awx/x", b"awx/x", "/awx", "/x", ""),
     ("//awx", "//awx/x", b"//awx/x", "/awx", "/x", ""),
-    ("/awx//", "/awx///x", b"/awx///x", "/awx", "/x", ""),
+    ("/awx//", "/awx///x", b"/awx///x", "/awx", "/x", "django"),
     ("/a//b", "/a//b/x", b"/a//b/x", "/a/b", "/x", ""),
     # hypercorn, granian, daphne, gunicorn: the path as it was received, from a proxy that cuts or does not.
     ("/awx", "/x", b"/x", "/awx", "/x", ""),
@@ -121,8 +121,10 @@ class TestAScope:
         self, root_path: str, path: str, raw_path: bytes | None, root: str, rest: str, otherwise: str
     ) -> None:
         scope = http_scope(root_path=root_path, path=path, raw_path=raw_path)
-        assert (get_route_path(scope) != rest) is ("starlette" in otherwise)
-        assert (ASGIRequest(scope, io.BytesIO()).path_info != rest) is ("django" in otherwise)
+        if "starlette" not in otherwise:
+            assert get_route_path(scope) == rest
+        if "django" not in otherwise:
+            assert ASGIRequest(scope, io.BytesIO()).path_info == rest
 
     def test_as_an_app_in_a_dispatcher_reads_it(
         self, root_path: str, path: str, raw_path: bytes | None, root: str, rest: str, otherwise: str
@@ -211,8 +213,10 @@ class TestAnEnviron:
         environ = environ_for() | {"SCRIPT_NAME": script_name, "PATH_INFO": path_info}
         werkzeug, django = WerkzeugRequest({**environ}), WSGIRequest(environ)
         assert werkzeug.root_path == root
-        assert (werkzeug.path != (rest or "/")) is ("werkzeug" in otherwise)
-        assert (django.path_info != (rest or "/")) is ("django" in otherwise)
+        if "werkzeug" not in otherwise:
+            assert werkzeug.path == (rest or "/")
+        if "django" not in otherwise:
+            assert django.path_info == (rest or "/")
 
     def test_as_an_app_in_a_dispatcher_reads_it(
         self, script_name: str, path_info: str, root: str, rest: str, otherwise: str
