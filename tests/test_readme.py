@@ -37,8 +37,8 @@ def serve(
     return start_server(kind, f"{name}:{app}", environ={"PYTHONPATH": f"{directory}:{REPOSITORY}"})
 
 
-def test_there_are_six_python_snippets() -> None:
-    assert len(snippets("python")) == 6
+def test_there_are_seven_python_snippets() -> None:
+    assert len(snippets("python")) == 7
 
 
 def test_the_flask_snippet(start_server: StartServer, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_the_websocket_snippet(start_server: StartServer, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["uvicorn-h11", "gunicorn-sync"])
-def test_the_dispatcher_and_fallback_snippets(kind: str, start_server: StartServer, tmp_path: Path) -> None:
+def test_the_dispatcher_snippets(kind: str, start_server: StartServer, tmp_path: Path) -> None:
     server = serve(3, kind=kind, start_server=start_server, directory=tmp_path)
     with server.client() as client:
         assert client.get("/").text == "the old page"
@@ -72,6 +72,10 @@ def test_the_dispatcher_and_fallback_snippets(kind: str, start_server: StartServ
         assert client.get("/shop/items").json() == ["from the new API"]
         # Flask's 404, not FastAPI's.
         assert "<title>404 Not Found</title>" in client.get("/shop/nothing").text
+    server = serve(3, 5, kind=kind, start_server=start_server, directory=tmp_path)
+    with server.client() as client:
+        assert client.get("/items").json() == ["from the new API"]
+        assert client.get("/").text == "the old page"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +89,7 @@ def test_the_dispatcher_and_fallback_snippets(kind: str, start_server: StartServ
 def test_the_compat_snippet(
     app: str, kind: str, path: str, start_server: StartServer, tmp_path: Path
 ) -> None:
-    server = serve(3, 5, kind=kind, start_server=start_server, directory=tmp_path, app=app)
+    server = serve(3, 6, kind=kind, start_server=start_server, directory=tmp_path, app=app)
     with server.client() as client:
         assert ("the old page" if path == "/" else "from the new API") in client.get(path).text
 
