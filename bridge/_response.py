@@ -125,8 +125,9 @@ class Response:
                 return
             if _ends_by_path(batch):
                 # granian opens the file after send() has returned. Its http.disconnect comes about then, not
-                # surely later: see _is_path() in _file for the files that this is good enough for.
-                await watch.until_left()
+                # surely later: see _is_path() in _file for the files that this is good enough for. It does not come
+                # at all where a middleware has kept the path to itself, and the app's thread waits meanwhile.
+                await watch.has_left()
                 return
             if not batch.items:
                 watch.start()  # the app asks whether the client is there

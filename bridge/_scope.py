@@ -53,7 +53,7 @@ _header_names: dict[bytes, str] = {}
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus if status >= 200}
 
 
-def build_scope(environ: Environ, state: dict[str, Any]) -> Scope:
+def build_scope(environ: Environ, state: dict[str, Any], *, sendfile: bool = False) -> Scope:
     """The scope of type ``http`` for ``environ``; costs time linear in the environ.
 
     ``scope["wsgi_environ"]`` is the environ itself: ``REMOTE_USER`` and what else has no key in a scope is
@@ -63,6 +63,7 @@ def build_scope(environ: Environ, state: dict[str, Any]) -> Scope:
         environ: as PEP 3333 has it; missing and empty keys are taken as a server means them.
         state: the lifespan's state, of which the scope gets a shallow copy (ASGI lifespan specification,
             "Lifespan State").
+        sendfile: offer ``http.response.pathsend`` where the server has ``wsgi.file_wrapper``.
     """
     get = environ.get
     script_name, path_info = get("SCRIPT_NAME", ""), get("PATH_INFO", "")
@@ -74,7 +75,7 @@ def build_scope(environ: Environ, state: dict[str, Any]) -> Scope:
     protocol = get("SERVER_PROTOCOL", "")
     host = get("REMOTE_ADDR")
     extensions: dict[str, Any] = {}
-    if "wsgi.file_wrapper" in environ:
+    if sendfile and "wsgi.file_wrapper" in environ:
         extensions["http.response.pathsend"] = {}
     if "wsgi.early_hints" in environ:
         extensions["http.response.early_hint"] = {}

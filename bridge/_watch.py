@@ -21,7 +21,7 @@ logger = logging.getLogger("bridge")
 #: Seconds before listening begins: at least this, at most twice as long.
 DELAY = 0.005
 
-#: Seconds in which a server whose ``send()`` failed says that the client has left.
+#: Seconds in which a server says that the client has left, after a ``send()`` that failed or had all of the response.
 SAYS = 1.0
 
 #: What a watch runs; it calls its argument when the client has left.
@@ -114,10 +114,6 @@ class Watch:
             self._watches.discard(self)
             self._task = asyncio.get_running_loop().create_task(self._listening(self.leave))
         return self._task
-
-    async def until_left(self) -> None:
-        """Waits for the end of the connection, or for what the server says after a complete response."""
-        await asyncio.shield(self.start())
 
     async def has_left(self) -> bool:
         """Whether the client has left; the server has ``SAYS`` seconds to say so."""

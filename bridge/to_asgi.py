@@ -56,6 +56,9 @@ class WsgiToAsgi:
         response_buffer: bytes that the app may be ahead of its client before ``write()`` or the iteration waits; that
             many in 256 chunks at most, however small they are.
         executor: run the app in these threads instead of ``threads`` of the adapter's own. It is never shut down here.
+        sendfile: send a file that the app returns in ``wsgi.file_wrapper`` by the server's own means, where it has any
+            (``http.response.zerocopysend``, ``http.response.pathsend``). Not every ASGI middleware knows these: some
+            fail, others drop the file. ``False``: it is read here, and sent in chunks.
         websocket_threads: WebSockets that may be open at a time; each has a thread of its own, beside those for
             requests. One more is refused. ``None``: 512, but 0 with ``threads=1``. 0: all are refused.
         shutdown_timeout: seconds that running requests get at the lifespan's shutdown; then they are left behind.
@@ -100,6 +103,7 @@ class WsgiToAsgi:
         max_body_size: int | None = None,
         response_buffer: int = 262144,
         executor: Executor | None = None,
+        sendfile: bool = False,
         websocket_threads: int | None = None,
         shutdown_timeout: float = 30.0,
     ) -> None:
@@ -136,6 +140,7 @@ class WsgiToAsgi:
         self.max_body_size = max_body_size
         self.response_buffer = response_buffer
         self.executor = executor
+        self.sendfile = sendfile
         self.websocket_threads = websocket_threads
         self.shutdown_timeout = shutdown_timeout
         self._start_empty()
@@ -215,7 +220,8 @@ class WsgiToAsgi:
         hints = None
         if extensions and "http.response.early_hint" in extensions:
             environ["wsgi.early_hints"] = hints = EarlyHints(channel)
-        call = Call(self.app, environ, channel, loop, extensions, hints)
+        files = extensions if self.sendfile else None
+        call = Call(self.app, environ, channel, loop, files, hints)
         try:
             pool = self._pool or self._make_pool()
             waits = pool.submit(call)

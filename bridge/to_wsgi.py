@@ -64,6 +64,9 @@ class AsgiToWsgi:
             end its process and be started anew; a WSGI server's worker serves on, and a database that is
             back is found by the next try. An app that can be started once only needs a new process: the log
             has its first error beside each later one.
+        sendfile: offer ``http.response.pathsend`` to the application where the server has ``wsgi.file_wrapper``, so
+            that the server sends files by its own means. Not every ASGI middleware knows it: some fail, others leave
+            the file uncompressed. ``False``: the application reads its files itself, as on uvicorn.
 
     It blocks, as WSGI does. In a thread whose event loop is running (a notebook's, an async test's), it can't
     be called with ``loop="request"``, for a thread runs one loop at a time; with ``"shared"`` it blocks that
@@ -82,6 +85,7 @@ class AsgiToWsgi:
         loop: LoopMode | None = None,
         loop_factory: LoopFactory | None = None,
         lifespan: LifespanMode = "auto",
+        sendfile: bool = False,
     ) -> None:
         check_kind(app, "asgi", "AsgiToWsgi")
         if loop not in {None, "request", "shared"}:
@@ -96,6 +100,7 @@ class AsgiToWsgi:
         self.loop: LoopMode | None = loop
         self.loop_factory = loop_factory
         self.lifespan: LifespanMode = lifespan
+        self.sendfile = sendfile
         self._runtime: _Runtime | None = None
 
     def __repr__(self) -> str:
@@ -121,7 +126,7 @@ class AsgiToWsgi:
             runtime = self._begin(environ)
         if not runtime.started:
             runtime.start()
-        scope = build_scope(environ, runtime.state)
+        scope = build_scope(environ, runtime.state, sendfile=self.sendfile)
         try:
             body = RequestBody(environ)
         except LengthRequiredError:

@@ -190,10 +190,11 @@ class TestHeaders:
 
 class TestExtensions:
     def test_what_the_server_has(self) -> None:
-        extensions = build_scope(
-            environ_for() | {"wsgi.file_wrapper": object, "wsgi.early_hints": print}, {}
-        )["extensions"]
+        environ = environ_for() | {"wsgi.file_wrapper": object, "wsgi.early_hints": print}
+        assert build_scope(environ, {})["extensions"] == {"http.response.early_hint": {}}
+        extensions = build_scope(environ, {}, sendfile=True)["extensions"]
         assert extensions == {"http.response.pathsend": {}, "http.response.early_hint": {}}
+        assert build_scope(environ_for(), {}, sendfile=True)["extensions"] == {}
 
     def test_tls(self) -> None:
         environ = environ_for(

@@ -19,6 +19,8 @@ from tests.support.wsgi_apps import TEXT, get, hello
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
 
+SENDFILE: dict[str, Any] = {"sendfile": True}
+
 # Files and early hints.
 
 
@@ -77,7 +79,7 @@ def test_a_file_like_object_goes_in_its_own_blocks() -> None:
         return environ["wsgi.file_wrapper"](file, 1000)
 
     extensions: dict[str, Any] = {"http.response.zerocopysend": {}, "http.response.pathsend": {}}
-    exchange = call(app, extensions=extensions)
+    exchange = call(app, options=SENDFILE, extensions=extensions)
     assert exchange.body == b"x" * 2500
     assert file.sizes == [1000] * 4
     assert file.closed
@@ -99,7 +101,7 @@ def test_a_file_by_zerocopysend(path: Path, offset: int, length: int | None) -> 
     sent = bytearray()
 
     async def main() -> None:
-        async with Served(app) as adapter:
+        async with Served(app, **SENDFILE) as adapter:
             exchange = get(adapter, extensions={"http.response.zerocopysend": {}})
 
             async def send(message: Message) -> None:
@@ -126,7 +128,7 @@ def test_a_file_by_pathsend(path: Path) -> None:
     app, files = file_app(path)
 
     async def main() -> None:
-        async with Served(app) as adapter:
+        async with Served(app, **SENDFILE) as adapter:
             async with get(adapter, extensions={"http.response.pathsend": {}}) as exchange:
                 await exchange.wait_for("http.response.pathsend")
                 assert not files[0].closed  # the server has not opened it yet
@@ -143,6 +145,32 @@ def test_a_file_by_pathsend(path: Path) -> None:
     assert files[0].closed
 
 
+def test_a_path_that_no_server_gets_holds_nobody(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A middleware around the adapter that doesn't know the message drops it, and there is no end to wait for."""
+    monkeypatch.setattr("bridge._watch.SAYS", 0.05)
+    app, files = file_app(path)
+
+    async def main() -> None:
+        async with Served(app, **SENDFILE) as adapter:
+            exchange = await get(adapter, extensions={"http.response.pathsend": {}}).run()
+            assert [message["type"] for message in exchange.messages] == [
+                "http.response.start",
+                "http.response.pathsend",
+            ]
+
+    asyncio.run(main())
+    wait_for_no_bridge_threads()
+    assert files[0].closed
+
+
+@pytest.mark.parametrize("extension", ["http.response.pathsend", "http.response.zerocopysend"])
+def test_by_default_a_file_goes_in_chunks_whatever_the_server_offers(path: Path, extension: str) -> None:
+    app, _ = file_app(path)
+    exchange = call(app, extensions={extension: {}})
+    assert {message["type"] for message in exchange.messages} == {"http.response.start", "http.response.body"}
+    assert exchange.body == path.read_bytes()
+
+
 def test_only_a_whole_file_that_is_still_there_goes_by_its_path(path: Path) -> None:
     extensions: dict[str, Any] = {"http.response.pathsend": {}}
     data = path.read_bytes()
@@ -150,7 +178,7 @@ def test_only_a_whole_file_that_is_still_there_goes_by_its_path(path: Path) -> N
         (file_app(path, 10)[0], data[10:]),
         (file_app(path, 0, [("Content-Length", "20")])[0], data[:20]),
     ):
-        assert call(app, extensions=extensions).body == expected
+        assert call(app, options=SENDFILE, extensions=extensions).body == expected
 
     def deleted(environ: Environ, start_response: StartResponse) -> Any:
         start_response("200 OK", TEXT)
@@ -165,14 +193,14 @@ def test_only_a_whole_file_that_is_still_there_goes_by_its_path(path: Path) -> N
         file.seek(0)
         return environ["wsgi.file_wrapper"](file)
 
-    assert call(deleted, extensions=extensions).body == data
-    assert call(nameless, extensions=extensions).body == b"nameless"
+    assert call(deleted, options=SENDFILE, extensions=extensions).body == data
+    assert call(nameless, options=SENDFILE, extensions=extensions).body == b"nameless"
 
 
 def test_a_file_shorter_than_content_length_is_an_error(path: Path) -> None:
     app, files = file_app(path, 0, [("Content-Length", "1000000")])
     extensions: dict[str, Any] = {"http.response.pathsend": {}, "http.response.zerocopysend": {}}
-    exchange, error = fail(app, ApplicationError, extensions=extensions)
+    exchange, error = fail(app, ApplicationError, options=SENDFILE, extensions=extensions)
     assert "shorter" in str(error)
     assert not exchange.complete
     assert files[0].closed
@@ -180,7 +208,7 @@ def test_a_file_shorter_than_content_length_is_an_error(path: Path) -> None:
 
 def test_a_head_request_for_a_file(path: Path) -> None:
     app, files = file_app(path)
-    exchange = call(app, "HEAD", extensions={"http.response.pathsend": {}})
+    exchange = call(app, "HEAD", options=SENDFILE, extensions={"http.response.pathsend": {}})
     assert exchange.body == b""
     assert exchange.complete
     assert files[0].closed

@@ -19,50 +19,56 @@ def server(request: pytest.FixtureRequest, server_pool: ServerPool) -> RunningSe
     return start_cases(server_pool, request.param)
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["chunks", "sendfile"])
+def files(server: RunningServer, request: pytest.FixtureRequest, server_pool: ServerPool) -> RunningServer:
+    """The server; also where it may send files by its own means."""
+    return start_cases(server_pool, server.kind.name, sendfile=True) if request.param else server
+
+
 @pytest.mark.parametrize("size", [0, 16, 160_000, 3_200_000])
-def test_file_wrapper_sends_the_whole_file(server: RunningServer, size: int) -> None:
-    with server.client() as client:
+def test_file_wrapper_sends_the_whole_file(files: RunningServer, size: int) -> None:
+    with files.client() as client:
         response = client.get(f"/file/{size}")
     assert response.headers["x-wrapper"] == "offered"
     assert int(response.headers["content-length"]) == size
     assert response.content == _file(size)
 
 
-def test_file_wrapper_keeps_a_temporary_file_until_it_is_sent(server: RunningServer) -> None:
+def test_file_wrapper_keeps_a_temporary_file_until_it_is_sent(files: RunningServer) -> None:
     """granian opens the file of ``http.response.pathsend`` after ``send()`` returned; closing this one
     deletes it.
     """
-    with server.client() as client:
+    with files.client() as client:
         for _ in range(40):
             response = client.get("/file/1600")
             assert (response.status_code, response.content) == (200, _file(1600))
 
 
-def test_file_wrapper_starts_where_the_file_stands(server: RunningServer) -> None:
+def test_file_wrapper_starts_where_the_file_stands(files: RunningServer) -> None:
     """PEP 3333, "Optional Platform-Specific File Handling": transmission begins at the current position."""
-    with server.client() as client:
+    with files.client() as client:
         assert client.get("/file/160000-1000").content == _file(160_000)[1000:]
 
 
-def test_file_wrapper_without_a_length(server: RunningServer) -> None:
-    with server.client() as client:
+def test_file_wrapper_without_a_length(files: RunningServer) -> None:
+    with files.client() as client:
         assert client.get("/file/160000?no-length").content == _file(160_000)
         assert client.get("/file/160000-1000?no-length").content == _file(160_000)[1000:]
 
 
-def test_file_wrapper_to_head(server: RunningServer) -> None:
-    with server.client() as client:
+def test_file_wrapper_to_head(files: RunningServer) -> None:
+    with files.client() as client:
         response = client.head("/file/160000")
         assert (response.headers["content-length"], response.content) == ("160000", b"")
         assert client.get("/file/16").content == _file(16)
 
 
-def test_client_that_leaves_while_a_file_is_sent(server: RunningServer) -> None:
-    client = server.client()
+def test_client_that_leaves_while_a_file_is_sent(files: RunningServer) -> None:
+    client = files.client()
     with client.stream("GET", "/file/32000000") as response:
         next(response.iter_raw())
         client.close()
-    with server.client() as other:
+    with files.client() as other:
         assert other.get("/file/16").content == _file(16)
 
 

@@ -250,23 +250,40 @@ def test_work_after_the_response_comes_after_its_last_byte(
     assert reports.next() == "background ended"
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["bytes", "sendfile"])
+def sendfile(request: pytest.FixtureRequest) -> bool:
+    asked_for: bool = request.param
+    return asked_for
+
+
+@pytest.fixture(scope="module")
+def files(server: RunningServer, loop: str, sendfile: bool, server_pool: ServerPool) -> RunningServer:
+    """The server; with ``sendfile`` the one that may send files by its own means."""
+    if not sendfile:
+        return server
+    if server.kind.name not in FILE_WRAPPERS:
+        pytest.skip(f"{server.kind.name} has no wsgi.file_wrapper")
+    options = json.dumps({"loop": loop, "sendfile": True})
+    return server_pool.get(server.kind.name, APP, {"BRIDGE_OPTIONS": options})
+
+
 @pytest.mark.parametrize("size", [0, 1_000_000])
-def test_file(server: RunningServer, tmp_path: Path, size: int) -> None:
+def test_file(files: RunningServer, sendfile: bool, tmp_path: Path, size: int) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(range(250)) * (size // 250))
-    with _client(server) as client:
+    with _client(files) as client:
         response = client.get("/file", params={"path": str(path)})
         head = client.head("/file", params={"path": str(path)})
     assert (response.status_code, response.content) == (200, path.read_bytes())
-    assert response.headers["x-sent-as"] == ("path" if server.kind.name in FILE_WRAPPERS else "bytes")
+    assert response.headers["x-sent-as"] == ("path" if sendfile else "bytes")
     assert response.headers["content-length"] == str(size)
     assert (head.status_code, head.content) == (200, b"")
 
 
-def test_work_after_a_file(server: RunningServer, tmp_path: Path, reports: Reports) -> None:
+def test_work_after_a_file(files: RunningServer, tmp_path: Path, reports: Reports) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"f" * 100_000)
-    with RawConnection(server.connect()) as connection:
+    with RawConnection(files.connect()) as connection:
         response = connection.request(_get(f"/file?path={path}&port={reports.port}"))
         assert (response.body, response.complete) == (b"f" * 100_000, True)
     assert reports.next() == "after the file"
