@@ -77,11 +77,14 @@ class Call:
         app: WSGIApp,
         environ: Environ,
         channel: Channel,
-        loop: AbstractEventLoop,
+        loop: AbstractEventLoop | None,
         extensions: Any,
         hints: EarlyHints | None = None,
     ) -> None:
-        """Loop side. ``environ`` is complete; its ``wsgi.input`` is closed at the end."""
+        """Loop side. ``environ`` is complete; its ``wsgi.input`` is closed at the end.
+
+        ``loop`` is where ``async_to_sync()`` runs the app's async code; ``None``: on a loop of its own for each call.
+        """
         self._app = app
         self._environ = environ
         # Kept here: the environ is the app's from the call on, and middleware puts inputs of its own in it.
@@ -118,11 +121,13 @@ class Call:
             tell()
 
     def _run(self) -> None:
-        # Where asgiref's async_to_sync() looks for the loop to run on: the server's, instead of a new one each time.
+        # Where asgiref's async_to_sync() looks for the loop to run on. None has it make one, whatever loop others have
+        # told the thread of an executor of before.
         local = SyncToAsync.threadlocal
-        local.main_event_loop = self._loop
-        local.main_event_loop_pid = os.getpid()
-        local.task_context = None
+        local.main_event_loop = loop = self._loop
+        if loop is not None:
+            local.main_event_loop_pid = os.getpid()
+            local.task_context = None
         iterable: Iterable[bytes] | None = None
         try:
             # The client may have left while the request waited for a thread.
@@ -135,6 +140,9 @@ class Call:
             self._fail(exc)
         finally:
             self._close(iterable)
+            # A thread without work keeps no loop alive: neither the server's, nor that of a view of the app's, which
+            # asgiref leaves here where the view has called sync_to_async(). The same for the list of its tasks.
+            local.main_event_loop = local.task_context = None
 
     def _fail(self, exc: BaseException) -> None:
         """Ends the response with ``exc``; nothing comes of it where the client has left, which may be what it says."""

@@ -231,7 +231,7 @@ class WebSocketCall(Call):
         app: WSGIApp,
         environ: Environ,
         channel: Channel,
-        loop: AbstractEventLoop,
+        loop: AbstractEventLoop | None,
         websocket: WebSocket,
         pair: RelayPair,
     ) -> None:

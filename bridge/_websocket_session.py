@@ -48,13 +48,18 @@ class WebSockets:
         received: int,
         sent: int,
         max_message: int | None,
+        on_server_loop: bool,
     ) -> None:
-        """``received``, ``sent``: bytes that may wait for the app, and for the client. ``max_message``: bytes."""
+        """``received``, ``sent``: bytes that may wait for the app, and for the client. ``max_message``: bytes.
+
+        ``on_server_loop``: run the app's async code on the server's loop.
+        """
         self._app = app
         self._threads = threads
         self._received = received
         self._sent = sent
         self._max_message = max_message
+        self._on_server_loop = on_server_loop
         # No backlog: a handshake that waits for another client to leave may wait for hours.
         self.pool = ThreadPool(threads, 0, name="bridge-websocket")
 
@@ -80,8 +85,9 @@ class WebSockets:
         websocket = WebSocket(scope.get("subprotocols") or (), channel, inbox)
         environ["wsgi.websocket"] = websocket
         environ["werkzeug.socket"] = pair.socket_for_app()
+        loop = mailbox.loop if self._on_server_loop else None
         try:
-            self.pool.submit(WebSocketCall(self._app, environ, channel, mailbox.loop, websocket, pair))
+            self.pool.submit(WebSocketCall(self._app, environ, channel, loop, websocket, pair))
         except Overloaded:
             raise Overloaded(
                 f"as many WebSockets are open as websocket_threads allows: {self._threads}"

@@ -89,7 +89,8 @@ class WsgiToAsgi(to_asgi.WsgiToAsgi):
 
     As there, one request runs at a time, in the one thread in which ``sync_to_async`` runs all thread-sensitive code of
     the process: apps that are not thread-safe, and connections that belong to a thread, are used to that. With
-    ``bridge.WsgiToAsgi`` requests run side by side. Two things are not as there: a ``ThreadSensitiveContext`` that is
+    ``bridge.WsgiToAsgi`` requests run side by side. As there, ``async_to_sync`` runs async code of the app on the
+    server's loop. Two things are not as there: a ``ThreadSensitiveContext`` that is
     in effect where this is called is not followed; and lifespan and WebSocket are dealt with, not refused by an error.
 
     Args:
@@ -99,7 +100,12 @@ class WsgiToAsgi(to_asgi.WsgiToAsgi):
     """
 
     def __init__(self, wsgi_application: WSGIApp, duplicate_header_limit: int | None = 100) -> None:
-        super().__init__(wsgi_application, threads=1, executor=SyncToAsync.single_thread_executor)
+        super().__init__(
+            wsgi_application,
+            threads=1,
+            executor=SyncToAsync.single_thread_executor,
+            async_views="server",
+        )
         self.wsgi_application = wsgi_application
         self.duplicate_header_limit = duplicate_header_limit
 

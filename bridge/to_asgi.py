@@ -12,7 +12,7 @@ import logging
 import sys
 from concurrent.futures import Executor
 from io import BytesIO
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from ._busy import BusyLog
 from ._call import Call, EarlyHints
@@ -36,6 +36,9 @@ __all__ = ["WsgiToAsgi"]
 
 logger = logging.getLogger("bridge")
 
+#: Where async code of the app runs.
+AsyncViews = Literal["own", "server"]
+
 #: WebSockets at a time, unless the user says: each holds a thread, which mostly sleeps.
 _WEBSOCKET_THREADS = 512
 
@@ -56,6 +59,11 @@ class WsgiToAsgi:
         response_buffer: bytes that the app may be ahead of its client before ``write()`` or the iteration waits; that
             many in 256 chunks at most, however small they are.
         executor: run the app in these threads instead of ``threads`` of the adapter's own. It is never shut down here.
+        async_views: where ``asgiref.sync.async_to_sync`` runs async code of the app, such as the async views of Flask
+            and Django. ``"own"``: on a new event loop for each call, as on a WSGI server; the server's loop goes on
+            whatever the code does. ``"server"``: on the server's loop, which costs less and lets clients and pools that
+            are bound to a loop serve all requests; code that blocks there stops the whole server, and code that waits
+            for an answer of its own server while it blocks waits for ever.
         sendfile: send a file that the app returns in ``wsgi.file_wrapper`` by the server's own means, where it has any
             (``http.response.zerocopysend``, ``http.response.pathsend``). Not every ASGI middleware knows these: some
             fail, others drop the file. ``False``: it is read here, and sent in chunks.
@@ -75,8 +83,6 @@ class WsgiToAsgi:
     A WebSocket handshake calls the app too, as a GET, with a ``WebSocket`` in ``wsgi.websocket``, and in
     ``werkzeug.socket`` a socket for libraries that speak the protocol themselves (with wsproto installed). An app that
     answers with a response refuses the handshake.
-
-    In the app, ``asgiref.sync.async_to_sync`` runs on the server's loop.
 
     Several loops, each in a thread of its own, may call it at a time, with a lifespan each. They share ``threads`` and
     ``backlog``. A shutdown closes the WebSockets of its own loop; the last one waits for requests, and ends threads.
@@ -103,6 +109,7 @@ class WsgiToAsgi:
         max_body_size: int | None = None,
         response_buffer: int = 262144,
         executor: Executor | None = None,
+        async_views: AsyncViews = "own",
         sendfile: bool = False,
         websocket_threads: int | None = None,
         shutdown_timeout: float = 30.0,
@@ -124,6 +131,8 @@ class WsgiToAsgi:
             raise TypeError(
                 f"executor is {executor!r}; it has to be a concurrent.futures.Executor of threads"
             )
+        if async_views not in get_args(AsyncViews):
+            raise ValueError(f'async_views is {async_views!r}; it has to be "own" or "server"')
         # An instance is there only if its module is; importing it for the check would cost each start of a server.
         processes = sys.modules.get("concurrent.futures.process")
         if processes is not None and isinstance(executor, processes.ProcessPoolExecutor):
@@ -140,6 +149,7 @@ class WsgiToAsgi:
         self.max_body_size = max_body_size
         self.response_buffer = response_buffer
         self.executor = executor
+        self.async_views: AsyncViews = async_views
         self.sendfile = sendfile
         self.websocket_threads = websocket_threads
         self.shutdown_timeout = shutdown_timeout
@@ -221,7 +231,8 @@ class WsgiToAsgi:
         if extensions and "http.response.early_hint" in extensions:
             environ["wsgi.early_hints"] = hints = EarlyHints(channel)
         files = extensions if self.sendfile else None
-        call = Call(self.app, environ, channel, loop, files, hints)
+        async_loop = loop if self.async_views == "server" else None
+        call = Call(self.app, environ, channel, async_loop, files, hints)
         try:
             pool = self._pool or self._make_pool()
             waits = pool.submit(call)
@@ -281,6 +292,7 @@ class WsgiToAsgi:
                     received=self.request_buffer,
                     sent=self.response_buffer,
                     max_message=self.max_body_size,
+                    on_server_loop=self.async_views == "server",
                 )
             return self._websockets
 

@@ -9,7 +9,6 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from asgiref.sync import async_to_sync
 
 from bridge import WsgiToAsgi
 from bridge._types import Environ, Message, StartResponse
@@ -217,39 +216,7 @@ def test_an_unknown_scope_type() -> None:
     asyncio.run(main())
 
 
-# Async inside sync, and contexts.
-
-
-def test_async_to_sync_runs_on_the_servers_loop() -> None:
-    async def who() -> tuple[asyncio.AbstractEventLoop, int]:
-        await asyncio.sleep(0)
-        return asyncio.get_running_loop(), threading.get_ident()
-
-    found: list[tuple[asyncio.AbstractEventLoop, int]] = []
-
-    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
-        found.append(async_to_sync(who)())
-        return hello(environ, start_response)
-
-    async def main() -> None:
-        here = (asyncio.get_running_loop(), threading.get_ident())
-        found.clear()
-        async with Served(app, threads=2) as adapter:
-            await asyncio.gather(*(get(adapter).run() for _ in range(10)))
-        assert found == [here] * 10
-
-    asyncio.run(main())
-    asyncio.run(main())
-    with concurrent.futures.ThreadPoolExecutor(1) as executor:
-        adapter = WsgiToAsgi(app, executor=executor)
-
-        async def on_executor() -> None:
-            found.clear()
-            await get(adapter).run()
-            assert found == [(asyncio.get_running_loop(), threading.get_ident())]
-
-        asyncio.run(on_executor())
-        asyncio.run(on_executor())
+# Contexts.
 
 
 def test_context_variables_of_outer_middleware_are_seen() -> None:

@@ -338,7 +338,8 @@ def test_an_app_that_asks_whether_its_client_has_left(how: Any, mode: str) -> No
     app = Asking(how)
 
     async def main() -> None:
-        async with Served(validated(app), request_body=mode, request_buffer=10) as adapter:
+        options: dict[str, Any] = {"request_body": mode, "request_buffer": 10, "async_views": "server"}
+        async with Served(validated(app), **options) as adapter:
             exchange = Exchange(
                 adapter, http_scope("POST"), [request(b"b" * 20, more_body=True), request(b"c")]
             )

@@ -128,7 +128,7 @@ def test_http_1_0(server_pool: ServerPool) -> None:
 
 @pytest.mark.parametrize("name", ASGI_SERVERS)
 def test_async_views_share_one_client(name: str, server_pool: ServerPool) -> None:
-    """1,000 requests on uvicorn, 100 on the others: in promise 9 they all find the server's loop."""
+    """1,000 requests on uvicorn, 100 on the others: with ``async_views="server"`` they all find the server's loop."""
     upstream = server_pool.get("uvicorn-h11", "tests.integration.apps.plain:asgi_app")
     server = server_pool.get(name, ASYNC_APP, {"UPSTREAM": upstream.url})
     count = 1000 if name == "uvicorn-httptools" else 100

@@ -47,4 +47,4 @@ def loops_view() -> Response:
     return jsonify(len(loops))
 
 
-app = WsgiToAsgi(validated(flask_app))
+app = WsgiToAsgi(validated(flask_app), async_views="server")
