@@ -3,7 +3,8 @@
 How the package is laid out; lower layers never import higher ones, and the two adapters never import each other:
 
 0  errors, _types                                   one tree of exceptions; the types of both interfaces
-1  _mapping, _environ, _scope, _tls, _processes     scope <-> environ, status, headers: pure functions
+1  _mapping, _environ, _scope, _tls                 scope <-> environ, status, headers: pure functions
+   _chain, _processes                               an app below both adapters; whether other processes serve the app
    _prefixes, _importing, _kind                     paths under prefixes; finding an app, telling its kind
    _asyncio_names, _loop_threads, _greenlets        asyncio's private names; a loop's threads; greenlets for threads
 2  _body, _channel, _pool, _executor_pool           WSGI app: its body, the hand-over to the loop, its threads

@@ -2,7 +2,8 @@
 
 Keys: everything that PEP 3333 and RFC 3875 (CGI) name and a scope can tell; ``REQUEST_URI`` and ``RAW_URI`` (the
 target as it was received), ``REMOTE_ADDR`` (empty on a Unix socket) and ``REMOTE_PORT``, mod_ssl's ``SSL_*`` from the
-TLS extension, and ``asgi.scope``, the scope itself. The body's keys (``wsgi.input``) are added by whoever has the body.
+TLS extension, and ``asgi.scope``, the scope itself; below a WSGI server also what ``_chain`` takes from its environ.
+The body's keys (``wsgi.input``) are added by whoever has the body.
 
 The path. ``scope["path"]`` comes in two conventions. By the ASGI specification, and on uvicorn and in Starlette's
 mounts, it includes ``root_path``; hypercorn, granian, and gunicorn's ASGI worker give the path as the client sent it,
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
+from ._chain import inherit_environ
 from ._processes import is_one_of_several
 from ._tls import tls_environ
 from ._types import Environ, Scope
@@ -103,6 +105,8 @@ def build_environ(scope: Scope) -> Environ:
     extensions = scope.get("extensions")
     if extensions and "tls" in extensions:
         environ.update(tls_environ(extensions["tls"]))
+    if "wsgi_environ" in scope:
+        inherit_environ(environ, scope["wsgi_environ"])
     return environ
 
 

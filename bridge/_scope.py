@@ -17,6 +17,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from ._chain import inherit_scope
 from ._mapping import BODYLESS, HOP_BY_HOP, TOKEN, agreed_content_length, check_value
 from ._prefixes import split_environ
 from ._tls import tls_extension
@@ -57,7 +58,7 @@ def build_scope(environ: Environ, state: dict[str, Any], *, sendfile: bool = Fal
     """The scope of type ``http`` for ``environ``; costs time linear in the environ.
 
     ``scope["wsgi_environ"]`` is the environ itself: ``REMOTE_USER`` and what else has no key in a scope is
-    there.
+    there. Below another ASGI server, the scope has what ``_chain`` takes from its scope.
 
     Args:
         environ: as PEP 3333 has it; missing and empty keys are taken as a server means them.
@@ -81,7 +82,7 @@ def build_scope(environ: Environ, state: dict[str, Any], *, sendfile: bool = Fal
         extensions["http.response.early_hint"] = {}
     if scheme == "https" and (tls := tls_extension(environ)):
         extensions["tls"] = tls
-    return {
+    scope: Scope = {
         "type": "http",
         "asgi": ASGI_VERSION.copy(),
         "http_version": _HTTP_VERSIONS.get(protocol) or _http_version(protocol),
@@ -99,6 +100,9 @@ def build_scope(environ: Environ, state: dict[str, Any], *, sendfile: bool = Fal
         "extensions": extensions,
         "wsgi_environ": environ,
     }
+    if "asgi.scope" in environ:
+        inherit_scope(scope, environ["asgi.scope"])
+    return scope
 
 
 def _text(native: str) -> str:
