@@ -19,9 +19,9 @@ from starlette.routing import Route
 from bridge import AsgiToWsgi, WsgiToAsgi
 from bridge._types import Environ, Message, Receive, Scope, Send, StartResponse
 from tests.support.asgi import Exchange, http_scope, request
+from tests.support.faults.row import installed
 from tests.support.middleware import ENCODINGS, MIDDLEWARE, decoded
 from tests.support.served import Served
-from tests.support.versions import at_least
 from tests.support.wsgi import call, environ_for
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
@@ -69,7 +69,7 @@ async def _through(adapter: WsgiToAsgi, name: str) -> Exchange:
 @pytest.mark.parametrize("kind", ["list", "chunks", "file", "hints"])
 @pytest.mark.parametrize("name", MIDDLEWARE)
 def test_a_wsgi_app_inside_middleware(name: str, kind: str, path: Path) -> None:
-    if kind == "hints" and name.startswith("Starlette") and not at_least("starlette", "1.8"):
+    if kind == "hints" and name.startswith("Starlette") and not installed("starlette>=1.8"):
         pytest.skip("Starlette knows early hints since 1.8")
 
     async def main() -> None:
