@@ -93,7 +93,7 @@ def test_a_shutdown_closes_the_websockets_of_its_own_loop_alone(serve: MakeServe
     assert closing(on_other) == (1012, "the server stops")
     assert sent(on_other) == ["before", "after"]
     assert len(set(threads)) == 2
-    assert not bridge_threads(), "the last one has ended them"
+    wait_for_no_bridge_threads()
 
 
 def exchange_is_open(server: Server, exchange: Exchange, text: str) -> None:
@@ -121,7 +121,7 @@ def test_the_threads_are_those_of_both_loops_until_the_last_one_stops(serve: Mak
     other.leave(again)
     assert bridge_threads() == [thread], "it stays idle, for the next one"
     other.stop()
-    assert not bridge_threads()
+    wait_for_no_bridge_threads()
 
 
 def test_of_two_that_stop_at_once_one_ends_the_threads(serve: MakeServer) -> None:
@@ -141,7 +141,7 @@ def test_of_two_that_stop_at_once_one_ends_the_threads(serve: MakeServer) -> Non
             thread.start()
         for thread in stopping:
             thread.join(HANG)
-        assert not bridge_threads()
+        wait_for_no_bridge_threads()
 
 
 def test_what_all_loops_share_is_made_once(serve: MakeServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from bridge import ConnectionClosed, WsgiToAsgi
 from bridge._types import Environ, StartResponse
 from tests.support.asgi import HANG
 from tests.support.servers import poll
-from tests.support.threads import bridge_threads
+from tests.support.threads import bridge_threads, wait_for_no_bridge_threads
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
 
@@ -82,4 +82,4 @@ def test_one_that_stops_leaves_the_other_as_it_is() -> None:
         for _ in range(2):
             assert httpx.get(f"http://{other.address}/", trust_env=False).text == "hello"
         assert bridge_threads()
-    assert not bridge_threads(), "the last one has ended them"
+    wait_for_no_bridge_threads()

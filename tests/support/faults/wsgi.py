@@ -147,7 +147,7 @@ WSGI = (
     ),
     Fault(
         name="early hints",
-        servers=("gunicorn-sync", "gunicorn-gthread", "gunicorn-preload"),
+        servers=("gunicorn-sync", "gunicorn-gthread", "gunicorn-preload", "gunicorn-gevent"),
         versions="gunicorn<25",
         does="it has none yet",
         lawful="they are gunicorn's own extension",
