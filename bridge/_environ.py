@@ -2,8 +2,8 @@
 
 Keys: everything that PEP 3333 and RFC 3875 (CGI) name and a scope can tell; ``REQUEST_URI`` and ``RAW_URI`` (the
 target as it was received), ``REMOTE_ADDR`` (empty on a Unix socket) and ``REMOTE_PORT``, mod_ssl's ``SSL_*`` from the
-TLS extension, and ``asgi.scope``, the scope itself; below a WSGI server also what ``_chain`` takes from its environ.
-The body's keys (``wsgi.input``) are added by whoever has the body.
+TLS extension, and ``asgi.scope``, a view of the scope itself (``_hidden``); below a WSGI server also what ``_chain``
+takes from its environ. The body's keys (``wsgi.input``) are added by whoever has the body.
 
 The path. ``scope["path"]`` comes in two conventions. By the ASGI specification, and on uvicorn and in Starlette's
 mounts, it includes ``root_path``; hypercorn, granian, and gunicorn's ASGI worker give the path as the client sent it,
@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from ._chain import inherit_environ
+from ._hidden import Hidden
 from ._processes import is_one_of_several
 from ._tls import tls_environ
 from ._types import Environ, Scope
@@ -67,7 +68,7 @@ def build_environ(scope: Scope) -> Environ:
     scheme = _SCHEMES.get(scheme, scheme)
     environ["wsgi.url_scheme"] = scheme
     environ["wsgi.errors"] = sys.stderr
-    environ["asgi.scope"] = scope
+    environ["asgi.scope"] = Hidden(scope)
     environ["REQUEST_METHOD"] = scope.get("method", "GET")
     version = scope.get("http_version") or "1.1"
     environ["SERVER_PROTOCOL"] = (

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ._chain import inherit_scope
+from ._hidden import Hidden
 from ._mapping import BODYLESS, HOP_BY_HOP, TOKEN, agreed_content_length, check_value
 from ._prefixes import split_environ
 from ._tls import tls_extension
@@ -57,8 +58,8 @@ _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in H
 def build_scope(environ: Environ, state: dict[str, Any], *, sendfile: bool = False) -> Scope:
     """The scope of type ``http`` for ``environ``; costs time linear in the environ.
 
-    ``scope["wsgi_environ"]`` is the environ itself: ``REMOTE_USER`` and what else has no key in a scope is
-    there. Below another ASGI server, the scope has what ``_chain`` takes from its scope.
+    ``scope["wsgi_environ"]`` is a view of the environ itself (``_hidden``): ``REMOTE_USER`` and what else has
+    no key in a scope is there. Below another ASGI server, the scope has what ``_chain`` takes from its scope.
 
     Args:
         environ: as PEP 3333 has it; missing and empty keys are taken as a server means them.
@@ -98,7 +99,7 @@ def build_scope(environ: Environ, state: dict[str, Any], *, sendfile: bool = Fal
         "server": _server(get("SERVER_NAME"), get("SERVER_PORT")),
         "state": state.copy(),
         "extensions": extensions,
-        "wsgi_environ": environ,
+        "wsgi_environ": Hidden(environ),
     }
     if "asgi.scope" in environ:
         inherit_scope(scope, environ["asgi.scope"])

@@ -71,9 +71,10 @@ class WsgiToAsgi:
             requests. One more is refused. ``None``: 512, but 0 with ``threads=1``. 0: all are refused.
         shutdown_timeout: seconds that running requests get at the lifespan's shutdown; then they are left behind.
 
-    The environ has what PEP 3333 names, and ``asgi.scope``, ``REQUEST_URI``, ``RAW_URI``, ``REMOTE_PORT``,
-    ``wsgi.input_terminated``, ``wsgi.file_wrapper``, mod_ssl's ``SSL_*`` with the TLS extension, and
-    ``wsgi.early_hints``, called with a list of (name, value), where the server can send a 103.
+    The environ has what PEP 3333 names, and ``asgi.scope`` (a view of the scope, which error pages don't print),
+    ``REQUEST_URI``, ``RAW_URI``, ``REMOTE_PORT``, ``wsgi.input_terminated``, ``wsgi.file_wrapper``, mod_ssl's
+    ``SSL_*`` with the TLS extension, and ``wsgi.early_hints``, called with a list of (name, value), where the server
+    can send a 103.
 
     As on waitress, ``waitress.client_disconnected`` is a function without arguments for an app that works for long, or
     waits: whether the client is known to have left. It may be called from any thread, and never waits; its first call

@@ -47,7 +47,7 @@ def test_a_plain_request() -> None:
         "wsgi.input_terminated": True,
         "asgi.scope": scope,
     }
-    assert environ["asgi.scope"] is scope
+    assert environ["asgi.scope"] == scope
     assert environ["SERVER_SOFTWARE"]
 
 

@@ -28,7 +28,7 @@ from tests.support.wsgi import call as call_wsgi
 from tests.support.wsgi import environ_for
 
 if not settings.configured:
-    settings.configure()
+    settings.configure(SECRET_KEY="test")
 
 
 def view(request: HttpRequest) -> HttpResponse:

@@ -40,7 +40,7 @@ class TestKeys:
             "extensions": {},
             "wsgi_environ": environ,
         }
-        assert scope["wsgi_environ"] is environ
+        assert scope["wsgi_environ"] == environ
         assert scope["state"] is not state
 
     def test_what_an_app_writes_into_a_scope_stays_in_it(self) -> None:
