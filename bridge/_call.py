@@ -16,6 +16,7 @@ from asgiref.sync import SyncToAsync
 
 from ._channel import Channel, Item
 from ._file import FileWrapper, file_message, regular_file
+from ._log import log_app_error, request_name
 from ._mapping import BODYLESS, Start, start_of_response
 from ._pool import After
 from ._types import Environ, ExcInfo, Message, Write, WSGIApp
@@ -171,12 +172,24 @@ class Call:
             close = getattr(iterable, "close", None)
             if close is not None:
                 close()
-        except BaseException:
-            logger.exception("close() of a WSGI response raised, after %s %s", *self._request)
+        except BaseException as exc:  # noqa: BLE001 - SystemExit must not end this thread
+            self._log_of_close(exc)
         try:
             self._body.close()
         except OSError:
-            logger.exception("the request body could not be closed, after %s %s", *self._request)
+            logger.exception("%s: the request body could not be closed", request_name(*self._request))
+
+    def _log_of_close(self, error: BaseException) -> None:
+        name = request_name(*self._request)
+        if isinstance(error, ClientDisconnected):
+            logger.debug("%s: the client left, and close() of the response ended with %r", name, error)
+        else:
+            log_app_error(
+                "%s: close() of the response raised an error",
+                name,
+                error=error,
+                errors=self._environ.get("wsgi.errors"),
+            )
 
     # What the app calls.
 

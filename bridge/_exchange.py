@@ -6,6 +6,7 @@ built on these. No object here locks: whoever shares one between threads does.
 """
 
 import asyncio
+import contextvars
 import enum
 import errno
 import io
@@ -13,11 +14,13 @@ import logging
 import sys
 from collections.abc import Awaitable, Iterator
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 
+from ._log import log_app_error
 from ._request import BLOCK
 from ._scope import Head, response_head
 from ._types import ASGIApp, Environ, Headers, Message, Receive, Scope, Send
@@ -29,6 +32,7 @@ __all__ = [
     "EMPTY",
     "GRACE",
     "STARTED",
+    "ClientLeftError",
     "Phase",
     "Response",
     "call_app",
@@ -87,8 +91,16 @@ async def work_for(owner: object, work: Awaitable[None]) -> None:
         context.owner = None
 
 
+class Failing(Protocol):
+    """Who runs an app."""
+
+    #: The app's context as it was when the app raised an error. What is logged of it later is logged in this one, as
+    #: on an ASGI server: trackers of errors and structured logs find there which request it was, and what they know.
+    context: contextvars.Context | None
+
+
 async def call_app(
-    app: ASGIApp, scope: Scope, receive: Receive, send: Send, owner: object
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, owner: object, failing: Failing
 ) -> BaseException | None:
     """The app, in a thread-sensitive context of asgiref's own: its sync code waits for no other request's.
 
@@ -105,8 +117,10 @@ async def call_app(
     try:
         await app(scope, receive, send)
     except (SystemExit, KeyboardInterrupt) as exc:
+        failing.context = contextvars.copy_context()
         return exc
     except Exception as error:
+        failing.context = contextvars.copy_context()
         _note_trio(error)
         raise
     finally:
@@ -137,9 +151,30 @@ def _note_trio(error: Exception) -> None:
             exc.add_note("AsgiToWsgi runs applications on asyncio: what is written for trio is not served")
 
 
-def client_left() -> ClientDisconnected:
-    """With the number that servers know: gunicorn, for one, does not log a traceback for it."""
-    return ClientDisconnected(errno.EPIPE, "the client left before the response was complete")
+class ClientLeftError(ClientDisconnected, BrokenPipeError):
+    """The client left; with the number that gunicorn and cheroot know, and of the type that wsgiref does.
+
+    A client that leaves is no error of the server or the application: for this one they log nothing.
+    """
+
+
+def client_left(environ: Environ | None = None) -> ClientLeftError:
+    """What the app gets from ``send()``; with ``environ`` what its server gets, as one of its own errors."""
+    kind = ClientLeftError
+    if environ is not None and "waitress.client_disconnected" in environ:
+        kind = _of_waitress(sys.modules.get("waitress.channel"))
+    return kind(errno.EPIPE, "the client left before the response was complete")
+
+
+@lru_cache(maxsize=1)
+def _of_waitress(module: Any) -> type[ClientLeftError]:
+    """As waitress' ``write_soon()`` raises it: one line at INFO, where any other error has a traceback."""
+    own = getattr(module, "ClientDisconnected", None)
+    return (
+        ClientLeftError
+        if own is None
+        else type("ClientLeftError", (ClientLeftError, own), {"__module__": __name__})
+    )
 
 
 class Phase(enum.IntEnum):
@@ -310,19 +345,52 @@ def _out_of_order(kind: object, phase: Phase) -> str:
     )
 
 
-def log_late_error(error: BaseException, *, gone: bool) -> None:
+def log_late_error(
+    error: BaseException,
+    request: str,
+    errors: Any,
+    status: str,
+    context: contextvars.Context | None,
+    *,
+    gone: bool,
+) -> None:
     """Log what an app raised when nobody could be told any more.
 
     Args:
         error: what it raised.
+        request: its name, for the log.
+        errors: the request's ``wsgi.errors``.
+        status: of the response that is complete.
+        context: the app's, at its end.
         gone: its client had left; that it couldn't send is then no news.
     """
-    if gone and any(isinstance(exc, ClientDisconnected) for exc in chain(error)):
-        logger.debug("the application ended with an error, its client having left", exc_info=error)
+    if context is not None:
+        context.run(log_late_error, error, request, errors, status, None, gone=gone)
+    elif gone and _is_of_client(error):
+        logger.debug("%s: the client left, and the application ended with %r", request, error)
     elif gone:
-        logger.error("the application failed after its client had left", exc_info=error)
+        log_app_error(
+            "%s: the application failed after its client had left", request, error=error, errors=errors
+        )
     else:
-        logger.error("the application failed after its response was complete", exc_info=error)
+        log_app_error(
+            "%s: the application raised an error; it had answered with %r",
+            request,
+            status,
+            error=error,
+            errors=errors,
+        )
+
+
+# What frameworks raise for http.disconnect: Starlette, Django, Litestar. Quart cancels.
+_DISCONNECTS = {"ClientDisconnect", "RequestAborted", "ClientDisconnectedException"}
+
+
+def _is_of_client(error: BaseException) -> bool:
+    """Whether ``error`` of an app says that its client has left."""
+    return any(
+        isinstance(exc, ClientDisconnected) or type(exc).__name__ in _DISCONNECTS for exc in chain(error)
+    )
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

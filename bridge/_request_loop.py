@@ -22,6 +22,7 @@ closes, and the app's coroutines run only inside those calls.
 """
 
 import asyncio
+import contextvars
 import logging
 import types
 from collections.abc import Callable, Generator, Iterable
@@ -43,8 +44,10 @@ from ._exchange import (
 from ._heads import HEAD_WAIT, send_head, sends_head
 from ._iterables import ResponseStream, WholeResponse
 from ._kept_loops import close_loop, in_another_thread, refuse_running_loop
+from ._log import request_name
 from ._loops import LoopPool
 from ._request import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
+from ._scope import path_for_log
 from ._types import ASGIApp, Environ, Message, Scope, StartResponse
 from .errors import ApplicationError
 
@@ -70,6 +73,8 @@ class RequestExchange:
     #: The client is known to have left, or the server has no use for the rest.
     _gone = False
     _task: asyncio.Task[BaseException | None]
+    # As Failing.context in _exchange.
+    context: contextvars.Context | None = None
     # The task will tell the loop to stop when it ends. Until then the loop has not waited.
     _stops_at_end = False
     # The app waits between its start and its body, so that the head is to go out alone; it has gone out.
@@ -102,7 +107,7 @@ class RequestExchange:
         self._pool = pool
         self._kept = kept = pool.take()
         self._loop = kept.loop
-        self._task = kept.begin(call_app(app, scope, self._receive, self._send, pool))
+        self._task = kept.begin(call_app(app, scope, self._receive, self._send, pool, self))
 
     def belongs_to(self, owner: object) -> bool:
         """Whether it is a request of that pool."""
@@ -177,7 +182,7 @@ class RequestExchange:
             if response.phase is COMPLETE:
                 return response.read_file()
             if self.over:
-                raise client_left()
+                raise client_left(self._environ)
             if self._task.done():
                 try:
                     raise self._error()
@@ -236,6 +241,7 @@ class RequestExchange:
         _unclosed.discard(self)
         self._gone = True  # for what may still be running, until it is cancelled
         del self._task
+        self.context = None  # it may lead back here
         if self._watch is not None:
             self._watch.cancel()
         if self._body.kept is not None:
@@ -253,14 +259,24 @@ class RequestExchange:
             return None
         if self._task.cancelled():
             if not self._gone:
-                logger.error("the application was cancelled after its response, and not by the bridge")
+                logger.error(
+                    "%s: the application cancelled its own task after its response",
+                    self._name(),
+                )
             return None
         exc = raised(self._task)
         if exc is None or self._task.exception() is None:
             return exc
-        self._on_error(exc)
-        log_late_error(exc, gone=self._gone)
+        self._log(exc)
         return None
+
+    def _log(self, error: BaseException) -> None:
+        self._on_error(error)
+        errors, status = self._environ.get("wsgi.errors"), self._response.head.status
+        log_late_error(error, self._name(), errors, status, self.context, gone=self._gone)
+
+    def _name(self) -> str:
+        return request_name(self._environ.get("REQUEST_METHOD", "GET"), path_for_log(self._environ))
 
     def _error(self) -> BaseException:
         """Why the response is not complete although the app has ended."""
@@ -268,10 +284,14 @@ class RequestExchange:
         cancelled = self._task.cancelled()
         exc = None if cancelled else raised(self._task)
         if exc is not None:
+            if self._gone and isinstance(exc, Exception):
+                # The server would take it for an error of a response that somebody waits for.
+                self._log(exc)
+                return client_left(self._environ)
             self._on_error(exc)
             return exc
         if self._gone:
-            return client_left()
+            return client_left(self._environ)
         if cancelled:
             return ApplicationError("the app's task was cancelled, and not by the bridge")
         return self._response.incomplete()

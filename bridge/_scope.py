@@ -25,7 +25,7 @@ from ._tls import tls_extension
 from ._types import Environ, Headers, Scope
 from .errors import ApplicationError
 
-__all__ = ["ASGI_VERSION", "Head", "build_scope", "response_head"]
+__all__ = ["ASGI_VERSION", "Head", "build_scope", "path_for_log", "response_head"]
 
 #: 2.4 is the version from which send() raises an OSError once the client is known to be gone; it does here.
 #: What 2.5 adds concerns WebSocket alone.
@@ -104,6 +104,11 @@ def build_scope(environ: Environ, state: dict[str, Any], *, sendfile: bool = Fal
     if "asgi.scope" in environ:
         inherit_scope(scope, environ["asgi.scope"])
     return scope
+
+
+def path_for_log(environ: Environ) -> str:
+    """The path as text, for a log."""
+    return _text("".join(split_environ(environ)))
 
 
 def _text(native: str) -> str:

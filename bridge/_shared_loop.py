@@ -18,6 +18,7 @@ away.
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable, Iterable
 
@@ -35,6 +36,7 @@ from ._exchange import (
 )
 from ._heads import HEAD_WAIT, send_head, sends_head
 from ._iterables import ResponseStream
+from ._log import request_name
 from ._loops import SharedLoop
 from ._request import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
 from ._types import ASGIApp, Environ, Headers, Message, Scope, StartResponse
@@ -65,6 +67,8 @@ class SharedExchange:
         # The server's thread.
         self._environ = environ
         self._body = body
+        # Kept here, for what is logged later: uWSGI empties the environ when the server is done.
+        self._errors = environ.get("wsgi.errors")
         self._probe = client_probe(environ)
         # Both; see the module's text.
         self._changed = threading.Condition()
@@ -92,6 +96,8 @@ class SharedExchange:
         # The loop. The requests of the same adapter are in one set, from _start() to _end().
         self._running = running
         self._task: asyncio.Task[BaseException | None] | None = None
+        # As Failing.context in _exchange. Written once, before the task ends; read by who has its error.
+        self.context: contextvars.Context | None = None
         #: The timer that cancels an app which has been told that nobody listens.
         self._last_call: asyncio.TimerHandle | None = None
         #: The timer that has the head go out alone.
@@ -205,7 +211,7 @@ class SharedExchange:
             error, self._error = self._error, None
         if error is not None:
             # The app had failed, and the server closed the response before it asked for more.
-            log_late_error(error, gone=True)
+            self._log(error, gone=True)
 
     def abandon(self) -> None:
         """Tell an app whose response is not complete that it is of no use. From any thread."""
@@ -242,7 +248,7 @@ class SharedExchange:
                 self._read()
             elif self._probe is not None and self._probe():
                 self.abandon()
-                raise client_left()
+                raise client_left(self._environ)
 
     def _expect_head(self) -> None:
         """From now on the loop looks whether the app waits. Called with the lock, and late: most are done by now."""
@@ -268,13 +274,13 @@ class SharedExchange:
             if self._error is not None:
                 return self._error
         finally:
-            self._error = None
-        return client_left() if self._gone else self._response.incomplete()
+            self._error = self.context = None
+        return client_left(self._environ) if self._gone else self._response.incomplete()
 
     # The loop's thread.
 
     def _start(self) -> None:
-        coro = call_app(self._app, self._scope, self._receive, self._send, self._running)
+        coro = call_app(self._app, self._scope, self._receive, self._send, self._running, self)
         self._task = task = self._loop.create_task(coro)
         task.add_done_callback(self._end)
         self._running.add(self)
@@ -285,7 +291,8 @@ class SharedExchange:
             self._ended = True
             late = self._response.phase is COMPLETE
             gone = self._gone
-            if not (late or self.over):
+            logged = late or gone
+            if not (logged or self.over):
                 # Its traceback has the app's frames, which have this object: it is kept for who takes it.
                 self._error = error
             self._changed.notify()
@@ -294,8 +301,14 @@ class SharedExchange:
         for timer in (self._last_call, self._head_timer):
             if timer is not None:
                 timer.cancel()
-        if error is not None and (late or gone) and not task.cancelled():
-            log_late_error(error, gone=gone)
+        if error is not None and logged and not task.cancelled():
+            self._log(error, gone=gone)
+
+    def _log(self, error: BaseException, *, gone: bool) -> None:
+        """From either thread: who has taken the error, and nobody else, has what is read here."""
+        context, self.context = self.context, None
+        name = request_name(self._scope["method"], self._scope["path"])
+        log_late_error(error, name, self._errors, self._response.head.status, context, gone=gone)
 
     def _fail(self, error: Exception) -> None:
         reader, self._reader = self._reader, None

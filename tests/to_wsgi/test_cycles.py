@@ -207,9 +207,9 @@ PATHS: dict[Callable[..., Any], tuple[int | None, str | None]] = {
     listens: (1, None),
 }
 BODY_PATHS: list[tuple[ASGIApp, type[Exception] | None, str]] = [
-    (reads, None, "ClientDisconnected"),
+    (reads, None, "ClientLeftError"),
     (reads, MeantError, "MeantError"),
-    (reads, OSError, "ClientDisconnected"),
+    (reads, OSError, "ClientLeftError"),
     (reads_twice, MeantError, "MeantError"),
 ]
 

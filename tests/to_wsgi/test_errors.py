@@ -68,10 +68,13 @@ class TestErrors:
             raise KeyError("mine")
 
         adapter = adapt(app)
-        assert call(adapter, environ_for()).body == b"whole"
+        assert call(adapter, environ_for("/a b", "PUT")).body == b"whole"
         adapter.close()
         (record,) = (record for record in caplog.records if record.name == "bridge")
-        assert "after its response was complete" in record.getMessage()
+        assert (
+            record.getMessage()
+            == "PUT '/a b': the application raised an error; it had answered with '200 OK'"
+        )
         assert record.exc_info
         assert record.exc_info[0] is KeyError
 

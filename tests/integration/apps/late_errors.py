@@ -1,0 +1,91 @@
+"""Apps that fail where their server does not see it, with logging as users configure it, and Sentry.
+
+``LOGGING``: ``""``, ``"basic"`` (a handler on the root logger), ``"disabled"`` (``dictConfig()`` as it is by default).
+``LOOP``: of ``AsgiToWsgi``. ``/events`` has what Sentry was sent.
+"""
+
+import logging
+import logging.config
+import os
+import sys
+from typing import Any
+
+import flask
+import sentry_sdk
+from fastapi import BackgroundTasks, FastAPI
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.transport import Transport
+
+from bridge import AsgiToWsgi, WsgiToAsgi
+
+events: list[dict[str, Any]] = []
+
+
+class Recording(Transport):
+    """Keeps what would be sent."""
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        event: Any = envelope.get_event()
+        if event is not None:
+            events.append({"what": _error_of(event), "url": event.get("request", {}).get("url")})
+
+
+def _error_of(event: dict[str, Any]) -> str:
+    values = event.get("exception", {}).get("values") or [{"value": event.get("logentry")}]
+    return str(values[-1]["value"])
+
+
+if "SENTRY" in os.environ:
+    sentry_sdk.init(dsn="http://key@127.0.0.1/1", transport=Recording)
+if os.environ.get("LOGGING") == "basic":
+    logging.basicConfig(stream=sys.stderr, format="ROOT %(levelname)s %(name)s %(message)s")
+
+fastapi = FastAPI()
+
+
+@fastapi.get("/boom/{name}")
+async def boom(name: str) -> None:
+    raise ValueError(f"kaputt {name}")
+
+
+def _fail() -> None:
+    raise ValueError("kaputt task")
+
+
+@fastapi.get("/task")
+async def task(tasks: BackgroundTasks) -> str:
+    tasks.add_task(_fail)
+    return "answered"
+
+
+@fastapi.get("/events")
+async def get_events() -> list[dict[str, Any]]:
+    return events
+
+
+flask_app = flask.Flask(__name__)
+
+
+@flask_app.get("/boom/<name>")
+def flask_boom(name: str) -> str:
+    raise ValueError(f"kaputt {name}")
+
+
+@flask_app.get("/task")
+def flask_task() -> flask.Response:
+    response = flask.Response("answered")
+    response.call_on_close(_fail)
+    return response
+
+
+@flask_app.get("/events")
+def flask_events() -> flask.Response:
+    return flask.jsonify(events)
+
+
+loop: Any = os.environ.get("LOOP", "request")
+wsgi = AsgiToWsgi(fastapi, loop=loop)
+asgi = WsgiToAsgi(flask_app)
+if os.environ.get("LOGGING") == "disabled":
+    # As an application does that configures its logging after its imports.
+    logging.config.dictConfig({"version": 1})

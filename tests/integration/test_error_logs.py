@@ -1,0 +1,97 @@
+"""An error that no server sees is in the log that the server or the application keeps: once, and with its request."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import StartServer
+from tests.support.servers import ASGI_SERVERS, WSGI_SERVERS, RunningServer
+
+APPS = "tests.integration.apps.late_errors"
+LOOPS = ("request", "shared")
+#: What is in the log of each of the errors: a line that names the request, and a traceback that ends so.
+PATHS = {"/boom/a": "kaputt a", "/task": "kaputt task"}
+
+
+def ask(server: RunningServer, paths: tuple[str, ...] = tuple(PATHS)) -> None:
+    for path in paths:
+        # A connection for each: uWSGI's --http-socket closes them without saying so.
+        with server.client() as client:
+            client.get(path)
+
+
+def told_once(text: str, path: str) -> bool:
+    lines = text.splitlines()
+    named = [line for line in lines if f"'{path}'" in line and "INFO" not in line]
+    return (
+        len(named) == 1
+        and f"GET '{path}'" in named[0]
+        and "ERROR" in named[0]
+        and lines.count(f"ValueError: {PATHS[path]}") == 1
+    )
+
+
+@pytest.mark.parametrize("logging", ["", "basic", "disabled"])
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("name", WSGI_SERVERS)
+def test_an_asgi_app(name: str, loop: str, logging: str, start_server: StartServer) -> None:
+    server = start_server(name, f"{APPS}:wsgi", environ={"LOOP": loop, "LOGGING": logging})
+    ask(server)
+    for error in PATHS.values():
+        server.wait_for_log(f"ValueError: {error}")
+    server.stop()
+    for path in PATHS:
+        assert told_once(server.log(), path), server.log()
+
+
+@pytest.mark.parametrize("logging", ["", "disabled"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_gunicorns_own_log(loop: str, logging: str, start_server: StartServer, tmp_path: Path) -> None:
+    log = tmp_path / "error.log"
+    server = start_server(
+        "gunicorn-gthread",
+        f"{APPS}:wsgi",
+        arguments=("--error-logfile", str(log)),
+        environ={"LOOP": loop, "LOGGING": logging},
+    )
+    ask(server)
+    server.stop()
+    # dictConfig() closes the handlers that there are: gunicorn's file is no place for wsgi.errors any more.
+    text = log.read_text() + (server.log() if logging else "")
+    for path in PATHS:
+        assert told_once(text, path), text
+    assert logging or "ValueError" not in server.log()
+
+
+@pytest.mark.parametrize("logging", ["", "basic", "disabled"])
+@pytest.mark.parametrize("name", ASGI_SERVERS)
+def test_a_wsgi_app_whose_close_fails(name: str, logging: str, start_server: StartServer) -> None:
+    server = start_server(name, f"{APPS}:asgi", environ={"LOGGING": logging})
+    ask(server, ("/task",))
+    server.wait_for_log("ValueError: kaputt task")
+    server.stop()
+    assert told_once(server.log(), "/task"), server.log()
+
+
+@pytest.mark.parametrize(
+    ("name", "app", "loop"),
+    [
+        ("uvicorn-h11", "fastapi", ""),
+        ("gunicorn-gthread", "wsgi", "request"),
+        ("gunicorn-gthread", "wsgi", "shared"),
+        ("gunicorn-gthread", "flask_app", ""),
+        ("uvicorn-h11", "asgi", ""),
+    ],
+    ids=["fastapi at home", "fastapi, request", "fastapi, shared", "flask at home", "flask"],
+)
+def test_sentry_gets_each_error_once_with_its_url(
+    name: str, app: str, loop: str, start_server: StartServer
+) -> None:
+    server = start_server(name, f"{APPS}:{app}", environ={"LOOP": loop or "request", "SENTRY": "1"})
+    ask(server)
+    for error in PATHS.values():
+        server.wait_for_log(f"ValueError: {error}")
+    with server.client() as client:
+        events: list[dict[str, Any]] = client.get("/events").json()
+    assert events == [{"what": error, "url": f"{server.url}{path}"} for path, error in PATHS.items()]
