@@ -17,7 +17,7 @@ How the package is laid out; lower layers never import higher ones, and the two 
    _collect, _refusal, _busy                        WSGI app: collecting a body; own answers; a full pool
    _wires                                           WSGI app: what it has for each loop that calls it
    _inbox, _relay, _websocket, _websocket_session   WSGI app: its WebSockets
-   _request_loop, _shared_loop                      ASGI app: one request, on its own loop or on the shared one
+   _request_loop, _shared_loop, _loop_hints         ASGI app: one request, on its own loop or on the shared one
    _lifespan, _lifespans                            answering it for a WSGI app, running it for ASGI apps
    _attempts, _lifespan_loop                        ASGI app: who starts its lifespan, on which loop
 4  to_asgi, to_wsgi                                 WsgiToAsgi, AsgiToWsgi

@@ -220,6 +220,10 @@ class RequestLoop(asyncio.SelectorEventLoop):
             self._tasks.clear()
         return True
 
+    def unfinished(self) -> set[asyncio.Task[Any]]:
+        """The tasks that are left, after ``settle()``."""
+        return {task for task in self._tasks if not task.done()}
+
     def _drop_cancelled_timers(self) -> bool:
         """Do what asyncio does from time to time as it polls; false: there is a timer that is not cancelled.
 
@@ -299,6 +303,10 @@ class OtherLoop:
             or self._settings() != self._as_new
             or asyncio.all_tasks(self.loop)
         )
+
+    def unfinished(self) -> set[asyncio.Task[Any]]:
+        """As ``RequestLoop.unfinished()``."""
+        return asyncio.all_tasks(self.loop)
 
     def _settings(self) -> tuple[object, ...]:
         loop = self.loop

@@ -29,6 +29,8 @@ SILENCE = 10.0
 SHUTDOWN_LIMIT = 60.0
 # Seconds that the app has for its way out after shutdown.complete, before it is cancelled; and after that.
 _LINGER = 5.0
+# Rounds of the loop that what ends by itself has for it, before it is taken for left behind.
+_ROUNDS = 3
 
 # What to do about an app that does not answer its startup.
 _ADVICE = (
@@ -119,6 +121,12 @@ class Lifespan:
         # Starlette's message is the traceback, and then it raises as well.
         logger.error("%s", error, exc_info=None if "Traceback" in error else exc)
         raise LifespanError(error) from exc
+
+    async def tasks_beside(self) -> set[asyncio.Task[Any]]:
+        """The tasks on the loop beside the app's own; those that are about to end have a few rounds to do so."""
+        for _ in range(_ROUNDS):
+            await asyncio.sleep(0)
+        return asyncio.all_tasks() - {self._task, asyncio.current_task()}
 
     async def shutdown(self) -> bool:
         """Tell the app to shut down, and wait until it has, for ``SHUTDOWN_LIMIT`` seconds; then it is cancelled.

@@ -77,13 +77,20 @@ class LoopPool:
         except IndexError:
             return new_kept_loop(self._factory)
 
-    def give_back(self, kept: KeptLoop) -> None:
-        """Keep a loop for another request if it is as good as new; else end what is left, and close it."""
+    def give_back(
+        self, kept: KeptLoop, left: Callable[[set[asyncio.Task[Any]]], object] | None = None
+    ) -> None:
+        """Keep a loop for another request if it is as good as new; else end what is left, and close it.
+
+        ``left`` is called with the tasks that are left.
+        """
         try:
             clean = kept.settle()
         except BaseException:
             close_loop(kept.loop)
             raise
+        if not clean and left is not None:
+            left(kept.unfinished())
         if not clean or len(self._idle) >= _MAX_IDLE:
             close_loop(kept.loop)
             return

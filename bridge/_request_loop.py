@@ -26,6 +26,7 @@ import contextvars
 import logging
 import types
 from collections.abc import Callable, Generator, Iterable
+from typing import Any
 
 from ._asyncio_names import running_loop
 from ._exchange import (
@@ -45,6 +46,7 @@ from ._heads import HEAD_WAIT, send_head, sends_head
 from ._iterables import ResponseStream, WholeResponse
 from ._kept_loops import close_loop, in_another_thread, refuse_running_loop
 from ._log import request_name
+from ._loop_hints import LoopHints
 from ._loops import LoopPool
 from ._request import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
 from ._scope import path_for_log
@@ -96,11 +98,11 @@ class RequestExchange:
         environ: Environ,
         body: RequestBody,
         pool: LoopPool,
-        on_error: Callable[[BaseException], None],
+        hints: LoopHints,
     ) -> None:
         self._environ = environ
         self._body = body
-        self._on_error = on_error
+        self._hints = hints
         self._response = Response(scope["method"])
         # Who waits in receive() for the response's end.
         self._waiters: set[asyncio.Future[None]] = set()
@@ -210,13 +212,18 @@ class RequestExchange:
         ending = None
         if self._task.cancelled() or raised(self._task) is not None:
             ending = self._log_late_error()
+        gone = self._gone
         self._end()
-        self._pool.give_back(self._kept)
+        # An app that was cancelled with its client leaves what it may have waited for.
+        self._pool.give_back(self._kept, None if gone else self._left)
         if ending is not None:
             try:
                 raise ending
             finally:
                 del ending
+
+    def _left(self, tasks: set[asyncio.Task[Any]]) -> None:
+        self._hints.after_request(tasks, self._name())
 
     def abandon(self) -> None:
         """End the app, whatever it does, and close the loop: something else than the app failed."""
@@ -271,7 +278,7 @@ class RequestExchange:
         return None
 
     def _log(self, error: BaseException) -> None:
-        self._on_error(error)
+        self._hints.error(error, self._name())
         errors, status = self._environ.get("wsgi.errors"), self._response.head.status
         log_late_error(error, self._name(), errors, status, self.context, gone=self._gone)
 
@@ -288,7 +295,7 @@ class RequestExchange:
                 # The server would take it for an error of a response that somebody waits for.
                 self._log(exc)
                 return client_left(self._environ)
-            self._on_error(exc)
+            self._hints.error(exc, self._name())
             return exc
         if self._gone:
             return client_left(self._environ)

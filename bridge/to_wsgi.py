@@ -23,7 +23,8 @@ from ._kept_loops import LoopFactory, refuse_running_loop
 from ._kind import check_kind
 from ._lifespan import Lifespan, LifespanMode
 from ._lifespan_loop import shut_down_on_own, shut_down_on_shared, start_on_own, start_on_shared
-from ._loop_mode import LoopMode, default_mode, is_loop_bound
+from ._loop_hints import LoopHints
+from ._loop_mode import LoopMode, default_mode
 from ._loops import LoopPool, SharedLoop, at_exit, leave_alone
 from ._request import LengthRequiredError, RequestBody, warn_of_interpreters
 from ._request_loop import RequestExchange
@@ -136,7 +137,7 @@ class AsgiToWsgi:
         except ValueError:
             return _refuse(start_response, "400 Bad Request", "The Content-Length is not a number.\n")
         if runtime.pool is not None:
-            return RequestExchange(self.app, scope, environ, body, runtime.pool, runtime.hint).begin(
+            return RequestExchange(self.app, scope, environ, body, runtime.pool, runtime.hints).begin(
                 start_response
             )
         exchange = SharedExchange(self.app, scope, environ, body, runtime.shared_loop(), runtime.running)
@@ -219,7 +220,7 @@ class _Runtime:
         self._owner: object = self.running if self.pool is None else self.pool
         self._lifespan: Lifespan | None = None
         self._lifespan_loop: asyncio.AbstractEventLoop | None = None
-        self._hinted = False
+        self.hints = LoopHints()
 
     def check_close(self) -> None:
         """Refuse to be closed by who is waited for.
@@ -263,24 +264,16 @@ class _Runtime:
             if self._shared is not None:
                 start_on_shared(lifespan, self._shared, self._attempts, limit, self._owner)
             else:
-                self._lifespan_loop = start_on_own(
+                self._lifespan_loop = loop = start_on_own(
                     lifespan, self._loop_factory, self._attempts, limit, self._owner
                 )
+                if loop is not None:
+                    self.hints.after_startup(loop.run_until_complete(lifespan.tasks_beside()))
             self.state = lifespan.state
         if self._lifespan_loop is None and self._shared is None:
             # The loops close themselves with their pool.
             with _lock:
                 _runtimes.discard(self)
-
-    def hint(self, error: BaseException) -> None:
-        """Once, if ``error`` is of the kind that a loop for each request brings about: say what to do."""
-        if not self._hinted and is_loop_bound(error):
-            self._hinted = True
-            logger.error(
-                "the application uses something on one event loop that belongs to another (%s). Each request "
-                "has a loop of its own here; AsgiToWsgi(app, loop='shared') is for what lives longer",
-                error,
-            )
 
     def close(self) -> None:
         """End everything; a second call does nothing. A startup that is under way is told to end."""

@@ -148,7 +148,7 @@ def test_a_close_that_raises_ends_the_call_too(caplog: pytest.LogCaptureFixture)
 
     asyncio.run(main())
     assert [record.getMessage() for record in caplog.records] == [
-        "close() of a WSGI response raised, after GET /"
+        "GET '/': close() of the response raised an error"
     ]
 
 
@@ -167,7 +167,7 @@ def test_a_body_that_can_t_be_closed_ends_the_call_too(caplog: pytest.LogCapture
 
     asyncio.run(main())
     assert [record.getMessage() for record in caplog.records] == [
-        "the request body could not be closed, after GET /"
+        "GET '/': the request body could not be closed"
     ]
 
 

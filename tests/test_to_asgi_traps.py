@@ -104,7 +104,7 @@ def test_an_exit_in_close_is_logged(error: BaseException, caplog: pytest.LogCapt
     assert body.closed == 1
     (record,) = caplog.records
     assert "close()" in record.getMessage()
-    assert "GET /there" in record.getMessage()
+    assert "GET '/there'" in record.getMessage()
     assert record.exc_info is not None
     assert record.exc_info[1] is error
 
