@@ -9,18 +9,20 @@ for HTTP/1 do. Two cases need more (hypercorn 0.18, daphne 4.2):
   never answers an error again. So nothing may leave the application; its own protocol object resets the connection.
 """
 
-import logging
-
 from ._daphne import daphne_protocol
+from ._log import log_app_error, request_name
 from ._types import Scope, Send
 
 __all__ = ["ResponseCut", "break_off"]
 
-logger = logging.getLogger("bridge")
-
 
 class ResponseCut(BaseException):
     """Ends an HTTP/2 connection on which a response broke off; the application's error is the ``__cause__``."""
+
+
+def _log(error: BaseException, scope: Scope) -> None:
+    name = request_name(scope.get("method", "GET"), scope["path"])
+    log_app_error("%s: the WSGI app failed in the middle of its response", name, error=error, errors=None)
 
 
 def break_off(error: BaseException, scope: Scope, send: Send) -> BaseException | None:
@@ -30,11 +32,11 @@ def break_off(error: BaseException, scope: Scope, send: Send) -> BaseException |
     """
     protocol = daphne_protocol(send)
     if protocol is not None:
-        logger.error("the WSGI app failed in the middle of a response", exc_info=error)
+        _log(error, scope)
         protocol.channel.forceAbortClient()
         return None
     if scope.get("http_version") in {"2", "3"}:
-        logger.error("the WSGI app failed in the middle of a response", exc_info=error)
+        _log(error, scope)
         cut = ResponseCut("the WSGI app failed in the middle of a response")
         cut.__cause__ = error
         return cut

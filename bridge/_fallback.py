@@ -11,16 +11,14 @@ when the next app has ended. The call ends when both have. Whoever cancels it, c
 import asyncio
 import contextvars
 import enum
-import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ._log import log_app_error, request_name
 from ._tape import Reader, Tape
 from ._types import ASGIApp, Message, Scope, Send
 
 __all__ = ["NOT_HERE", "Call", "serve_with_fallback"]
-
-logger = logging.getLogger("bridge")
 
 #: The statuses that hand a request on.
 NOT_HERE = frozenset({404, 405})
@@ -56,10 +54,16 @@ async def serve_with_fallback(calls: Sequence[Call], tape: Tape, send: Send) -> 
     try:
         try:
             await call.app(scope, attempt.receive, attempt.send)
-        except Exception:
+        except Exception as exc:
             if attempt.next is None:
                 raise
-            logger.exception("%s: the application failed after its answer had been dropped", call.prefix)
+            log_app_error(
+                "%s: the application at %r failed after its answer had been dropped",
+                request_name(scope.get("method", "GET"), scope["path"]),
+                call.prefix,
+                error=exc,
+                errors=None,
+            )
         if attempt.next is not None:
             await attempt.next
     finally:

@@ -8,7 +8,6 @@ next app is called, with an environ of its own and the body from its beginning.
 import contextlib
 import enum
 import io
-import logging
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,13 +15,13 @@ from typing import IO, Any, NamedTuple
 
 from ._body import BLOCK
 from ._fallback import NOT_HERE
+from ._log import log_app_error, request_name
 from ._mapping import parse_content_length
+from ._scope import path_for_log
 from ._types import Environ, ExcInfo, Headers, StartResponse, Write, WSGIApp
 from .errors import ApplicationError
 
 __all__ = ["Call", "serve_with_fallback"]
-
-logger = logging.getLogger("bridge")
 
 #: Bytes of the body that are kept in memory; the rest goes to a temporary file.
 _MEMORY = 131072
@@ -84,12 +83,22 @@ def _answer(call: Call, environ: Environ, attempt: "_Attempt") -> Iterable[bytes
         if not isinstance(exc, Exception) or not attempt.committed():
             _close(body)
             raise
-        logger.exception("%s: the application failed after its answer had been dropped", call.prefix)
+        _log("%s: the application at %r failed after its answer had been dropped", call, environ, exc)
     try:
         _close(body)
-    except Exception:
-        logger.exception("%s: close() failed after the answer had been dropped", call.prefix)
+    except Exception as exc:  # noqa: BLE001 - the next app answers
+        _log(
+            "%s: close() of the application at %r failed after its answer had been dropped",
+            call,
+            environ,
+            exc,
+        )
     return None
+
+
+def _log(message: str, call: Call, environ: Environ, error: Exception) -> None:
+    request = request_name(environ.get("REQUEST_METHOD", "GET"), path_for_log(environ))
+    log_app_error(message, request, call.prefix, error=error, errors=environ.get("wsgi.errors"))
 
 
 def _close(body: Iterable[bytes]) -> None:

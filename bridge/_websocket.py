@@ -11,7 +11,6 @@ that answers without having opened it refuses the handshake with this answer.
 from __future__ import annotations  # threading.Lock is no type before 3.13
 
 import enum
-import logging
 import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,14 +19,13 @@ from typing import Any
 from ._call import Call
 from ._channel import Channel, Item
 from ._inbox import OVERHEAD, Inbox
+from ._log import log_app_error
 from ._mapping import start_of_response
 from ._relay import RelayPair
 from ._types import Environ, Message, WSGIApp
 from .errors import ApplicationError, ClientDisconnected, ConnectionClosed
 
 __all__ = ["WebSocket", "WebSocketCall"]
-
-logger = logging.getLogger("bridge")
 
 #: RFC 6455, section 7.4, and the registry that it opens: what an endpoint may send.
 _CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
@@ -277,8 +275,11 @@ class WebSocketCall(Call):
         super()._fail(exc)
         if not self._channel.broken and not isinstance(exc, ClientDisconnected):
             # Nobody takes it: the client has left, as most do, or the server has closed.
-            logger.error(
-                "the WSGI app raised after its WebSocket to %s was closed", self._request[1], exc_info=exc
+            log_app_error(
+                "the WSGI app raised after its WebSocket to %r was closed",
+                self._request[1],
+                error=exc,
+                errors=self._environ.get("wsgi.errors"),
             )
 
     def _finish(self, items: Iterable[Item] = (), size: int = 0, error: BaseException | None = None) -> None:

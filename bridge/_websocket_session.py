@@ -228,7 +228,7 @@ class _Session:
         stuck, sends = self._inbox.stuck(), self._sends
         if stuck is not None and stuck == self._seen[0] and (self._sending or sends != self._seen[1]):
             logger.warning(
-                "closed the WebSocket to %s: the app sends, and has taken none of the messages that wait for %s s",
+                "closed the WebSocket to %r: the app sends, and has taken none of the messages that wait for %s s",
                 self._path,
                 _STUCK,
             )

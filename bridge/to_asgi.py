@@ -265,7 +265,7 @@ class WsgiToAsgi:
             threads = 0 if self.threads == 1 else _WEBSOCKET_THREADS
         if threads == 0:
             await receive()
-            logger.warning("refused a WebSocket to %s: the adapter has no threads for any", scope.get("path"))
+            logger.warning("refused a WebSocket to %r: the adapter has no threads for any", scope.get("path"))
             raise Refused(403, "there is no WebSocket here")
         wires = self._loops.connect(asyncio.get_running_loop())
         try:

@@ -369,7 +369,7 @@ def test_what_it_raises(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, "bridge"):
         done = run(exchange_with(over(first)))
     assert done.status == 200
-    assert "/new: " in caplog.text
+    assert "application at '/new' failed" in caplog.text
     assert "LookupError: as it is" in caplog.text
 
 

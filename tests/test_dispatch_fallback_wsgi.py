@@ -300,7 +300,7 @@ def test_what_it_raises_too_late_is_logged(fails: str, caplog: pytest.LogCapture
     with caplog.at_level(logging.ERROR, "bridge"):
         assert ask(over(with_body("404 No", Body(log, fails=fails)))).body == said("", "/new/x")
     assert "close" in log
-    assert "/new: " in caplog.text
+    assert "application at '/new' failed" in caplog.text
     assert "LookupError: as it is" in caplog.text
 
 
