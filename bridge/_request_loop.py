@@ -207,8 +207,15 @@ class RequestExchange:
             return
         if not self._task.done():
             self._leave()
-            while not self._task.done():
-                self._advance()
+            try:
+                while not self._task.done():
+                    self._advance()
+            except SystemExit:
+                # Not the app's, which stays in its task. gunicorn's worker that is told to quit raises it wherever it
+                # is, and ends by itself; it would log this one as an error of the request.
+                if "gunicorn.socket" not in self._environ:
+                    raise
+                return
         ending = None
         if self._task.cancelled() or raised(self._task) is not None:
             ending = self._log_late_error()

@@ -1,5 +1,6 @@
 """An error that no server sees is in the log that the server or the application keeps: once, and with its request."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,38 @@ def test_sentry_gets_each_error_once_with_its_url(
     with server.client() as client:
         events: list[dict[str, Any]] = client.get("/events").json()
     assert events == [{"what": error, "url": f"{server.url}{path}"} for path, error in PATHS.items()]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("waitress", ("--channel-request-lookahead", "1")), ("gunicorn-gthread", ()), ("gunicorn-sync", ())],
+)
+def test_a_client_that_leaves_an_idle_stream(
+    name: str, arguments: tuple[str, ...], loop: str, start_server: StartServer
+) -> None:
+    server = start_server(name, f"{APPS}:wsgi", arguments=arguments, environ={"LOOP": loop})
+    with server.connect() as connection:
+        connection.sendall(b"GET /idle HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = b""
+        while b"first" not in received:
+            received += connection.recv(65536)
+    if name == "waitress":
+        server.wait_for_log("INFO:waitress:Client disconnected while serving /idle")
+    else:
+        # gunicorn's access log has the request when it is over; the sync worker serves no other one before.
+        server.wait_for_log("GET /idle") if name == "gunicorn-gthread" else ask(server, ("/events",))
+    server.stop()
+    server.assert_no_traceback()
+    assert "ERROR" not in server.log()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_quick_stop_in_the_work_after_a_response(loop: str, start_server: StartServer) -> None:
+    server = start_server("gunicorn-sync", f"{APPS}:wsgi", environ={"LOOP": loop})
+    ask(server, ("/long",))
+    server.wait_for_log("it sleeps")
+    server.process.send_signal(signal.SIGINT)
+    assert server.ends_by_itself(30)
+    server.assert_no_traceback()
+    assert "[ERROR]" not in server.log(), server.log()

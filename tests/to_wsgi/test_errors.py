@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import trio
+import waitress.channel
+from starlette.requests import ClientDisconnect
 
 from bridge._types import ASGIApp, Receive, Scope, Send
 from bridge.errors import ApplicationError, ClientDisconnected
@@ -358,3 +360,78 @@ def test_an_app_of_trio_is_told_that_it_is_not_served(adapt: Any, what: str, gro
     with pytest.raises((RuntimeError, AttributeError, ExceptionGroup)) as caught:
         call(adapt(app), environ_for())
     assert "what is written for trio is not served" in "".join(traceback.format_exception(caught.value))
+
+
+class TestClientThatLeft:
+    """It is no error of anybody: the server gets what it logs nothing for, and the log has no error."""
+
+    @staticmethod
+    def take_all(adapter: Any, monkeypatch: pytest.MonkeyPatch) -> BaseException:
+        for module in ("_request_loop", "_shared_loop"):
+            monkeypatch.setattr(f"bridge.{module}.PROBE_INTERVAL", 0.01)
+        left = threading.Event()
+        environ = environ_for() | {"waitress.client_disconnected": left.is_set}
+
+        def serve() -> None:
+            with started(adapter, environ) as (_, body):
+                for _ in body:
+                    left.set()
+
+        with pytest.raises(ClientDisconnected) as caught:
+            serve()
+        adapter.close()
+        return caught.value
+
+    def test_an_app_that_sends_in_its_grace(
+        self, adapt: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+
+            async def listen() -> None:
+                await receive()
+                await send(part(b"late"))
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(listen())
+                await send(START)
+                await send(part(b"x"))
+
+        error = self.take_all(adapt(app), monkeypatch)
+        assert isinstance(error, BrokenPipeError)
+        assert not [record for record in caplog.records if record.levelno > 10 and record.name == "bridge"]
+
+    def test_an_app_that_raises_its_frameworks_own(
+        self, adapt: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+            await send(part(b"x"))
+            await receive()
+            assert (await receive())["type"] == "http.disconnect"
+            raise ClientDisconnect
+
+        self.take_all(adapt(app), monkeypatch)
+        assert not [record for record in caplog.records if record.levelno > 10 and record.name == "bridge"]
+
+    def test_a_mistake_on_its_way_out_is_logged_once(
+        self, adapt: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+            await send(part(b"x"))
+            await receive()
+            assert (await receive())["type"] == "http.disconnect"
+            raise KeyError("mine")
+
+        self.take_all(adapt(app), monkeypatch)
+        (record,) = (record for record in caplog.records if record.levelno > 10 and record.name == "bridge")
+        assert record.getMessage() == "GET '/': the application failed after its client had left"
+
+    def test_waitress_gets_its_own(self, adapt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+            await send(part(b"x"))
+            await asyncio.sleep(3600)
+
+        assert isinstance(self.take_all(adapt(app), monkeypatch), waitress.channel.ClientDisconnected)

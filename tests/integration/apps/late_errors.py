@@ -4,15 +4,18 @@
 ``LOOP``: of ``AsgiToWsgi``. ``/events`` has what Sentry was sent.
 """
 
+import asyncio
 import logging
 import logging.config
 import os
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import flask
 import sentry_sdk
 from fastapi import BackgroundTasks, FastAPI
+from fastapi.responses import StreamingResponse
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
@@ -55,6 +58,26 @@ def _fail() -> None:
 @fastapi.get("/task")
 async def task(tasks: BackgroundTasks) -> str:
     tasks.add_task(_fail)
+    return "answered"
+
+
+@fastapi.get("/idle")
+async def idle() -> StreamingResponse:
+    async def parts() -> AsyncIterator[str]:
+        yield "first"
+        await asyncio.sleep(3600)
+
+    return StreamingResponse(parts())
+
+
+async def _sleep() -> None:
+    print("it sleeps", flush=True)
+    await asyncio.sleep(3600)
+
+
+@fastapi.get("/long")
+async def long(tasks: BackgroundTasks) -> str:
+    tasks.add_task(_sleep)
     return "answered"
 
 
