@@ -23,6 +23,7 @@ than that: then ``sys.stderr`` has it. Handlers run on any thread; the stream is
 variable, which is set for the time of one log call.
 """
 
+import contextlib
 import logging
 import sys
 from contextvars import ContextVar
@@ -50,7 +51,9 @@ class _LastResort(logging.Handler):
         text = self.format(record) + "\n"
         try:
             stream.write(text)
-            stream.flush()
+            # The request may end between the two, on mod_wsgi: what is written is written.
+            with contextlib.suppress(Exception):
+                stream.flush()
         except Exception:  # noqa: BLE001 - a log that fails may not fail what is logged
             # sys.stderr is None in a process without one.
             if stream is not sys.stderr and sys.stderr is not None:

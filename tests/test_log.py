@@ -113,6 +113,17 @@ def test_errors_that_can_not_be_written_to(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err.count("ValueError: kaputt") == 1
 
 
+def test_errors_that_can_not_be_flushed_have_it_once(capsys: pytest.CaptureFixture[str]) -> None:
+    class Expiring(io.StringIO):
+        def flush(self) -> None:
+            raise RuntimeError("log object has expired")
+
+    errors = Expiring()
+    log_app_error("%s: it failed", "GET '/x'", error=ValueError("kaputt"), errors=errors)
+    assert told(errors) == 1
+    assert capsys.readouterr().err == ""
+
+
 def test_what_is_said_of_no_request_goes_where_python_has_it(capsys: pytest.CaptureFixture[str]) -> None:
     logger.warning("look at %s", "this")
     assert capsys.readouterr().err.endswith("[WARNING] bridge: look at this\n")
