@@ -18,9 +18,10 @@ There a new thread does it. It is begun without ``threading``, whose own locks t
 
 In a forked child the request is the parent's, and left alone. When the interpreter ends, nothing is run any more.
 
-Which thread owns what: ``_Collector.thread`` is written by the thread that collects, and no two do at the same time;
-any other thread that reads it compares it with itself, and can't be misled by a value that is not its own. ``_warned``
-is written by any thread: two that meet there warn twice, which is harmless.
+Threads are told apart by the system's number, which no library replaces by that of a greenlet. Which thread owns what:
+``_Collector.thread`` is written by the thread that collects, and no two do at the same time; any other thread that reads
+it compares it with itself, and can't be misled by a value that is not its own. ``_warned`` is written by any thread: two
+that meet there warn twice, which is harmless.
 """
 
 import _thread
@@ -62,7 +63,7 @@ class _Collector:
 
     @classmethod
     def note(cls, phase: str, info: dict[str, Any]) -> None:  # noqa: ARG003 - what gc calls it with
-        cls.thread = _thread.get_ident() if phase == "start" else None
+        cls.thread = _thread.get_native_id() if phase == "start" else None
 
 
 def watch_collector() -> None:
@@ -77,7 +78,7 @@ def _forgotten(exchange: _Exchange, is_finalizing: Callable[[], bool] = sys.is_f
         return
     if exchange.pid != os.getpid():
         leave_alone(exchange)
-    elif asyncio._get_running_loop() is not None or _Collector.thread == _thread.get_ident():
+    elif asyncio._get_running_loop() is not None or _Collector.thread == _thread.get_native_id():
         _thread.start_new_thread(_finish_in_thread, (exchange,))
     else:
         _finish(exchange)
