@@ -19,9 +19,9 @@ There a new thread does it. It is begun without ``threading``, whose own locks t
 In a forked child the request is the parent's, and left alone. When the interpreter ends, nothing is run any more.
 
 Threads are told apart by the system's number, which no library replaces by that of a greenlet. Which thread owns what:
-``_Collector.thread`` is written by the thread that collects, and no two do at the same time; any other thread that reads
-it compares it with itself, and can't be misled by a value that is not its own. ``_warned`` is written by any thread: two
-that meet there warn twice, which is harmless.
+``_Collector.thread`` is written by the thread that collects, and no two do at the same time; any other thread that
+reads it compares it with itself, and can't be misled by a value that is not its own. ``_warned`` is written by any
+thread: two that meet there warn twice, which is harmless.
 """
 
 import _thread

@@ -9,7 +9,7 @@ import itertools
 import pytest
 
 from tests.conftest import ServerPool
-from tests.integration.raw_answers import Answer, Answers, ask, unlike
+from tests.integration.raw_answers import Answer, Answers, ask, skip_older_parsers, unlike
 from tests.integration.raw_differences_wsgi import DIFFERENCES
 from tests.integration.raw_requests import REQUESTS
 
@@ -32,6 +32,7 @@ def answers(server_pool: ServerPool) -> dict[str, dict[str, Answer]]:
 
 @pytest.mark.parametrize(("bridged", "native"), list(itertools.product(BRIDGED, NATIVE)))
 def test_bridged_and_native_answer_alike(bridged: str, native: str, answers: dict[str, Answers]) -> None:
+    skip_older_parsers(bridged)
     listed = [difference for difference in DIFFERENCES if difference.is_between(bridged, native)]
     new, gone = unlike(answers[bridged], answers[native], listed)
     assert not new, f"not listed, {bridged} with bridge / uvicorn with {native} alone:{new}"
@@ -46,6 +47,7 @@ def test_both_kinds_of_gunicorns_workers_answer_alike(answers: dict[str, Answers
 
 @pytest.mark.parametrize("bridged", BRIDGED)
 def test_no_request_breaks_the_server(bridged: str, answers: dict[str, Answers]) -> None:
+    skip_older_parsers(bridged)
     statuses = {case: answer["status"] for case, answer in answers[bridged].items()}
     assert not {case for case, status in statuses.items() if status in ("broken", "hangs")}
     errors = {case for case, status in statuses.items() if status == "rejected with 500"}
