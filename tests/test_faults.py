@@ -24,6 +24,7 @@ PROJECTS = (
 )
 # Words of the README about servers that are of no row: and what says so, or shows it.
 LAWFUL = {
+    "cheroot does the same": "its command line leaves SIGTERM to the system; the tests' runner stops it in good order",
     "A network that goes dead under a WebSocket is noticed by the server's pings": "the servers' own options",
     "What a library such as flask-sock pings is the bridge": "test_ping_interval_of_flask_sock",
     "flask-sock under gunicorn takes gunicorn's own socket, past WSGI": "gunicorn.socket, which flask-sock looks for",
