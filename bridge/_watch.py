@@ -94,7 +94,7 @@ class Watch:
     it would never return. From then on nothing is sent; granian logs a line for each message that is.
     """
 
-    __slots__ = ("_abort", "_cancelling", "_left", "_listening", "_send", "_sender", "_task", "_watches")
+    __slots__ = ("_abort", "_gives_up", "_left", "_listening", "_send", "_sender", "_task", "_watches")
 
     def __init__(self, watches: Watches, listening: Listening, send: Send, abort: Callable[[], None]) -> None:
         self._watches = watches
@@ -103,9 +103,9 @@ class Watch:
         self._abort = abort
         self._left = False
         self._task: asyncio.Task[None] | None = None
-        # The task that is in send(), and how many cancellations by others it had when leave() added its own.
+        # The task that is in send(), and whether leave() has cancelled it there.
         self._sender: asyncio.Task[object] | None = None
-        self._cancelling: int | None = None
+        self._gives_up = False
         watches.add(self)
 
     def start(self) -> asyncio.Task[None]:
@@ -121,7 +121,10 @@ class Watch:
         return self._left
 
     def cancel(self) -> None:
-        """Ends the listening, for good: nothing of the watch is called after it but ``send()``."""
+        """Ends the listening. Nobody calls ``start()`` or ``has_left()`` after it, which would begin it anew.
+
+        ``send()`` and ``leave()`` do what they did before.
+        """
         if self._task is None:
             self._watches.discard(self)
         else:
@@ -134,23 +137,29 @@ class Watch:
         """The client has left."""
         self._abort()
         self._left = True
-        if self._sender is not None and self._cancelling is None:
-            self._cancelling = self._sender.cancelling()
+        if self._sender is not None and not self._gives_up:
+            self._gives_up = True
             self._sender.cancel()
 
     async def send(self, message: Message) -> None:
-        """As the server's ``send()``, as long as the client is there."""
+        """As the server's ``send()``, as long as the client is there.
+
+        The server may cancel the task in the turn of the loop in which the client leaves. The task gets one
+        ``CancelledError`` for both, and only their number tells that somebody else wants it to end. It is compared with
+        that on entry: whichever of the two came first, the other's cancellation is passed on.
+        """
         if self._left:
             return
         self._sender = task = (
             asyncio.current_task()
         )  # None on a server that runs coroutines by itself, as granian
+        before = 0 if task is None else task.cancelling()
         try:
             await self._send(message)
         except asyncio.CancelledError:
-            if task is None or self._cancelling is None or task.cancelling() > self._cancelling + 1:
+            if task is None or not self._gives_up or task.cancelling() > before + 1:
                 raise
         finally:
             self._sender = None
-            if task is not None and self._cancelling is not None:
+            if task is not None and self._gives_up:
                 task.uncancel()

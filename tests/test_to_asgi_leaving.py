@@ -8,7 +8,7 @@ import pytest
 from bridge import ClientDisconnected
 from bridge._channel import _ITEMS
 from bridge._types import Environ, Message, StartResponse
-from tests.support.asgi import Exchange, http_scope, request
+from tests.support.asgi import HANG, Exchange, disconnect, http_scope, request
 from tests.support.served import Served, arrival, wait_for_jobs
 from tests.support.wsgi_apps import Download, Visitor, get, hello
 
@@ -112,6 +112,48 @@ def test_cancellation_frees_the_worker() -> None:
 
     asyncio.run(main())
     assert len(download.closes) == 1
+
+
+@pytest.mark.parametrize("first", ["leaving", "cancelling"])
+def test_cancellation_in_the_turn_in_which_the_client_leaves(first: str) -> None:
+    """A timeout of a middleware, or the server's end, is not lost: ``send()`` waits, and both happen at once."""
+    download = Download(b"x" * 10_000)
+
+    async def main() -> None:
+        async with Served(download, threads=1, response_buffer=1000) as adapter:
+            exchange = get(adapter)
+            listening, sending, gone = (asyncio.Event() for _ in range(3))
+
+            async def receive() -> Message:
+                if exchange._events:
+                    return await exchange.receive()
+                listening.set()
+                await gone.wait()
+                return disconnect()
+
+            async def send(message: Message) -> None:
+                sending.set()
+                await asyncio.get_running_loop().create_future()
+
+            async def call() -> None:
+                await adapter(exchange.scope, receive, send)
+
+            async with asyncio.timeout(HANG):
+                task = asyncio.create_task(call())
+                await sending.wait()
+                await listening.wait()
+                if first == "cancelling":
+                    task.cancel()
+                gone.set()
+                if first == "leaving":
+                    # The listening task is in the loop's queue before the request's own, and so is its leave().
+                    task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            await arrival(download.closed)
+            await wait_for_jobs(adapter, 0)
+
+    asyncio.run(main())
 
 
 def test_cancellation_while_a_streamed_body_is_read() -> None:
