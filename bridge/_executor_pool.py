@@ -68,10 +68,14 @@ class ExecutorPool:
         return True
 
     def open(self) -> None:
-        """Nothing to keep."""
+        """Ends each ``drain()`` that waits: who opens it brings new jobs, and may always have one."""
+        with self._lock:
+            drained, self._drained = self._drained, []
+        for call in drained:
+            call_after(call)
 
     def drain(self, drained: After) -> None:
-        """Calls ``drained`` when no job is left."""
+        """Calls ``drained`` when no job is left, or by ``open()``."""
         with self._lock:
             self._drained.append(drained)
             calls = self._count()

@@ -182,13 +182,20 @@ class ThreadPool:
         return waits
 
     def open(self) -> None:
-        """Keeps threads again, after a ``drain()``."""
+        """Keeps threads again, after a ``drain()``, or in the middle of one.
+
+        Who waits for the end of that drain is told here: threads stay, so it would not come by itself.
+        """
         with self._lock:
             self._closing = False
+            drained, self._drained = self._drained, []
+        for call in drained:
+            call_after(call)
 
     def drain(self, drained: After) -> None:
         """Ends the threads as soon as no job is left, and then calls ``drained``, on the last of them or here.
 
+        An ``open()`` that comes before that ends the drain, and calls ``drained``.
         Jobs that wait are still run, and so are new ones; only no thread stays idle.
         """
         with self._lock:

@@ -64,7 +64,21 @@ class Loops:
         """
         with self.lock:
             self.wires = self._others(loop)
-            return not any(other.is_running() for other in self.wires)
+            return not self._any_runs()
+
+    def any_runs(self) -> bool:
+        """Whether a loop that has called, and has not left, runs still.
+
+        The last one to leave ends what they share, and asks again after it. Another one may have come in between, who
+        connects first and opens what is shared then. Either it comes after that question, and opens what has ended; or
+        the answer is yes, and the one that leaves opens it again.
+        """
+        with self.lock:
+            return self._any_runs()
+
+    def _any_runs(self) -> bool:
+        """Under the lock."""
+        return any(other.is_running() for other in self.wires)
 
     def _others(self, loop: AbstractEventLoop) -> dict[AbstractEventLoop, Wires]:
         """Under the lock: without ``loop``, and without those that are closed, which may not have left."""

@@ -319,7 +319,7 @@ class WsgiToAsgi:
         """Closes the WebSockets of this loop. The last loop lets running requests finish, and ends the threads.
 
         They are those of all loops, and as long as another one runs it needs them. What still runs of this loop's is
-        waited for by the last one.
+        waited for by the last one. That may also be one that starts while this one waits, and ends its wait so.
         """
         loop = asyncio.get_running_loop()
         shut_down(self._loops.connect(loop))
@@ -332,8 +332,13 @@ class WsgiToAsgi:
             future = mailbox.loop.create_future()
             drained.append(future)
             pool.drain(functools.partial(mailbox.post, functools.partial(_settle, future)))
+        if self._loops.any_runs():
+            for pool in pools:
+                pool.open()
         await asyncio.wait(drained, timeout=self.shutdown_timeout)
-        left = sum(pool.unfinished() for pool in pools)
+        left = sum(
+            pool.unfinished() for pool, future in zip(pools, drained, strict=True) if not future.done()
+        )
         if left:
             logger.warning("%d requests still run after %s s of shutdown", left, self.shutdown_timeout)
 

@@ -39,6 +39,21 @@ def test_an_executor_pool() -> None:
         assert calls == [1]
 
 
+def test_a_drain_ends_where_the_pool_is_opened_again() -> None:
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        pool = ExecutorPool(executor, 1)
+        job = Work()
+        pool.submit(job)
+        job.wait_for_arrival()
+        calls: list[int] = []
+        pool.drain(lambda: calls.append(pool.unfinished()))
+        assert not calls
+        pool.open()
+        assert calls == [1]
+        job.finish()
+    assert calls == [1]
+
+
 def test_an_executor_that_drops_its_jobs_has_them_abandoned() -> None:
     executor = concurrent.futures.ThreadPoolExecutor(1)
     pool = ExecutorPool(executor, 5)

@@ -156,6 +156,28 @@ def test_a_drained_pool_works_without_idling_and_opens_again(make: Make) -> None
     until(lambda: idle(pool) == 1)
 
 
+def test_a_drain_ends_where_the_pool_is_opened_again(make: Make) -> None:
+    """Its threads stay then, so that nothing else would tell who waits."""
+    pool = make(1)
+    job = Work()
+    pool.submit(job)
+    job.wait_for_arrival()
+    drains: list[int] = []
+
+    def drained() -> None:
+        pool.load()  # the lock is free
+        drains.append(pool.unfinished())
+
+    pool.drain(drained)
+    pool.drain(drained)
+    assert not drains
+    pool.open()
+    assert drains == [1, 1]
+    job.finish()
+    until(lambda: idle(pool) == 1)
+    assert drains == [1, 1]
+
+
 def test_a_finished_job_is_not_kept_by_a_sleeping_thread(make: Make) -> None:
     pool = make(1)
     job = Work(held=False)

@@ -78,23 +78,34 @@ class Explored(ThreadPool):
             could = self._idle or (self._threads < self._limit and not self.failed)
             assert self._searching or not could, "a job waits, and nobody looks"
 
-    def settled(self, jobs: list[Job], drains: list[int]) -> None:
+    def settled(self, jobs: list[Job], drains: list[int], *, opened: bool = False) -> None:
         """What holds when nobody can go on."""
         assert [job.runs + job.abandoned for job in jobs] == [1] * len(jobs)
         assert [job.told for job in jobs] == [job.runs for job in jobs]
         assert all(drain == 1 for drain in drains)
         assert not self._searching
         assert len(self.alive) == self._threads == len(self._idle)
-        if drains:
+        if opened:
+            assert not self._drained
+        elif drains:
             assert self._threads == 0
         elif not self.failed:
             assert self._threads >= 1, "a thread that has nothing to do stays"
 
 
 def scenario(
-    kind: type[Explored], threads: int, submits: tuple[int, ...], *, drain: bool = False, failures: int = 0
+    kind: type[Explored],
+    threads: int,
+    submits: tuple[int, ...],
+    *,
+    drain: bool = False,
+    opens: bool = False,
+    failures: int = 0,
 ) -> Callable[[Order], Callable[[], None]]:
-    """Each of the submitters submits so many jobs, one after the other; ``drain``: a thread drains."""
+    """Each of the submitters submits so many jobs, one after the other; ``drain``: a thread drains.
+
+    ``opens``: it opens the pool again.
+    """
 
     def begin(order: Order) -> Callable[[], None]:
         pool = kind(order, threads, failures)
@@ -106,14 +117,19 @@ def scenario(
                 pool.submit(job)
 
         def drained() -> None:
-            assert not pool._threads
+            assert opens or not pool._threads
             drains[0] += 1
+
+        def end() -> None:
+            pool.drain(drained)
+            if opens:
+                pool.open()
 
         for number, mine in enumerate(jobs):
             order.spawn(lambda mine=mine: submit(mine), f"submitter-{number}")  # type: ignore[misc]
         if drain:
-            order.spawn(lambda: pool.drain(drained), "drain")
-        return lambda: pool.settled([job for mine in jobs for job in mine], drains)
+            order.spawn(end, "drain")
+        return lambda: pool.settled([job for mine in jobs for job in mine], drains, opened=opens)
 
     return begin
 
@@ -125,6 +141,11 @@ def test_every_order(threads: int, submits: tuple[int, ...], drain: bool, failur
     count = explore(scenario(Explored, threads, submits, drain=drain, failures=failures))
     assert count >= 8
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("bridge", "submitter"))]
+
+
+@pytest.mark.parametrize(("threads", "submits"), [(1, (1, 1)), (2, (1,))])
+def test_every_order_of_a_drain_that_is_taken_back(threads: int, submits: tuple[int, ...]) -> None:
+    assert explore(scenario(Explored, threads, submits, drain=True, opens=True, failures=1)) >= 8
 
 
 def test_every_order_of_three_jobs_and_two_threads() -> None:

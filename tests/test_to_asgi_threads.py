@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,6 +20,7 @@ import pytest
 from bridge import Dispatcher, WebSocket, WsgiToAsgi
 from bridge._types import Environ, StartResponse
 from tests.support.asgi import HANG, Exchange, http_scope, request
+from tests.support.loop_thread import LoopThread, loop_threads
 from tests.support.served import Served, call, fail, wait_for_jobs
 from tests.support.threads import bridge_threads, wait_for_no_bridge_threads
 from tests.support.validation import validated
@@ -26,6 +28,8 @@ from tests.support.websockets import websocket_scope
 from tests.support.wsgi_apps import TEXT, Visitor, echo, get, hello
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
+
+second = pytest.fixture(loop_threads)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -251,6 +255,87 @@ def test_two_loops_in_two_threads() -> None:
             pass
 
     asyncio.run(shut_down())
+
+
+class SecondServer:
+    """Serves the adapter on a loop of its own, from ``start()`` to ``stop()``."""
+
+    def __init__(self, adapter: WsgiToAsgi, thread: LoopThread) -> None:
+        self._adapter = adapter
+        self._thread = thread
+
+    def start(self) -> None:
+        self._thread.run(self._start())
+
+    async def _start(self) -> None:
+        self._served = Served(self._adapter)
+        await self._served.__aenter__()
+
+    def stop(self) -> None:
+        self._thread.run(self._served.__aexit__(None, None, None))
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["executor", "threads"])
+def test_a_server_that_starts_while_the_last_one_shuts_down(
+    own: bool, second: LoopThread, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It keeps the threads, and what the one before would wait for may never come."""
+    visitor = Visitor()
+
+    async def main(executor: concurrent.futures.Executor | None) -> None:
+        adapter = WsgiToAsgi(visitor, executor=executor, shutdown_timeout=5)
+        other = SecondServer(adapter, second)
+        lifespan = Exchange(adapter, {"type": "lifespan"}, [{"type": "lifespan.startup"}])
+        async with lifespan:
+            await lifespan.wait_for("lifespan.startup.complete")
+            task = asyncio.create_task(get(adapter).run())
+            await visitor.wait_for_arrival()
+            lifespan.feed({"type": "lifespan.shutdown"})
+            pool: Any = adapter._pool
+            async with asyncio.timeout(HANG):
+                while not pool._drained:  # noqa: ASYNC110  # nobody is told of it
+                    await asyncio.sleep(0)
+            assert len(lifespan.messages) == 1
+            await asyncio.to_thread(other.start)
+            await lifespan.wait_for("lifespan.shutdown.complete")
+            assert not task.done(), "the last one waits for it now"
+            visitor.go.release()
+            await task
+        await asyncio.to_thread(other.stop)
+
+    if own:
+        asyncio.run(main(None))
+    else:
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            asyncio.run(main(executor))
+    assert caplog.messages == []
+
+
+def test_a_server_that_starts_before_the_last_one_has_drained_the_pool(second: LoopThread) -> None:
+    """Its threads stay."""
+
+    async def main() -> None:
+        adapter = WsgiToAsgi(hello)
+        other = SecondServer(adapter, second)
+        lifespan = Exchange(adapter, {"type": "lifespan"}, [{"type": "lifespan.startup"}])
+        async with lifespan:
+            await lifespan.wait_for("lifespan.startup.complete")
+            await get(adapter).run()
+            pool: Any = adapter._pool
+            drain = pool.drain
+
+            def start_and_drain(drained: Callable[[], None]) -> None:
+                other.start()
+                drain(drained)
+
+            with patch.object(pool, "drain", start_and_drain):
+                lifespan.feed({"type": "lifespan.shutdown"})
+                await lifespan.wait_for("lifespan.shutdown.complete")
+        assert not pool._closing
+        await asyncio.to_thread(other.stop)
+        assert pool._closing
+
+    asyncio.run(main())
 
 
 def test_one_loop_after_the_other() -> None:
