@@ -280,7 +280,8 @@ class Channel:
     async def take(self) -> Batch:
         """Loop side: waits until there is something, and takes all of it.
 
-        A batch with ``MORE`` and no items says that somebody asks whether the client is there: see ``ask()``.
+        A batch with ``MORE`` and no items says that somebody asks whether the client is there: see ``ask()``. A wake-up
+        that comes late, for items that are taken already, gives such a batch too, which does no harm.
         """
         await self._waiter
         with self._lock:
@@ -337,13 +338,22 @@ class Channel:
         """Loop side, after ``abort()``: waits until the call has ended, at most for ``seconds``.
 
         A call that has not begun by now never will, and is not waited for.
+
+        A wake-up may be late: that of a ``put()`` whose thread lost its turn between the lock and the post. So what
+        counts is whether the call runs, and each wake-up has it looked at again.
         """
-        with self._lock:
-            if not self._running:
+        loop = self._mailbox.loop
+        deadline = None if seconds is None else loop.time() + seconds
+        while True:
+            with self._lock:
+                if not self._running:
+                    return
+                waiter = self._waiter = loop.create_future()
+                self._wanted = True
+            timeout = None if deadline is None else deadline - loop.time()
+            done, _ = await asyncio.wait([waiter], timeout=timeout)
+            if not done:
                 return
-            waiter = self._waiter = self._mailbox.loop.create_future()
-            self._wanted = True
-        await asyncio.wait([waiter], timeout=seconds)
 
     def leave(self) -> None:
         """Loop side: ``abort()``, for the client has left, or the server has given the request up."""

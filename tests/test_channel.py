@@ -539,6 +539,46 @@ def test_the_end_of_the_call_is_waited_for(first: str) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("seconds", [None, HANG])
+def test_a_wake_up_that_is_late_is_not_the_end_of_the_call(seconds: float | None) -> None:
+    """The worker has lost its turn in ``put()``, between the lock and the post."""
+
+    class Late(Mailbox):
+        def post(self, callback: Callable[[], None]) -> None:
+            if threading.current_thread().name == "worker" and not posting.is_set():
+                posting.set()
+                assert go.wait(HANG)
+            super().post(callback)
+
+    posting, go, closing, closed = (threading.Event() for _ in range(4))
+
+    async def main() -> None:
+        channel = Channel(Late(asyncio.get_running_loop()), 100)
+
+        def work() -> None:
+            assert channel.begin()
+            channel.put([b"x"], 1)
+            closing.set()
+            assert closed.wait(HANG)
+            channel.end()
+
+        worker = Worker(work)
+        assert await asyncio.to_thread(posting.wait, HANG)
+        channel.abort()  # the client has left
+        waiting = asyncio.ensure_future(channel.until_ended(seconds))
+        await asyncio.sleep(0)
+        go.set()
+        assert await asyncio.to_thread(closing.wait, HANG)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        closed.set()
+        await waiting
+        assert await worker.end() is None
+
+    run(main)
+
+
 def test_the_end_of_the_call_in_a_race() -> None:
     async def main() -> None:
         for _ in range(300):
