@@ -3,6 +3,9 @@
 The server's events go to the app through an ``Inbox`` (or a ``Relay``), by the task that a ``Watch`` listens with; what
 the app makes comes through a ``Channel`` and is sent by the session's own task. Each side has one task: ``receive()``
 and ``send()`` of the server have one caller at a time.
+
+It is over when the app's call has ended, as a request is (``_response``): a server that waits for its requests at its
+end waits for what the app does after its client has left. An error is raised after a second of that.
 """
 
 import base64
@@ -35,6 +38,8 @@ _NO_CODE, _LOST, _POLICY, _TOO_BIG, _APP_ERROR, _RESTART = 1005, 1006, 1008, 100
 _STUCK = 60.0
 #: Seconds for a close to go out to a client that does not read.
 _CLOSE_TIMEOUT = 10.0
+#: Seconds that an error waits for the end of the app's call.
+_ENDING = 1.0
 
 
 class WebSockets:
@@ -170,8 +175,9 @@ class _Session:
         self._send_denial = denial(self._send)
 
     async def run(self) -> None:
-        """Until the app's call ends, or the client leaves. Raises the app's own exceptions."""
+        """Until the app's call has ended. Raises the app's own exceptions, and what ``send()`` raises."""
         listening = self._watch.start()
+        error: BaseException | None = None
         try:
             try:
                 error = await self._forward()
@@ -181,20 +187,25 @@ class _Session:
                 await self._close(1000 if error is None else _APP_ERROR, "")
             elif self._state is _State.CONNECTING and error is None:
                 await self._close(1000, "")
+        except Exception as exc:  # noqa: BLE001  # it is raised at the end
+            error = exc
         finally:
-            # On every way out of here: no thread of the app waits any more.
+            # On every way out of here: no thread of the app waits any more, and nobody has its error.
             self._looking.cancel()
             self._abort()
+            self._channel.close()
             self._watch.cancel()
             # Not before the listening has let go of it.
             pair = self._pair
             listening.add_done_callback(lambda _: pair.close())
             self._let_go()
-        if error is not None:
-            try:
+        try:
+            await self._channel.until_ended(None if error is None else _ENDING)
+            if error is not None:
                 raise error
-            finally:
-                del error
+        finally:
+            # Its traceback leads to this frame.
+            del error
 
     def _let_go(self) -> None:
         """Breaks the circles of references, also those by the traceback of the app's error.
@@ -258,9 +269,7 @@ class _Session:
                 for item in batch.items:
                     await self._item(item)
             if batch.end is not End.MORE:
-                # Taken out of the channel, to which the frames of its traceback lead: see _let_go().
-                error, self._channel.error = self._channel.error, None
-                return error
+                return self._channel.close()[0]
             batch = self._channel.more() or await self._channel.take()
 
     async def _deny(self) -> None:

@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import simple_websocket
@@ -491,12 +492,17 @@ def test_without_wsproto(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_app_that_takes_it_after_the_client_has_left() -> None:
     errors: list[BaseException] = []
+    go, ended = threading.Event(), threading.Event()
+    release = RelayPair.release
+
+    def release_and_go(pair: RelayPair) -> None:
+        release(pair)
+        go.set()
 
     async def main() -> None:
-        go, ended = threading.Event(), threading.Event()
 
         def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
-            go.wait(HANG)
+            assert go.wait(HANG)
             try:
                 simple_websocket.Server.accept(environ)
             except OSError as exc:
@@ -510,9 +516,9 @@ def test_an_app_that_takes_it_after_the_client_has_left() -> None:
             exchange = connect(adapter)
             async with exchange:
                 exchange.feed(disconnect(1006))
-            go.set()
-            await arrival(ended)
+            assert ended.is_set()
         assert exchange.messages == []
 
-    asyncio.run(main())
+    with patch.object(RelayPair, "release", release_and_go):
+        asyncio.run(main())
     assert len(errors) == 1

@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -13,7 +14,7 @@ from bridge import ApplicationError, ConnectionClosed, WebSocket
 from bridge import _websocket_session as session_module
 from bridge._types import Environ, StartResponse
 from bridge._websocket_session import _Session, handshake_environ
-from tests.support.asgi import Exchange
+from tests.support.asgi import HANG, Exchange
 from tests.support.served import Served, arrival
 from tests.support.websockets import (
     closing,
@@ -42,6 +43,12 @@ def serve(
             return exchange
 
     return asyncio.run(main())
+
+
+async def turn() -> None:
+    """Let everything run that is ready."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 def echo(websocket: WebSocket) -> None:
@@ -313,6 +320,81 @@ def test_an_error_after_the_client_has_left_is_logged(caplog: pytest.LogCaptureF
     assert "/chat" in record.getMessage()
     assert record.exc_info is not None
     assert record.exc_info[0] is ZeroDivisionError
+
+
+class Finally:
+    """An app that is at work in its ``finally`` until it is let go."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.go = threading.Event()
+        self.ended = threading.Event()
+
+    def __call__(self, websocket: WebSocket) -> None:
+        try:
+            echo(websocket)
+        finally:
+            self.entered.set()
+            assert self.go.wait(HANG)
+            self.ended.set()
+
+
+def test_it_is_over_when_the_app_is_after_the_client_has_left() -> None:
+    async def main() -> None:
+        app = Finally()
+        async with Served(handler(app)) as adapter:
+            exchange = connect(adapter)
+            async with exchange:
+                exchange.feed(received("x"), disconnect())
+                await arrival(app.entered)
+                await turn()
+                assert exchange._task is not None
+                assert not exchange._task.done()
+                app.go.set()
+            assert app.ended.is_set()
+
+    asyncio.run(main())
+
+
+def test_an_error_of_the_server_is_raised_when_the_app_is_over() -> None:
+    async def main() -> None:
+        app = Finally()
+
+        class Failing(Exchange):
+            async def send(self, message: Any) -> None:
+                raise LookupError("mine")
+
+        async with Served(handler(app)) as adapter:
+            exchange = Failing(adapter, websocket_scope(), [{"type": "websocket.connect"}, received("x")])
+            with patch.object(session_module, "_ENDING", HANG):
+                task = asyncio.create_task(exchange.run())
+                await arrival(app.entered)
+                await turn()
+                assert not task.done()
+                app.go.set()
+                with pytest.raises(LookupError, match="mine"):
+                    await task
+            assert app.ended.is_set()
+
+    asyncio.run(main())
+
+
+def test_an_error_of_the_server_is_raised_although_the_app_hangs() -> None:
+    async def main() -> None:
+        app = Finally()
+
+        class Failing(Exchange):
+            async def send(self, message: Any) -> None:
+                raise LookupError("mine")
+
+        async with Served(handler(app)) as adapter:
+            exchange = Failing(adapter, websocket_scope(), [{"type": "websocket.connect"}, received("x")])
+            with patch.object(session_module, "_ENDING", 0.01), pytest.raises(LookupError, match="mine"):
+                await exchange.run()
+            assert not app.ended.is_set()
+            app.go.set()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1005, 1006, 4000])
