@@ -20,9 +20,9 @@ from ._log import log_app_error, request_name
 from ._mapping import BODYLESS, Start, start_of_response
 from ._pool import After
 from ._types import Environ, ExcInfo, Message, Write, WSGIApp
-from .errors import ApplicationError, ApplicationExit, ClientDisconnected
+from .errors import ApplicationError, ApplicationExit, ClientDisconnected, RequestBodyTooLarge
 
-__all__ = ["Call", "EarlyHints"]
+__all__ = ["Call", "EarlyHints", "is_of_client"]
 
 logger = logging.getLogger("bridge")
 
@@ -146,12 +146,27 @@ class Call:
             local.main_event_loop = local.task_context = None
 
     def _fail(self, exc: BaseException) -> None:
-        """Ends the response with ``exc``; nothing comes of it where the client has left, which may be what it says."""
+        """Ends the response with ``exc``; where nobody takes that any more, it is logged."""
         if not isinstance(exc, Exception) or isinstance(exc, (StopIteration, StopAsyncIteration)):
             # A coroutine can't raise StopIteration, and SystemExit in a task ends the server.
             cause, exc = exc, ApplicationExit(f"the WSGI app raised {type(exc).__name__}: {exc}")
             exc.__cause__ = cause
         self._finish((), 0, exc)
+        if not self._channel.broken:
+            # The client has left, or the server has given the request up; or write() had all of the response.
+            self._log_lost(exc)
+
+    def _log_lost(self, error: BaseException) -> None:
+        name = request_name(*self._request)
+        if is_of_client(error):
+            logger.debug("%s: the client left, and the WSGI app ended with %r", name, error)
+        else:
+            log_app_error(
+                "%s: the WSGI app raised an error when nobody waited for its response any more",
+                name,
+                error=error,
+                errors=self._environ.get("wsgi.errors"),
+            )
 
     def _finish(self, items: Iterable[Item] = (), size: int = 0, error: BaseException | None = None) -> None:
         """The end of the response."""
@@ -181,7 +196,7 @@ class Call:
 
     def _log_of_close(self, error: BaseException) -> None:
         name = request_name(*self._request)
-        if isinstance(error, ClientDisconnected):
+        if is_of_client(error):
             logger.debug("%s: the client left, and close() of the response ended with %r", name, error)
         else:
             log_app_error(
@@ -367,6 +382,18 @@ class Call:
         self._channel.flush()
         self._finish()
         return True
+
+
+# What Werkzeug and Django make of an error of ``wsgi.input``.
+_OF_CLIENT = {"ClientDisconnected", "UnreadablePostError"}
+
+
+def is_of_client(error: BaseException) -> bool:
+    """Whether ``error`` of an app says no more than that its client has left, or has sent too much.
+
+    What it was raised from does not count: an error in a ``finally`` that ``ClientDisconnected`` passes is the app's.
+    """
+    return isinstance(error, (ClientDisconnected, RequestBodyTooLarge)) or type(error).__name__ in _OF_CLIENT
 
 
 def _check(chunk: object) -> None:

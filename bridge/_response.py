@@ -12,21 +12,24 @@ the worker has ended before it wakes the loop at all. What else may happen:
 - The client leaves: the app hears of it at its next chunk, and its end is waited for.
 - The app fails, or ``send()`` raises. The server can answer, or cut the connection, when it gets the error, and so the
   client does wait for ``close()`` then; for a second, in case that it hangs.
+- Both at once, or the client leaves before: the server gets one error. That of the app is logged.
 - The task is cancelled: that ends it at once. Who cancels does not want to wait; the pool still counts the call, and
   the lifespan's shutdown waits for it.
 - The loop stops: nobody waits any more, and what the worker posts is lost.
 """
 
 from ._body import Stream
+from ._call import is_of_client
 from ._channel import Batch, Channel, End
 from ._cut import break_off
+from ._log import log_app_error, request_name
 from ._refusal import Refused
 from ._sending import send_batch
 from ._types import Receive, Scope, Send
 from ._watch import Listening, Watch, Watches, listen_with
 from .errors import RequestBodyTooLarge
 
-__all__ = ["Response"]
+__all__ = ["Response", "log_beside"]
 
 #: Bytes of a body up to which a response is short: servers have 64 KiB between themselves and a connection before
 #: send() waits (asyncio's high-water mark, and uvicorn's own).
@@ -76,8 +79,10 @@ class Response:
         """
         channel = self._channel
         failed: BaseException | None = None
+        sent = False
         try:
             await self._send_all()
+            sent = True
         except Exception as exc:  # noqa: BLE001  # it is raised at the end
             # Of send(): by the ASGI specification (2.4) an OSError says that the client has left.
             failed = exc
@@ -88,6 +93,10 @@ class Response:
         finally:
             # On every way out of here: the worker waits for nobody any more, and nobody has its error.
             error, running = channel.close()
+            if error is not None and not sent:
+                # What is raised is another one.
+                log_beside(error, self._scope)
+                error = None
             if self._watch is not None:
                 self._watch.cancel()
             if self._stream is not None:
@@ -135,6 +144,18 @@ class Response:
             if batch.end is End.MORE:
                 # So that a client that left before this chunk is known to have left at the next one.
                 watch.start()
+
+
+def log_beside(error: BaseException, scope: Scope) -> None:
+    """Logs ``error`` of the app, which had handed it over when something else ended its request."""
+    if not is_of_client(error):
+        name = request_name(scope.get("method", "GET"), scope["path"])
+        log_app_error(
+            "%s: the WSGI app raised an error, and sending its response did not come so far",
+            name,
+            error=error,
+            errors=None,
+        )
 
 
 def _may_wait(scope: Scope, batch: Batch) -> bool:

@@ -16,7 +16,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ._call import Call
+from ._call import Call, is_of_client
 from ._channel import Channel, Item
 from ._inbox import OVERHEAD, Inbox
 from ._log import log_app_error
@@ -273,12 +273,14 @@ class WebSocketCall(Call):
             self._finish()
             return
         super()._fail(exc)
-        if not self._channel.broken and not isinstance(exc, ClientDisconnected):
-            # Nobody takes it: the client has left, as most do, or the server has closed.
+
+    def _log_lost(self, error: BaseException) -> None:
+        # The client has left, as most do, or the server has closed.
+        if not is_of_client(error):
             log_app_error(
                 "the WSGI app raised after its WebSocket to %r was closed",
                 self._request[1],
-                error=exc,
+                error=error,
                 errors=self._environ.get("wsgi.errors"),
             )
 

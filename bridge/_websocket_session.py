@@ -21,6 +21,7 @@ from ._inbox import Inbox
 from ._pool import ThreadPool
 from ._refusal import Refused, denial, denies
 from ._relay import OPENED, Relay, RelayPair
+from ._response import log_beside
 from ._sending import send_batch, send_close
 from ._types import Environ, Message, Receive, Scope, Send, WSGIApp
 from ._watch import Watch, Watches
@@ -156,6 +157,7 @@ class _Session:
         watches: Watches,
         max_message: int | None,
     ) -> None:
+        self._scope = scope
         self._receive = receive
         self._channel = channel
         self._inbox = inbox
@@ -178,6 +180,8 @@ class _Session:
         """Until the app's call has ended. Raises the app's own exceptions, and what ``send()`` raises."""
         listening = self._watch.start()
         error: BaseException | None = None
+        failed: BaseException | None = None
+        sent = False
         try:
             try:
                 error = await self._forward()
@@ -187,25 +191,33 @@ class _Session:
                 await self._close(1000 if error is None else _APP_ERROR, "")
             elif self._state is _State.CONNECTING and error is None:
                 await self._close(1000, "")
-        except Exception as exc:  # noqa: BLE001  # it is raised at the end
-            error = exc
+            sent = True
+        except Exception as exc:  # noqa: BLE001  # of send(); it is raised at the end
+            failed = exc
         finally:
             # On every way out of here: no thread of the app waits any more, and nobody has its error.
             self._looking.cancel()
             self._abort()
-            self._channel.close()
+            for lost in (self._channel.close()[0], None if sent else error):
+                if lost is not None:
+                    log_beside(lost, self._scope)
+            lost = None
+            if not sent:
+                error = None
             self._watch.cancel()
             # Not before the listening has let go of it.
             pair = self._pair
             listening.add_done_callback(lambda _: pair.close())
             self._let_go()
+        if failed is None:
+            failed = error
         try:
-            await self._channel.until_ended(None if error is None else _ENDING)
-            if error is not None:
-                raise error
+            await self._channel.until_ended(None if failed is None else _ENDING)
+            if failed is not None:
+                raise failed
         finally:
-            # Its traceback leads to this frame.
-            del error
+            # Their tracebacks lead to this frame.
+            del error, failed
 
     def _let_go(self) -> None:
         """Breaks the circles of references, also those by the traceback of the app's error.

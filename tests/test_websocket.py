@@ -379,6 +379,44 @@ def test_an_error_of_the_server_is_raised_when_the_app_is_over() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("how", ["raises", "cancel"])
+def test_an_error_beside_another_end_is_logged_once(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The app has raised when ``send()`` does, or when the server gives the WebSocket up."""
+
+    async def main() -> None:
+        def app(websocket: WebSocket) -> None:
+            websocket.send("x")
+            raise ZeroDivisionError
+
+        async with Served(handler(app)) as adapter:
+            over = asyncio.Event()
+
+            class Failing(Exchange):
+                async def send(self, message: Any) -> None:
+                    assert adapter._websockets is not None
+                    while adapter._websockets.pool.unfinished():  # noqa: ASYNC110  # a worker changes it
+                        await asyncio.sleep(0)
+                    over.set()
+                    if how == "raises":
+                        raise LookupError("mine")
+                    await asyncio.get_running_loop().create_future()
+
+            exchange = Failing(adapter, websocket_scope("/chat"), [{"type": "websocket.connect"}])
+            task = asyncio.create_task(exchange.run())
+            async with asyncio.timeout(HANG):
+                await over.wait()
+            if how == "cancel":
+                task.cancel()
+            with pytest.raises(asyncio.CancelledError if how == "cancel" else LookupError):
+                await task
+
+    asyncio.run(main())
+    (record,) = caplog.records
+    assert record.getMessage().startswith("GET '/chat': the WSGI app raised an error")
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
 def test_an_error_of_the_server_is_raised_although_the_app_hangs() -> None:
     async def main() -> None:
         app = Finally()
