@@ -10,7 +10,8 @@ as at most a second shorter than it is. A mark is set only where more have come,
 requests that wait. The timer ends with the first look that finds nobody waiting, and holds the pool until then.
 
 Where an adapter runs on several loops, in threads of their own, the first one has the timer, and another one takes over
-when that has stopped. ``_lock`` guards all fields; nothing is called with it.
+when that has stopped. A child made by ``fork()`` begins anew: the parent's loop says that it runs, and has no timer
+there. ``_lock`` guards all fields; nothing is called with it.
 """
 
 from __future__ import annotations  # threading.Lock is no type before 3.13
@@ -21,7 +22,7 @@ import threading
 from collections import deque
 from time import monotonic
 
-from ._pool import Load, Pool
+from ._pool import Load, Pool, reset_after_fork
 from ._refusal import Refused
 from .errors import Overloaded
 
@@ -43,25 +44,31 @@ class BusyLog:
     def __init__(self, remedy: str) -> None:
         """``remedy``: what gives the adapter more threads, as the end of a sentence."""
         self._remedy = remedy
+        self._reset()
+        reset_after_fork(self)
+
+    def _reset(self) -> None:
         self._lock = threading.Lock()
-        # When a refusal was logged last, and how many there were since.
-        self._refusals = 0
-        self._refusal_logged = float("-inf")
+        # Of each cause, by its words: how many were refused since the last line, and when that was.
+        self._refusals: dict[str, tuple[int, float]] = {}
         # The loop that has the timer; the marks that not all have begun of; when a wait was logged last.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._marks: deque[tuple[int, float]] = deque()
         self._wait_logged = float("-inf")
 
     def refused(self, error: Overloaded) -> Refused:
-        """The answer, and its log line; one a second at most, for ten thousand refusals at once are one event."""
+        """The answer, and its log line; one a second at most, for ten thousand refusals at once are one event.
+
+        Each cause has a line of its own. There are a few: the threads of requests, and those of WebSockets.
+        """
         now = monotonic()
+        cause = str(error)
         with self._lock:
-            self._refusals += 1
-            count = 0
-            if now - self._refusal_logged >= 1:
-                count, self._refusals = self._refusals, 0
-                self._refusal_logged = now
-        if count:
+            count, logged = self._refusals.get(cause, (0, float("-inf")))
+            count += 1
+            due = now - logged >= 1
+            self._refusals[cause] = (0, now) if due else (count, logged)
+        if due:
             logger.warning(
                 "refused %s for now: %s", "a request" if count == 1 else f"{count} requests", error
             )

@@ -8,9 +8,9 @@ from unittest.mock import patch
 
 import pytest
 
-from bridge import WsgiToAsgi, _busy, compat
+from bridge import Overloaded, WsgiToAsgi, _busy, compat
 from bridge._busy import BusyLog
-from bridge._pool import After, Job, Load
+from bridge._pool import After, Job, Load, _after_fork_in_child
 from tests.support.asgi import HANG
 from tests.support.served import Served, wait_for_jobs
 from tests.support.wsgi_apps import Visitor, get, hello
@@ -119,6 +119,43 @@ def test_another_loop_takes_over_where_the_first_has_stopped(
     for _ in range(6):
         second.second()
     assert len(caplog.messages) == 1
+
+
+def test_refusals_are_counted_by_their_cause(clock: Any, caplog: pytest.LogCaptureFixture) -> None:
+    busy = BusyLog("do something")
+    threads, sockets = Overloaded("the threads are busy"), Overloaded("many WebSockets are open")
+    for _ in range(5):
+        busy.refused(threads)
+    busy.refused(sockets)
+    clock.second()
+    for _ in range(3):
+        busy.refused(sockets)
+    busy.refused(threads)
+    assert caplog.messages == [
+        "refused a request for now: the threads are busy",
+        "refused a request for now: many WebSockets are open",
+        "refused a request for now: many WebSockets are open",
+        "refused 5 requests for now: the threads are busy",
+    ]
+
+
+def test_a_child_made_by_fork_begins_anew(
+    clock: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the hook does in the child, where the parent's loop seems to run; test_to_asgi_threads forks for real."""
+    busy, pool = BusyLog("do something"), Pool()
+    pool.come = 1
+    busy.waits(clock, pool)
+    clock.timers.clear()
+    lock = busy._lock
+    with lock:  # another thread held it while the parent forked
+        _after_fork_in_child()
+        assert busy._lock is not lock
+    child: Any = Clock(monkeypatch)
+    busy.waits(child, pool)
+    assert len(child.timers) == 1
+    busy.refused(Overloaded("mine"))
+    assert caplog.messages == ["refused a request for now: mine"]
 
 
 def test_requests_that_wait_for_a_thread(
