@@ -31,6 +31,7 @@ from ._types import (
     Send,
     StartResponse,
 )
+from ._wires import Loops
 from .to_wsgi import AsgiToWsgi
 
 __all__ = ["App", "Dispatcher", "Mount"]
@@ -63,16 +64,17 @@ class Dispatcher:
 
     Args:
         mounts: path prefix -> app. A prefix begins with a slash and is written decoded (``"/a b"``); a slash at its end
-            means nothing. An app is WSGI or ASGI, which is seen from the app itself; or ``WsgiToAsgi(app, ...)`` or
-            ``AsgiToWsgi(app, ...)`` with options, which hold wherever that adapter is needed; or a ``Dispatcher``; or a
-            ``Mount`` around any of these. A list of apps has them asked in turn: where one answers 404 or 405, the next
-            one gets the request, as ``Mount`` says of ``fallback``; the answer of the last one counts, whatever it is.
+            means nothing. An app is WSGI or ASGI: the Dispatcher looks at it to tell its kind. It may also be
+            ``WsgiToAsgi(app, ...)`` or ``AsgiToWsgi(app, ...)`` with options, which hold wherever that adapter is
+            needed; or a ``Dispatcher``; or a ``Mount`` around any of these. A list of apps has them asked in turn:
+            where one answers 404 or 405, the next one gets the request, as ``Mount`` says of ``fallback``; the answer
+            of the last one counts, whatever it is.
 
     Raises:
         TypeError, ValueError: something in ``mounts`` is no prefix or no app; the message says which.
     """
 
-    #: For ``_importing.is_both()``.
+    #: For ``_kind.is_both()``.
     _bridge_both_kinds = True
 
     def __init__(self, mounts: Mapping[str, Mounted]) -> None:
@@ -88,6 +90,8 @@ class Dispatcher:
         # Threads for the temporary files of large bodies that may be needed by a second app. No limit but that of the
         # requests: each has a few jobs here at a time, and they are short.
         self._disk = ThreadPool(2, sys.maxsize, name="bridge-disk")
+        # The loops on which it has a lifespan now; the last one ends the threads.
+        self._loops = Loops()
         # Servers tell ASGI by a __call__ that is a coroutine function: uvicorn, hypercorn and asgiref (for daphne) look
         # at the one that the object has, Python calls the one that its class has. So they see this one, and both kinds
         # of calls work. inspect.markcoroutinefunction would do it with one, from Python 3.12 on.
@@ -97,7 +101,7 @@ class Dispatcher:
         return {
             name: value
             for name, value in self.__dict__.items()
-            if name not in {"_states", "_disk", "__call__"}
+            if name not in {"_states", "_disk", "_loops", "__call__"}
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -178,12 +182,32 @@ class Dispatcher:
         parts: dict[int, LifespanPart] = {}
         for part in self._lifespan_parts():
             parts.setdefault(id(part.app), part)
-        self._disk.open()
+        dispatchers = list({id(each): each for each in self._dispatchers()}.values())
+        for each in dispatchers:
+            each._open(loop)
         try:
             await run_lifespans(list(parts.values()), receive, send, publish)
         finally:
             self._states.pop(loop, None)
+            for each in dispatchers:
+                each._leave(loop)
+
+    def _dispatchers(self) -> "Iterator[Dispatcher]":
+        """This one, and those below, which have no lifespan of their own then."""
+        yield self
+        for part in self._parts:
+            if part.nested:
+                yield from cast("Dispatcher", part.asgi)._dispatchers()
+
+    def _open(self, loop: AbstractEventLoop) -> None:
+        self._loops.connect(loop)
+        self._disk.open()
+
+    def _leave(self, loop: AbstractEventLoop) -> None:
+        if self._loops.leave(loop):
             self._disk.drain(lambda: None)
+            if self._loops.any_runs():  # it has begun meanwhile, perhaps before the drain
+                self._disk.open()
 
     def _lifespan_parts(self, root: str = "") -> Iterator[LifespanPart]:
         """Every app below, with its full prefix."""

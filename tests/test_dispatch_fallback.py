@@ -23,9 +23,12 @@ from starlette.testclient import TestClient
 
 from bridge import Dispatcher, Mount
 from bridge import _tape as tape_module
+from bridge._pool import ThreadPool
 from bridge._types import ASGIApp, Message, Receive, Scope, Send
 from tests.support.asgi import Exchange, disconnect, http_scope, request
+from tests.support.jobs import idle, until
 from tests.support.lifespan import run_lifespan
+from tests.support.loop_thread import LoopThread
 from tests.support.threads import wait_for_no_bridge_threads
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
@@ -222,6 +225,40 @@ def test_the_files_of_large_bodies_have_threads_that_end_with_the_lifespan() -> 
     with TestClient(app) as client:
         body = bytes(range(256)) * 4096
         assert client.post("/new/x", content=iter([body, body])).content == said("", "/new/x", body * 2)
+
+
+def test_the_last_of_two_loops_ends_the_threads_of_both() -> None:
+    """Also those of a dispatcher below."""
+    app = Dispatcher({"/": over(reads(99))})
+    (part,) = app._parts
+    disk: ThreadPool = part.asgi._disk  # type: ignore[attr-defined]  # it is a Dispatcher
+    one, other = LoopThread(), LoopThread()
+
+    async def start() -> Exchange:
+        lifespan = Exchange(app, {"type": "lifespan", "state": {}}, [{"type": "lifespan.startup"}])
+        await lifespan.__aenter__()
+        await lifespan.wait_for("lifespan.startup.complete")
+        return lifespan
+
+    async def stop(lifespan: Exchange) -> None:
+        lifespan.feed({"type": "lifespan.shutdown"})
+        await lifespan.__aexit__(None, None, None)
+
+    def idle_threads() -> int:
+        until(lambda: disk.unfinished() == 0)
+        return idle(disk)
+
+    try:
+        on_one, on_other = one.run(start()), other.run(start())
+        one.run(stop(on_one))
+        done = other.run(exchange_with(app, *events([b"x" * 200_000] * 2)).run())
+        assert done.body == said("", "/new/x", b"x" * 400_000)
+        assert idle_threads() > 0
+        other.run(stop(on_other))
+        wait_for_no_bridge_threads()
+    finally:
+        one.close()
+        other.close()
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body() -> None:
