@@ -198,7 +198,7 @@ def _wire_path(path: str, raw_path: bytes | None) -> str:
 
 
 def native_path(path: str) -> str:
-    """``path`` as a native string: its UTF-8 bytes, each as one latin-1 character."""
+    """``path`` as a native string of PEP 3333 ("Unicode Issues"): its UTF-8 bytes, each as one latin-1 character."""
     return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("latin-1")
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
+from ._environ import native_path
 from ._kind import UnknownKindError, guess_kind, is_both
 from ._lifespan import LifespanMode
-from ._prefixes import PrefixTable, normal_prefix, wire
+from ._prefixes import PrefixTable, normal_prefix
 from ._types import ASGIApp, WSGIApp
 from .to_asgi import WsgiToAsgi
 from .to_wsgi import AsgiToWsgi
@@ -166,7 +167,7 @@ class _Adapters:
             nested = is_both(app)
             both: Any = app
             asgi, wsgi = (both, both) if nested else self._both((prefix or "/") + which, app)
-            part = Part(prefix, which, wire(prefix), asgi, wsgi, nested, self._lifespan_of(asgi))
+            part = Part(prefix, which, native_path(prefix), asgi, wsgi, nested, self._lifespan_of(asgi))
             if parts:
                 parts[-1].fallback = part
             parts.append(part)

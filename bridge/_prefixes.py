@@ -22,7 +22,6 @@ __all__ = [
     "split_environ",
     "split_path",
     "under_prefix",
-    "wire",
 ]
 
 _T = TypeVar("_T")
@@ -53,11 +52,6 @@ def normal_prefix(prefix: object) -> str:
             f"the prefix {prefix!r} has a segment that is empty or dots, which clients don't send"
         )
     return normal
-
-
-def wire(text: str) -> str:
-    """``text`` as a native string of PEP 3333 ("Unicode Issues"): its UTF-8 bytes, each as one latin-1 character."""
-    return text if text.isascii() else text.encode().decode("latin-1")
 
 
 def is_under(prefix: str, path: str) -> bool:

@@ -10,7 +10,8 @@ the specifications ask for.
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from bridge._prefixes import is_under, wire
+from bridge._environ import native_path
+from bridge._prefixes import is_under
 from bridge._types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
 
 __all__ = ["asgi_under", "wsgi_under"]
@@ -41,7 +42,7 @@ def wsgi_under(root_path: str, app: WSGIApp) -> WSGIApp:
 
     PEP 3333, "environ Variables"; both are the bytes of the path, decoded as latin-1 ("Unicode Issues").
     """
-    script_name = wire(root_path)
+    script_name = native_path(root_path)
 
     def rooted(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")

@@ -31,8 +31,8 @@ from bridge._target import AppKind, MountPoint, Target
 __all__ = ["main"]
 
 _SERVE_HELP = """\
-Serve a WSGI or an ASGI app on a server of either kind. The kind of the app is
-seen from the app itself. Where the server is of the other kind, the app is
+Serve a WSGI or an ASGI app on a server of either kind. bridge looks at the
+app to tell its kind. Where the server is of the other kind, the app is
 wrapped: in WsgiToAsgi for an ASGI server, in AsgiToWsgi for a WSGI server.
 
 APP says where the app is:
