@@ -24,7 +24,7 @@ from ._kind import check_kind
 from ._lifespan import Lifespan, LifespanMode
 from ._lifespan_loop import shut_down_on_own, shut_down_on_shared, start_on_own, start_on_shared
 from ._loop_hints import LoopHints
-from ._loop_mode import LoopMode, default_mode
+from ._loop_mode import LoopMode, default_mode, log_default_mode
 from ._loops import LoopPool, SharedLoop, at_exit, leave_alone
 from ._request import LengthRequiredError, RequestBody, warn_of_interpreters
 from ._request_loop import RequestExchange
@@ -158,10 +158,13 @@ class AsgiToWsgi:
         watch_collector()
         with _lock:
             runtime = self._runtime
-            if runtime is None or runtime.pid != os.getpid():
+            made = runtime is None or runtime.pid != os.getpid()
+            if runtime is None or made:
                 if runtime is not None:
                     leave_alone(runtime)
                 self._runtime = runtime = _Runtime(self)
+        if made and self.loop is None:
+            log_default_mode()
         return runtime
 
     def close(self) -> None:

@@ -81,6 +81,42 @@ def test_requests_that_wait_for_each_other() -> None:
     assert output.count("gevent has replaced the threads of this process") == 1
 
 
+YIELDING_LOG = """
+import faulthandler
+import bridge.to_wsgi
+from gevent import monkey
+monkey.patch_all()
+import gevent, logging
+from bridge import AsgiToWsgi
+from tests.support.wsgi import call, environ_for
+from tests.to_wsgi.apps import hello
+
+class Yields(logging.Handler):
+    records = 0
+
+    def createLock(self):
+        self.lock = None
+
+    def emit(self, record):
+        Yields.records += 1
+        gevent.sleep(0)
+
+# A thread that waits for a lock of its own would wait for ever.
+faulthandler.dump_traceback_later(10, exit=True)
+logging.getLogger("bridge").addHandler(Yields())
+adapter = AsgiToWsgi(hello, lifespan="off")
+jobs = [gevent.spawn(call, adapter, environ_for()) for _ in range(3)]
+gevent.joinall(jobs, timeout=30)
+print(Yields.records, {job.value.body for job in jobs})
+adapter.close()
+"""
+
+
+def test_a_log_that_lets_another_request_run() -> None:
+    """With locks that were made before threads were replaced, as in a preloaded application."""
+    assert run(YIELDING_LOG).splitlines()[-1] == "1 {b'Hello'}"
+
+
 TURNS = """
 from gevent import monkey
 monkey.patch_all()
