@@ -21,6 +21,7 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from ._exchange import (
     BODY,
@@ -194,9 +195,7 @@ class SharedExchange:
             else:
                 raise self._failure()
         if waits:
-            # A closed loop has no one who waits.
-            with contextlib.suppress(RuntimeError):
-                self._shared.call_soon(self._drain)
+            self._tell(self._drain)
         return chunk
 
     def close(self) -> None:
@@ -219,8 +218,12 @@ class SharedExchange:
             if self._ended or self._gone or self._response.phase is COMPLETE:
                 return
             self._gone = True
+        self._tell(self._leave)
+
+    def _tell(self, callback: Callable[..., object], *args: Any) -> None:
+        """Have ``callback`` called on the loop. One that is closed has nobody who waits: the app has been cancelled."""
         with contextlib.suppress(RuntimeError):
-            self._shared.call_soon(self._leave)
+            self._shared.call_soon(callback, *args)
 
     def _wait(self, due: Callable[[], bool]) -> None:
         """Do what the app asks for, until ``due()`` is true or the app has ended."""
@@ -254,19 +257,19 @@ class SharedExchange:
         """From now on the loop looks whether the app waits. Called with the lock, and late: most are done by now."""
         self._head_alone = sends_head(self._environ)
         if self._head_alone and self._response.phase is STARTED:
-            self._shared.call_soon(self._expect_body)
+            self._tell(self._expect_body)
 
     def _read(self) -> None:
         try:
             message = self._body.read()
         except Exception as exc:  # noqa: BLE001 - it is the app's to handle
-            self._shared.call_soon(self._fail, exc)
+            self._tell(self._fail, exc)
             return
         if message["type"] == DISCONNECT:
             # A body that ends early is how most servers tell that the client has left.
             with self._changed:
                 self._gone = True
-        self._shared.call_soon(self._feed, message)
+        self._tell(self._feed, message)
 
     def _failure(self) -> BaseException:
         """Why the response is not complete although the app has ended. Called with the lock."""
@@ -333,7 +336,7 @@ class SharedExchange:
         task = self._task
         if task is None:
             return
-        listening = bool(self._waiters)
+        listening = bool(self._waiters) or self._reader is not None
         self._wake()
         self._drain()
         if listening:

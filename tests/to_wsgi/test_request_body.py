@@ -3,6 +3,7 @@
 import asyncio
 import io
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -264,6 +265,31 @@ class TestRequestBody:
             await send(last((await second)["body"]))
 
         assert call(adapt(app), environ_for(method="POST", body=b"whole")).body == b"whole"
+
+    @pytest.mark.parametrize("mode", ["shared"])
+    @pytest.mark.parametrize("blocks", [(), (b"x",)], ids=["breaks off", "arrives"])
+    def test_who_waits_for_the_body_when_the_adapter_is_closed_is_told(
+        self, adapt: Any, blocks: tuple[bytes, ...]
+    ) -> None:
+        stream = Blocking(*blocks)
+        seen: list[str] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append((await receive())["type"])
+            await asyncio.sleep(0.001)
+            seen.append("cleaned up")
+
+        adapter = adapt(app)
+        environ = environ_for(method="POST", body=b"x") | {"wsgi.input": stream}
+        with ThreadPoolExecutor(1) as server:
+            request = server.submit(call, adapter, environ)
+            try:
+                assert stream.reading.wait(60)
+                adapter.close()
+            finally:
+                stream.go.set()
+            assert isinstance(request.exception(60), ClientDisconnected)
+        assert seen == ["http.disconnect", "cleaned up"]
 
     def test_after_the_response_there_is_only_disconnect(self, adapt: Any) -> None:
         messages: list[Message] = []
