@@ -347,14 +347,18 @@ class RequestExchange:
         # It may have been cancelled: then nothing is read that nobody wants.
         if reader is not None and not reader.done():
             try:
-                self._block = message = self._body.read()
-                # A body that ends early is how most servers tell that the client has left.
-                self._gone = message["type"] == DISCONNECT
+                message = self._body.read()
             except Exception as exc:  # noqa: BLE001 - it is the app's to handle
                 reader.set_exception(exc)
                 del reader  # the error's traceback has this frame
             else:
-                reader.set_result(None)
+                if message["type"] == DISCONNECT:
+                    # A body that ends early is how most servers tell that the client has left.
+                    self._reader = reader
+                    self._leave()
+                else:
+                    self._block = message
+                    reader.set_result(None)
         return True
 
     def _run(self) -> None:

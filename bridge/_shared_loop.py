@@ -267,8 +267,8 @@ class SharedExchange:
             return
         if message["type"] == DISCONNECT:
             # A body that ends early is how most servers tell that the client has left.
-            with self._changed:
-                self._gone = True
+            self.abandon()
+            return
         self._tell(self._feed, message)
 
     def _failure(self) -> BaseException:

@@ -111,6 +111,47 @@ class TestRequestBody:
             call(adapt(app), environ)
         assert results[0][1][-1] == results[1] == {"type": "http.disconnect"}
 
+    @pytest.mark.parametrize("begun", [False, True])
+    def test_an_app_that_waits_after_one_that_broke_off_is_cancelled(
+        self, adapt: Any, monkeypatch: pytest.MonkeyPatch, begun: bool
+    ) -> None:
+        """As one whose client leaves at another time: http.disconnect first."""
+        monkeypatch.setattr("bridge._request_loop.GRACE", 0.01)
+        monkeypatch.setattr("bridge._shared_loop.GRACE", 0.01)
+        seen: list[str] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if begun:
+                await send(START)
+                await send(part(b"begun"))
+            _, messages = await read_body(receive)
+            seen.append(messages[-1]["type"])
+            try:
+                async with asyncio.timeout(5):
+                    await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                seen.append("cancelled")
+                raise
+
+        with pytest.raises(ClientDisconnected):
+            call(adapt(app), environ_for(method="POST", body=b"hel", CONTENT_LENGTH="50"))
+        assert seen == ["http.disconnect", "cancelled"]
+
+    def test_an_app_that_ends_by_itself_after_one_that_broke_off(self, adapt: Any) -> None:
+        """It has time for its own way out."""
+        seen: list[str] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+            await send(part(b"begun"))
+            await read_body(receive)
+            await asyncio.sleep(0.001)
+            seen.append("cleaned up")
+
+        with pytest.raises(ClientDisconnected):
+            call(adapt(app), environ_for(method="POST", body=b"hel", CONTENT_LENGTH="50"))
+        assert seen == ["cleaned up"]
+
     def test_a_value_error_is_a_body_that_broke_off_and_is_logged(
         self, adapt: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
