@@ -147,7 +147,7 @@ class RequestExchange:
             _unclosed.add(self)
             if response.phase is not COMPLETE:
                 self._head_out = True
-                if response.phase is STARTED:
+                if not response.size:
                     send_head(self._environ, write)
                 return ResponseStream(self, start_response)
             if response.file is not None:

@@ -140,7 +140,7 @@ class SharedExchange:
                 if self._ended and response.phase is not COMPLETE:
                     raise self._failure()
                 complete = response.phase is COMPLETE
-                started = response.phase is STARTED
+                alone = not complete and not response.size
                 self._head_alone = False
                 chunk = response.take() if complete else b""
             if not complete:
@@ -148,7 +148,7 @@ class SharedExchange:
             elif head.content_length is None:
                 response.say_length()
             write = start_response(*head[:2])
-            if started:
+            if alone:
                 send_head(self._environ, write)
         except BaseException:
             self.close()

@@ -64,6 +64,25 @@ def test_it_goes_out_while_the_app_waits(
     assert server.written == written
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_it_goes_out_with_a_part_of_the_body_that_is_empty(adapt: Any, factory: Any, method: str) -> None:
+    """On ASGI servers that is a way to have the head sent."""
+    goes_on = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await send(part(b""))
+        await until(goes_on.is_set)
+        await send(last(b"b"))
+
+    server = Server()
+    body = adapt(app, loop_factory=factory)(environ_for(method=method) | GUNICORN, server.start_response)
+    assert (server.status, server.written) == ("200 OK", [b""])
+    goes_on.set()
+    assert b"".join(body) == (b"b" if method == "GET" else b"")
+    body.close()
+
+
 @pytest.mark.parametrize("rounds", [0, 1, 5])
 def test_an_app_that_does_not_wait_has_its_head_with_its_body(adapt: Any, factory: Any, rounds: int) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
