@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 from ._body import BLOCK
 from ._fallback import NOT_HERE
 from ._log import log_app_error, request_name
-from ._mapping import parse_content_length
+from ._request import body_length
 from ._scope import path_for_log
 from ._types import Environ, ExcInfo, Headers, StartResponse, Write, WSGIApp
 from .errors import ApplicationError
@@ -184,7 +184,7 @@ class _Kept:
         #: the client never sends.
         self.left: int | None = None
         with contextlib.suppress(ValueError):  # the app's to answer
-            self.left = parse_content_length({"CONTENT_LENGTH": environ.get("CONTENT_LENGTH", "")})
+            self.left = body_length(environ.copy())  # it may rewrite the length, which the app has as it came
         #: Bytes kept.
         self.size = 0
         self._file: IO[bytes] | None = None

@@ -23,6 +23,7 @@ __all__ = [
     "PROBE_INTERVAL",
     "LengthRequiredError",
     "RequestBody",
+    "body_length",
     "client_probe",
     "warn_of_interpreters",
 ]
@@ -55,13 +56,9 @@ class RequestBody:
         #: The rest of the body, where the server would have thrown it away; whoever is done with the body closes it.
         self.kept: IO[bytes] | None = None
         # Bytes still to come; None: until the stream ends.
-        self._remaining = parse_content_length(environ)
-        if self._remaining is None:
-            if not _until_the_end(environ):
-                self._remaining = 0
-        elif "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
-            # Beside it a length says nothing (RFC 9112, 6.3); cheroot and granian pass on both.
-            self._remaining = None
+        self._remaining = body_length(environ)
+        if self._remaining is None and not _until_the_end(environ):
+            self._remaining = 0
         #: The last message of the body, or http.disconnect in its place, has been read.
         self.finished = False
 
@@ -121,6 +118,19 @@ class RequestBody:
             kept.write(block)
             remaining -= len(block)
         kept.seek(0)
+
+
+def body_length(environ: Environ) -> int | None:
+    """The bytes of the body, where it is its length that says where it ends.
+
+    Raises:
+        ValueError: ``CONTENT_LENGTH`` is not a number.
+    """
+    length = parse_content_length(environ)
+    if "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
+        # Beside it a length says nothing (RFC 9112, 6.3); cheroot and granian pass on both.
+        return None
+    return length
 
 
 class LengthRequiredError(ValueError):

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from bridge import ApplicationError, Dispatcher, Mount
 from bridge import _fallback_wsgi as module
-from bridge._types import Environ, StartResponse, WSGIApp
+from bridge._types import Environ, Receive, Scope, Send, StartResponse, WSGIApp
 from tests.support.wsgi import Answer, call, environ_for, started
+from tests.to_wsgi.apps import START, last, read_body
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
 
@@ -426,6 +427,29 @@ def test_a_body_without_length_from_an_input_without_negative_sizes() -> None:
         }
         app = over(reads(how), late("200 OK", b"nothing") if how == "nothing" else whole)
         assert call(app, environ, validate=False).body == (b"nothing" if how == "nothing" else b"ab\ncd\nef")
+
+
+@pytest.mark.parametrize("how", READS)
+def test_a_length_beside_chunks_says_nothing(how: str) -> None:
+    """cheroot and granian pass on both (RFC 9112, 6.3)."""
+    environ = environ_for("/new/x", "POST", b"ab\ncd\nef", HTTP_TRANSFER_ENCODING="chunked")
+    environ |= {"CONTENT_LENGTH": "4", "wsgi.input_terminated": True}
+    assert call(over(reads(how), whole), environ, validate=False).body == b"ab\ncd\nef"
+
+
+async def asgi_whole(scope: Scope, receive: Receive, send: Send) -> None:
+    assert scope["type"] == "http"
+    body, messages = await read_body(receive)
+    assert messages[-1]["type"] == "http.request"
+    await send(START)
+    await send(last(body))
+
+
+def test_nor_does_it_to_an_asgi_app() -> None:
+    environ = environ_for("/new/x", "POST", b"0123456789", HTTP_TRANSFER_ENCODING="chunked")
+    environ |= {"CONTENT_LENGTH": "5", "wsgi.input_terminated": True}
+    with over(reads("a part"), asgi_whole) as app:
+        assert call(app, environ, validate=False).body == b"0123456789"
 
 
 def whole(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
