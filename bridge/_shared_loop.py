@@ -19,6 +19,7 @@ away.
 import asyncio
 import contextlib
 import contextvars
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -44,6 +45,8 @@ from ._types import ASGIApp, Environ, Headers, Message, Scope, StartResponse
 from .errors import ApplicationError, ApplicationExit
 
 __all__ = ["SharedExchange", "end_all"]
+
+logger = logging.getLogger("bridge")
 
 # Seconds that work after the response has when its adapter is closed, before it is cancelled.
 LINGER = 5.0
@@ -118,6 +121,11 @@ class SharedExchange:
     def pid(self) -> int:
         """The process that has the loop."""
         return self._shared.pid
+
+    @property
+    def name(self) -> str:
+        """For the log."""
+        return request_name(self._scope["method"], self._scope["path"])
 
     def belongs_to(self, owner: object) -> bool:
         """Whether it is one of that set, or will be."""
@@ -310,8 +318,7 @@ class SharedExchange:
     def _log(self, error: BaseException, *, gone: bool) -> None:
         """From either thread: who has taken the error, and nobody else, has what is read here."""
         context, self.context = self.context, None
-        name = request_name(self._scope["method"], self._scope["path"])
-        log_late_error(error, name, self._errors, self._response.head.status, context, gone=gone)
+        log_late_error(error, self.name, self._errors, self._response.head.status, context, gone=gone)
 
     def _fail(self, error: Exception) -> None:
         reader, self._reader = self._reader, None
@@ -458,13 +465,19 @@ def _error(task: asyncio.Task[BaseException | None]) -> BaseException | None:
 
 
 async def end_all(running: set[SharedExchange]) -> None:
-    """End the requests of an adapter: those that still respond are told, others may finish their work."""
+    """End the requests of an adapter: those that still respond are told, others may finish their work.
+
+    One that can't be cancelled is left behind: what comes after this, the app's shutdown, does not wait for it.
+    """
     for exchange in running:
         exchange.abandon()
-    tasks = {exchange._task for exchange in running if exchange._task is not None}
-    if tasks:
-        _, pending = await asyncio.wait(tasks, timeout=LINGER)
-        for task in pending:
-            task.cancel()
-        if pending:
-            await asyncio.wait(pending)
+    tasks = {exchange._task: exchange.name for exchange in running if exchange._task is not None}
+    if not tasks:
+        return
+    _, pending = await asyncio.wait(tasks, timeout=LINGER)
+    for task in pending:
+        task.cancel()
+    if pending:
+        _, pending = await asyncio.wait(pending, timeout=GRACE)
+    for task in pending:
+        logger.error("%s: the application was cancelled, and runs on; it is left behind", tasks[task])

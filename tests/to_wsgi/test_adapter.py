@@ -158,6 +158,43 @@ class TestShutdown:
             call(adapter, environ_for())
         assert ended == ["ended"]
 
+    def test_one_that_can_not_be_cancelled_does_not_keep_the_shutdown(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr("bridge._shared_loop.LINGER", 0.01)
+        monkeypatch.setattr("bridge._shared_loop.GRACE", 0.01)
+        # Where it does, the test fails, and does not hang.
+        monkeypatch.setattr("bridge._lifespan_loop._LIMIT", 5.0)
+        monkeypatch.setattr("bridge._loops._JOIN", 5.0)
+        shut_down, over = threading.Event(), threading.Event()
+        events: list[str] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                await receive()
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+                events.append("shutdown")
+                shut_down.set()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+            await hello(scope, receive, send)
+            while not (shut_down.is_set() or over.is_set()):
+                try:
+                    await until(lambda: shut_down.is_set() or over.is_set())
+                except asyncio.CancelledError:
+                    events.append("cancelled")
+
+        adapter = AsgiToWsgi(app, loop="shared", lifespan="on")
+        call(adapter, environ_for("/path"))
+        try:
+            adapter.close()
+        finally:
+            over.set()
+        assert events[:2] == ["cancelled", "shutdown"]
+        assert "GET '/path': the application was cancelled, and runs on" in caplog.text
+        wait_for_no_bridge_threads()
+
     def test_requests_that_are_under_way_are_told(self) -> None:
         events: list[object] = []
         waiting = threading.Event()
