@@ -20,7 +20,6 @@ from selectors import BaseSelector
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from ._asyncio_names import missing_names, root_mark, running_loop
-from ._greenlets import patched_by
 from ._loop_threads import KeptExecutor, RootTask
 
 __all__ = [
@@ -363,11 +362,6 @@ def in_another_thread(function: Callable[[], None]) -> None:
 
 def refuse_running_loop(what: str) -> NoReturn:
     """Raises ``RuntimeError``: this thread's event loop is running, and a thread runs one at a time."""
-    if (library := patched_by()) is not None:
-        raise RuntimeError(
-            f"{library} runs several requests in one thread by turns, and each thread can have one event loop at a "
-            "time: AsgiToWsgi(app, loop='shared') is for that"
-        )
     raise RuntimeError(
         f"an AsgiToWsgi was {what} in a thread whose event loop is running, where it can't run another one: "
         "use another thread, by await asyncio.to_thread(...) for example"

@@ -5,7 +5,7 @@ from typing import Literal
 
 from ._greenlets import patched_by
 
-__all__ = ["LoopMode", "default_mode", "log_default_mode"]
+__all__ = ["LoopMode", "default_mode", "log_default_mode", "refuse_in_greenlets"]
 
 logger = logging.getLogger("bridge")
 
@@ -15,6 +15,20 @@ LoopMode = Literal["request", "shared"]
 def default_mode() -> LoopMode:
     """What ``loop=None`` means in this process."""
     return "request" if patched_by() is None else "shared"
+
+
+def refuse_in_greenlets() -> None:
+    """To be called for ``loop="request"``.
+
+    Raises:
+        RuntimeError: greenlets share a thread here.
+    """
+    library = patched_by()
+    if library is not None:
+        raise RuntimeError(
+            f"{library} runs several requests in one thread by turns, and each thread can have one event loop at a "
+            "time, so that loop='request' can't be served: AsgiToWsgi(app, loop='shared') is for that"
+        )
 
 
 def log_default_mode() -> None:

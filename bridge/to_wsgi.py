@@ -17,14 +17,13 @@ from typing import Any, Self
 from ._asyncio_names import running_loop
 from ._attempts import Attempts
 from ._exchange import works_for
-from ._greenlets import patched_by
 from ._iterables import watch_collector
 from ._kept_loops import LoopFactory, refuse_running_loop
 from ._kind import check_kind
 from ._lifespan import Lifespan, LifespanMode
 from ._lifespan_loop import shut_down_on_own, shut_down_on_shared, start_on_own, start_on_shared
 from ._loop_hints import LoopHints
-from ._loop_mode import LoopMode, default_mode, log_default_mode
+from ._loop_mode import LoopMode, default_mode, log_default_mode, refuse_in_greenlets
 from ._loops import LoopPool, SharedLoop, at_exit, leave_alone
 from ._request import LengthRequiredError, RequestBody, warn_of_interpreters
 from ._request_loop import RequestExchange
@@ -54,7 +53,7 @@ class AsgiToWsgi:
             background thread, which adapters with the same ``loop_factory`` share; for connection pools and
             clients that are bound to a loop, and for tasks that outlive their request. ``None``: ``"request"``, or
             ``"shared"`` in a process where gevent or eventlet has replaced threads by greenlets, which all share one
-            thread; that is seen at the first request, and logged.
+            thread; that is seen at the first request, and logged. ``"request"`` is refused there.
         loop_factory: makes an event loop, ``uvloop.new_event_loop`` for example; by default asyncio's own.
         lifespan: ``"auto"``: the application's lifespan is run, unless it has none. ``"on"``: it must have
             one. ``"off"``: it is not asked. The startup comes before the first request of a process, which
@@ -115,7 +114,8 @@ class AsgiToWsgi:
 
         Raises:
             LifespanError: the startup failed, now or in the last 5 seconds.
-            RuntimeError: it is called in a thread whose event loop is running; see the class.
+            RuntimeError: it is called in a thread whose event loop is running, or for ``loop="request"`` where
+                greenlets share a thread; see the class.
             Exception: what the app raises before its response begins.
         """
         if running_loop() is not None:
@@ -145,7 +145,8 @@ class AsgiToWsgi:
 
     def _check_loop(self) -> None:
         """Raises ``RuntimeError`` where it can't run in this thread, whose event loop is running."""
-        if self.loop == "request" or (self.loop is None and patched_by() is None):
+        if (self.loop or default_mode()) == "request":
+            refuse_in_greenlets()
             refuse_running_loop("called")
         if SharedLoop.is_on(self.loop_factory):
             raise RuntimeError(
@@ -154,6 +155,8 @@ class AsgiToWsgi:
             )
 
     def _begin(self, environ: Environ) -> "_Runtime":
+        if self.loop == "request":
+            refuse_in_greenlets()
         warn_of_interpreters(environ)
         watch_collector()
         with _lock:

@@ -117,6 +117,40 @@ def test_a_log_that_lets_another_request_run() -> None:
     assert run(YIELDING_LOG).splitlines()[-1] == "1 {b'Hello'}"
 
 
+EXPLICIT = """
+from gevent import monkey
+monkey.patch_all()
+import asyncio
+from bridge import AsgiToWsgi
+from tests.support.wsgi import call, environ_for
+
+async def app(scope, receive, send):
+    raise AssertionError("nothing is run")
+
+def ask():
+    try:
+        call(adapter, environ_for())
+    except RuntimeError as error:
+        print(error)
+
+async def within():
+    ask()
+
+adapter = AsgiToWsgi(app, loop="request", lifespan="on")
+ask()
+ask()
+asyncio.run(within())
+adapter.close()
+"""
+
+
+def test_who_asks_for_a_loop_for_each_request_is_told() -> None:
+    """At the first request, and not when two of them meet, where a close() would never end."""
+    lines = run(EXPLICIT).splitlines()
+    assert len(lines) == 3
+    assert all("gevent runs several requests in one thread by turns" in line for line in lines)
+
+
 TURNS = """
 from gevent import monkey
 monkey.patch_all()
