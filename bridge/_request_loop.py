@@ -210,10 +210,10 @@ class RequestExchange:
             try:
                 while not self._task.done():
                     self._advance()
-            except SystemExit:
-                # Not the app's, which stays in its task. gunicorn's worker that is told to quit raises it wherever it
-                # is, and ends by itself; it would log this one as an error of the request.
-                if "gunicorn.socket" not in self._environ:
+            except SystemExit as exc:
+                # gunicorn's worker that is told to quit raises it wherever it is, and ends by itself; it would log this
+                # one as an error of the request. Any other is of a task or a signal handler of the app's own.
+                if not _is_gunicorns(exc):
                     raise
                 return
         ending = None
@@ -489,6 +489,17 @@ class RequestExchange:
             if not self._reader.done():
                 self._reader.set_result(None)
             self._reader = None
+
+
+def _is_gunicorns(error: BaseException) -> bool:
+    """Whether gunicorn's own code has raised it, as its workers' signal handlers do."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return False
+    module: str = traceback.tb_frame.f_globals.get("__name__", "")
+    return module.startswith("gunicorn.")
 
 
 @types.coroutine

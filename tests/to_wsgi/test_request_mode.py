@@ -1,14 +1,19 @@
 """What holds for a loop of the request's own alone."""
 
 import asyncio
+import contextlib
 import io
+import signal
+import sys
 import threading
 import time
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvloop
+from gunicorn.workers.base import Worker
 
 from bridge._loop_mode import LoopMode
 from bridge._types import Receive, Scope, Send
@@ -90,6 +95,29 @@ class TestRequestMode:
             call(adapt(app), environ_for())
         assert loops[0].is_closed()
         assert ended == ["child"]
+
+    @pytest.mark.parametrize("of_gunicorn", [False, True])
+    def test_an_exit_after_the_response_on_gunicorn(self, adapt: Any, of_gunicorn: bool) -> None:
+        """Its worker that is told to quit raises one wherever it is, and ends by itself."""
+        loops: list[asyncio.AbstractEventLoop] = []
+        worker = SimpleNamespace(alive=True, cfg=SimpleNamespace(worker_abort=repr))
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            loop = asyncio.get_running_loop()
+            loops.append(loop)
+            await hello(scope, receive, send)
+            if of_gunicorn:
+                loop.call_soon(Worker.handle_abort, worker, signal.SIGABRT, None)
+            else:
+                loop.call_soon(sys.exit, 3)
+            await loop.create_future()
+
+        body: Any = adapt(app)(environ_for() | {"gunicorn.socket": None}, Answer().start_response)
+        assert list(body) == [b"Hello"]
+        with contextlib.nullcontext() if of_gunicorn else pytest.raises(SystemExit):
+            body.close()
+        assert loops[0].is_closed()
+        assert worker.alive is not of_gunicorn
 
     def test_an_interrupt_in_a_read_passes_through(self, adapt: Any) -> None:
         class Interrupted(io.BytesIO):
