@@ -219,7 +219,7 @@ def test_which_one_failed_after_it_was_passed_over_is_told(caplog: pytest.LogCap
 
     with caplog.at_level(logging.ERROR, "bridge"):
         asyncio.run(main())
-    assert "/ (app 1 of 2): the application failed after its answer had been dropped" in caplog.text
+    assert "the application at '/ (app 1 of 2)' failed after its answer had been dropped" in caplog.text
 
 
 def test_adapters_with_options_hold_in_a_list() -> None:

@@ -79,7 +79,7 @@ def test_a_loop_for_each_request(start_server: StartServer) -> None:
         before = client.get("/ticks").json()
         assert client.get("/database").json() == 1
         assert client.get("/client").status_code == 500
-        server.wait_for_log("AsgiToWsgi(app, loop='shared') is for what lives longer")
+        server.wait_for_log("AsgiToWsgi(app, loop='shared') has one loop for all")
         # No step of the task since the startup: nobody runs its loop.
         assert client.get("/ticks").json() == before
 
