@@ -25,7 +25,6 @@ thread: two that meet there warn twice, which is harmless.
 """
 
 import _thread
-import asyncio
 import gc
 import logging
 import os
@@ -34,6 +33,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, Self
 
+from ._asyncio_names import running_loop
 from ._loops import leave_alone
 from ._types import StartResponse
 from .errors import ClientDisconnected
@@ -78,7 +78,7 @@ def _forgotten(exchange: _Exchange, is_finalizing: Callable[[], bool] = sys.is_f
         return
     if exchange.pid != os.getpid():
         leave_alone(exchange)
-    elif asyncio._get_running_loop() is not None or _Collector.thread == _thread.get_native_id():
+    elif running_loop() is not None or _Collector.thread == _thread.get_native_id():
         _thread.start_new_thread(_finish_in_thread, (exchange,))
     else:
         _finish(exchange)

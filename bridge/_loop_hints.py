@@ -29,8 +29,7 @@ _MOST = 5
 _LOOP_BOUND = (
     "attached to a different loop",
     "Event loop is closed",
-    "bound to a different event loop",
-    "is bound to a different loop",
+    "bound to a different loop",
     "different event loop",
 )
 

@@ -24,6 +24,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ._asyncio_names import running_loop
 from ._exchange import (
     BODY,
     COMPLETE,
@@ -186,7 +187,7 @@ class SharedExchange:
         Raises:
             Exception: what the app raised, or ``ApplicationError``: the response can't become complete.
         """
-        if asyncio._get_running_loop() is self._loop:
+        if running_loop() is self._loop:
             raise RuntimeError(
                 "a response was iterated on the shared event loop, for which it would wait for ever"
             )
