@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import StartServer
+from tests.support.greenlets import skip_request_loops
 from tests.support.servers import ASGI_SERVERS, WSGI_SERVERS, RunningServer
 
 APPS = "tests.integration.apps.late_errors"
@@ -38,6 +39,7 @@ def told_once(text: str, path: str) -> bool:
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("name", WSGI_SERVERS)
 def test_an_asgi_app(name: str, loop: str, logging: str, start_server: StartServer) -> None:
+    skip_request_loops(name, loop)
     server = start_server(name, f"{APPS}:wsgi", environ={"LOOP": loop, "LOGGING": logging})
     ask(server)
     for error in PATHS.values():
