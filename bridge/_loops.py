@@ -16,6 +16,7 @@ parent's wake-up pipe out of the parent's epoll set) and starts anew.
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import os
 import sys
@@ -170,8 +171,8 @@ def leave_alone(inherited: object) -> None:
 class SharedLoop:
     """A loop that runs in a thread of its own.
 
-    The thread owns the loop. ``_lock`` guards ``_closing``: a callback is either handed over before the one
-    that ends the loop, so that it runs, or refused.
+    The thread owns the loop. ``_lock`` guards ``_closing`` and ``_has_loop``: a callback is either handed over before
+    the one that ends the loop, so that it runs, or refused.
 
     Who makes the object starts it; all who use it wait until it is ready, and none of them holds a lock meanwhile:
     where greenlets are threads, a lock that was made before they were can't be waited for.
@@ -185,6 +186,7 @@ class SharedLoop:
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self.loop: asyncio.AbstractEventLoop
+        self._has_loop = False
         # What the loop runs for, until it is set.
         self._end = asyncio.Event()
         # Python joins threads that are no daemons before it runs what is registered for its exit; this one
@@ -214,16 +216,30 @@ class SharedLoop:
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:
-            self._closing = True
+            self._end_loop()
         self._failure = error
         self._ready.set()
+
+    def _end_loop(self) -> None:
+        """Have the loop end, once. Called with the lock. If there is none yet, its thread will see that it is late."""
+        if not self._closing:
+            self._closing = True
+            if self._has_loop:
+                # It may have failed, and be closed.
+                with contextlib.suppress(RuntimeError):
+                    self.loop.call_soon_threadsafe(self._end.set)
 
     # The loop's thread.
 
     def _run(self) -> None:
         try:
             with asyncio.Runner(loop_factory=self._make_loop) as runner:
-                self.loop = loop = runner.get_loop()
+                loop = runner.get_loop()
+                with self._lock:
+                    self.loop, self._has_loop = loop, True
+                    if self._closing:
+                        # Who started the thread was interrupted meanwhile.
+                        return
                 # By the loop itself: one that can't run is of no use to anybody.
                 ready = loop.call_soon(self._ready.set)
                 try:
@@ -299,9 +315,7 @@ class SharedLoop:
         # There may be no loop yet, if who started it was interrupted.
         self._ready.wait()
         with self._lock:
-            if not self._closing:
-                self._closing = True
-                self.loop.call_soon_threadsafe(self._end.set)
+            self._end_loop()
         if self._thread.ident is not None:
             self._thread.join(_JOIN)
             if self._thread.is_alive():

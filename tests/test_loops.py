@@ -718,6 +718,33 @@ class TestShared:
         wait_for_no_bridge_threads()
         assert None not in _loops._shared.loops
 
+    @pytest.mark.parametrize("ready", [False, True], ids=["before its loop", "with its loop"])
+    def test_who_is_interrupted_as_its_thread_begins_leaves_no_loop(
+        self, monkeypatch: pytest.MonkeyPatch, ready: bool
+    ) -> None:
+        monkeypatch.setattr(_loops, "_JOIN", 5.0)
+        made = threading.Event()
+
+        def make() -> asyncio.AbstractEventLoop:
+            assert made.wait(30)
+            return asyncio.new_event_loop()
+
+        def interrupted() -> None:
+            begin()
+            if ready:
+                made.set()
+                shared.wait_until_ready()
+            raise KeyboardInterrupt
+
+        shared = SharedLoop(make)
+        begin = shared._thread.start
+        monkeypatch.setattr(shared._thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            shared.start()
+        made.set()
+        shared.close()
+        assert not shared._thread.is_alive()
+
     def test_a_factory_of_another_library(self) -> None:
         class Trio:
             pass
