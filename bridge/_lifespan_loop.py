@@ -8,6 +8,7 @@ to end by the thread that closes: see ``_attempts``.
 import asyncio
 import logging
 from concurrent import futures
+from typing import Any
 
 from ._asyncio_names import running_loop
 from ._attempts import Attempts
@@ -28,8 +29,11 @@ _LIMIT = 2 * SHUTDOWN_LIMIT
 
 def start_on_own(
     lifespan: Lifespan, factory: LoopFactory | None, attempts: Attempts, limit: float | None, owner: object
-) -> asyncio.AbstractEventLoop | None:
-    """Starts the app, and returns its loop; ``None``: the app has no lifespan, and nothing is left of the loop.
+) -> tuple[asyncio.AbstractEventLoop, set[asyncio.Task[Any]]] | None:
+    """Starts the app, and returns its loop and the tasks that the startup has left on it.
+
+    ``None``: the app has no lifespan, and nothing is left of the loop. An app that has started when this fails is shut
+    down.
 
     ``owner`` is whom it is done for: see ``works_for()``.
 
@@ -38,16 +42,24 @@ def start_on_own(
         RuntimeError: the adapter was closed meanwhile.
     """
     loop = make_loop(factory)
+    complete = False
     try:
         startup = loop.create_task(work_for(owner, lifespan.startup(limit)))
         with attempts.cancelled_by(lambda: loop.call_soon_threadsafe(startup.cancel)):
             loop.run_until_complete(startup)
+        left = loop.run_until_complete(lifespan.tasks_beside()) if lifespan.running else set()
+        complete = True
     except asyncio.CancelledError:
         raise _closed() from None
     finally:
         if not lifespan.running:
             _close(lifespan, loop)
-    return loop if lifespan.running else None
+        elif not complete:
+            # What was cut off may have ended in the same round, and have told the loop to stop.
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+            shut_down_on_own(lifespan, loop)
+    return (loop, left) if lifespan.running else None
 
 
 def start_on_shared(

@@ -270,11 +270,10 @@ class _Runtime:
             if self._shared is not None:
                 start_on_shared(lifespan, self._shared, self._attempts, limit, self._owner)
             else:
-                self._lifespan_loop = loop = start_on_own(
-                    lifespan, self._loop_factory, self._attempts, limit, self._owner
-                )
-                if loop is not None:
-                    self.hints.after_startup(loop.run_until_complete(lifespan.tasks_beside()))
+                started = start_on_own(lifespan, self._loop_factory, self._attempts, limit, self._owner)
+                if started is not None:
+                    self._lifespan_loop, left = started
+                    self.hints.after_startup(left)
             self.state = lifespan.state
         if self._lifespan_loop is None and self._shared is None:
             # The loops close themselves with their pool.

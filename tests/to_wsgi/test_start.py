@@ -146,6 +146,35 @@ class TestClose:
         assert all("was closed" in str(error) for error in outcomes)
 
     @pytest.mark.parametrize("mode", ["request"])
+    def test_one_that_is_cut_off_after_its_startup_is_shut_down(self, adapt: Any) -> None:
+        """By a task that it has left, in the rounds in which those are looked for."""
+        seen: list[str] = []
+
+        async def leaves() -> None:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            raise SystemExit(3)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "lifespan":
+                await hello(scope, receive, send)
+                return
+            seen.append((await receive())["type"])
+            task = asyncio.create_task(leaves()) if len(seen) == 1 else None
+            await send({"type": "lifespan.startup.complete"})
+            seen.append((await receive())["type"])
+            await send({"type": "lifespan.shutdown.complete"})
+            del task
+
+        adapter = adapt(app, lifespan="on")
+        with pytest.raises(SystemExit):
+            call(adapter, environ_for())
+        assert seen == ["lifespan.startup", "lifespan.shutdown"]
+        assert call(adapter, environ_for()).body == b"Hello"
+        adapter.close()
+        assert seen == ["lifespan.startup", "lifespan.shutdown"] * 2
+
+    @pytest.mark.parametrize("mode", ["request"])
     def test_a_startup_that_blocks_is_ended_by_its_own_thread(
         self, adapt: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
