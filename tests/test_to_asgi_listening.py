@@ -82,7 +82,7 @@ def written(environ: Environ, start_response: StartResponse) -> list[bytes]:
 )
 def test_a_client_that_leaves_a_send_that_waits(app: WSGIApp, scope: dict[str, Any]) -> None:
     async def main() -> None:
-        async with Served(app) as adapter:
+        async with Served(app, sendfile=True) as adapter:
             await leaves_a_send_that_waits(adapter, get(adapter, **scope), "http.response.start")
             await wait_for_jobs(adapter, 0)
 
