@@ -3,7 +3,7 @@
 How the package is laid out; lower layers never import higher ones, and the two adapters never import each other:
 
 0  errors, _types                                   one tree of exceptions; the types of both interfaces
-   _log, _hidden                                    the logger, and where errors go; what prints nothing of itself
+   _log, _hidden, _waiting                          where errors go; what prints nothing of itself; waiting for a future
 1  _mapping, _environ, _scope, _tls                 scope <-> environ, status, headers: pure functions
    _chain, _processes                               an app below both adapters; whether other processes serve the app
    _prefixes, _importing, _kind                     paths under prefixes; finding an app, telling its kind

@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ._types import Message
+from ._waiting import until_done
 from .errors import ClientDisconnected
 
 __all__ = ["Batch", "Channel", "End", "Item", "Mailbox"]
@@ -351,8 +352,7 @@ class Channel:
                 waiter = self._waiter = loop.create_future()
                 self._wanted = True
             timeout = None if deadline is None else deadline - loop.time()
-            done, _ = await asyncio.wait([waiter], timeout=timeout)
-            if not done:
+            if not await until_done(waiter, timeout):
                 return
 
     def leave(self) -> None:

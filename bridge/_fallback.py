@@ -17,6 +17,7 @@ from typing import NamedTuple
 from ._log import log_app_error, request_name
 from ._tape import Reader, Tape
 from ._types import ASGIApp, Message, Scope, Send
+from ._waiting import until_done
 
 __all__ = ["NOT_HERE", "Call", "serve_with_fallback"]
 
@@ -69,7 +70,7 @@ async def serve_with_fallback(calls: Sequence[Call], tape: Tape, send: Send) -> 
     finally:
         if attempt.next is not None and not attempt.next.done():
             attempt.next.cancel()
-            await asyncio.wait({attempt.next})
+            await until_done(attempt.next)
 
 
 class _Rest:
@@ -85,7 +86,7 @@ class _Rest:
                 return await self._tape.receive()
             # Begun by an app before this one.
             fetch = self._tape.fetch()
-            await asyncio.wait({fetch})
+            await until_done(fetch)
             fetch.result()
         return message
 

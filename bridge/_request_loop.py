@@ -51,6 +51,7 @@ from ._loops import LoopPool
 from ._request import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
 from ._scope import path_for_log
 from ._types import ASGIApp, Environ, Message, Scope, StartResponse
+from ._waiting import until_done
 from .errors import ApplicationError
 
 __all__ = ["RequestExchange"]
@@ -406,7 +407,7 @@ class RequestExchange:
                 await self._reader
             else:
                 # Somebody else waits for the same: what is read is for whom it finds first.
-                await asyncio.wait({self._reader})
+                await until_done(self._reader)
         if self._watch is None:
             self._watch_client()
         waiter = self._loop.create_future()
@@ -436,7 +437,7 @@ class RequestExchange:
             while response.size >= BLOCK and not self._gone:
                 if self._drained is None:
                     self._drained = self._loop.create_future()
-                await asyncio.wait({self._drained})
+                await until_done(self._drained)
         elif phase is STARTED:
             # A loop that has waited already runs on until it is told: _run() has to see that it waits again.
             if self._stops_at_end and sends_head(self._environ):

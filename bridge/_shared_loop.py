@@ -43,6 +43,7 @@ from ._log import request_name
 from ._loops import SharedLoop
 from ._request import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
 from ._types import ASGIApp, Environ, Headers, Message, Scope, StartResponse
+from ._waiting import until_done
 from .errors import ApplicationError, ApplicationExit
 
 __all__ = ["SharedExchange", "end_all"]
@@ -397,7 +398,7 @@ class SharedExchange:
                 # While the thread reads it can't deliver: what can be sent now is sent before.
                 self._loop.call_soon(self._ask)
             reader = self._reader
-            await asyncio.wait({reader})
+            await until_done(reader)
             try:
                 reader.result()
             finally:
@@ -450,7 +451,7 @@ class SharedExchange:
                 if self._drained is None:
                     self._drained = self._loop.create_future()
                 drained = self._drained
-            await asyncio.wait({drained})
+            await until_done(drained)
 
 
 def _error(task: asyncio.Task[BaseException | None]) -> BaseException | None:

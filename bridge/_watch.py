@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ._types import Message, Receive, Send
+from ._waiting import until_done
 
 __all__ = ["DELAY", "Listening", "Watch", "Watches", "listen_with", "until_disconnect"]
 
@@ -117,7 +118,7 @@ class Watch:
 
     async def has_left(self) -> bool:
         """Whether the client has left; the server has ``SAYS`` seconds to say so."""
-        await asyncio.wait([self.start()], timeout=SAYS)
+        await until_done(self.start(), SAYS)
         return self._left
 
     def cancel(self) -> None:
