@@ -82,6 +82,10 @@ class RootTask:
         self.unmark()
         # Else the task and what it waits for keep each other.
         self._end.cancel()
+        # From Python 3.14 on a future knows who awaits it.
+        forget = getattr(asyncio, "future_discard_from_awaited_by", None)
+        if forget is not None:
+            forget(self._end, self._task)
         for callback, context in list(self._task._callbacks or ()):
             self._task.remove_done_callback(callback)
             context.run(callback, self._task)
