@@ -57,7 +57,7 @@ check: $(VENV)/.test  ## check format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy --python-version $(lastword $(VERSIONS))
-	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/basedpyright --project pyproject.toml --pythonpath $(BIN)/python
 
 bench: $(VENV)/.test  ## print the adapters' speed beside their peers', in one run; see benchmarks/README.md
 	$(BIN)/python -m benchmarks
