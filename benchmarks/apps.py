@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from bridge import AsgiToWsgi, WsgiToAsgi, _channel
-from bridge._types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
+from bridge import AsgiToWsgi, WsgiToAsgi
+from bridge.to_asgi import channel as channel_module
+from bridge.types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
 
 from .bare import KeptLoops, bare_loop
 
@@ -259,7 +260,7 @@ def a2wsgi_for_asgi(app: ASGIApp, loop: asyncio.AbstractEventLoop | None = None)
 
 def _ahead(chunks: int, size: int) -> ASGIApp:
     """The adapter with another bound for the app that is ahead of its client; the one for chunks is no option."""
-    _channel._ITEMS = chunks
+    channel_module._ITEMS = chunks
     return WsgiToAsgi(wsgi_app, threads=THREADS, response_buffer=size)
 
 

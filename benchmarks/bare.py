@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bridge._types import ASGIApp, Environ, Message, Scope, StartResponse, WSGIApp
+from bridge.types import ASGIApp, Environ, Message, Scope, StartResponse, WSGIApp
 
 __all__ = ["SCOPE", "KeptLoops", "bare_loop"]
 

@@ -16,7 +16,7 @@ from io import BytesIO
 from typing import Any
 
 from bridge import AsgiToWsgi, WsgiToAsgi
-from bridge._types import ASGIApp, Environ, Message, Receive, Scope, Send, WSGIApp
+from bridge.types import ASGIApp, Environ, Message, Receive, Scope, Send, WSGIApp
 
 from . import apps
 from .bare import SCOPE, KeptLoops, bare_loop

@@ -1,34 +1,23 @@
 """bridge: WSGI apps on ASGI servers, and ASGI apps on WSGI servers.
 
-How the package is laid out; lower layers never import higher ones, and the two adapters never import each other:
+What is public: the names in ``__all__`` here, ``bridge.errors`` and ``bridge.compat``. Everything else may change with
+any release.
 
-0  errors, _types                                   one tree of exceptions; the types of both interfaces
-   _log, _hidden, _waiting                          where errors go; what prints nothing of itself; waiting for a future
-1  _mapping, _environ, _scope, _tls                 scope <-> environ, status, headers: pure functions
-   _chain, _processes                               an app below both adapters; whether other processes serve the app
-   _prefixes, _importing, _kind                     paths under prefixes; finding an app, telling its kind
-   _asyncio_names, _loop_threads, _greenlets        asyncio's private names; a loop's threads; greenlets for threads
-2  _body, _channel, _pool, _executor_pool           WSGI app: its body, the hand-over to the loop, its threads
-   _file                                            WSGI app: its files
-   _request, _exchange, _iterables, _heads          ASGI app: its body, its response, what the server gets
-   _kept_loops, _loops, _loop_mode                  ASGI app: its loops, and which of them
-3  _call, _watch, _cut                              WSGI app: one call; a client that leaves; a response that breaks off
-   _response, _sending, _daphne                     WSGI app: sending a response
-   _collect, _refusal, _busy                        WSGI app: collecting a body; own answers; a full pool
-   _wires                                           WSGI app: what it has for each loop that calls it
-   _inbox, _relay, _websocket, _websocket_session   WSGI app: its WebSockets
-   _request_loop, _shared_loop, _loop_hints         ASGI app: one request, on its own loop or on the shared one
-   _lifespan, _lifespans                            answering it for a WSGI app, running it for ASGI apps
-   _attempts, _lifespan_loop                        ASGI app: who starts its lifespan, on which loop
-4  to_asgi, to_wsgi                                 WsgiToAsgi, AsgiToWsgi
-5  dispatch, _mounts                                Dispatcher
-   compat                                           the names and parameters of a2wsgi and asgiref
-   _fallback, _fallback_wsgi, _tape                 asking the next app where the first one answers 404
-6  cli, _servers, _target, _serve_target, _root_path, _wsgiref        the command line
+How the package is laid out. A folder imports from those above it and from no other, and inside a folder nothing goes
+round in a circle; ``python -m tests.layers`` prints who imports whom:
+
+errors, types, log           one tree of exceptions; the types of both interfaces; where errors go
+kind, lifespan               telling a WSGI app from an ASGI app; the lifespan protocol from the server's side
+mapping/                     scope <-> environ, status, headers, paths: pure functions
+threads/                     worker threads, and waking a loop from them
+to_asgi/                     a WSGI app on an ASGI server: ``WsgiToAsgi``
+to_wsgi/                     an ASGI app on a WSGI server: ``AsgiToWsgi``; it and ``to_asgi/`` don't know each other
+dispatch/                    several apps of either kind as one: ``Dispatcher``
+compat                       the names and parameters of a2wsgi and asgiref
+cli/                         the command ``bridge``
 """
 
-from ._websocket import WebSocket
-from .dispatch import Dispatcher, Mount
+from .dispatch.dispatcher import Dispatcher, Mount
 from .errors import (
     ApplicationError,
     ApplicationExit,
@@ -39,8 +28,9 @@ from .errors import (
     Overloaded,
     RequestBodyTooLarge,
 )
-from .to_asgi import WsgiToAsgi
-from .to_wsgi import AsgiToWsgi
+from .to_asgi.adapter import WsgiToAsgi
+from .to_asgi.websocket.blocking import WebSocket
+from .to_wsgi.adapter import AsgiToWsgi
 
 __all__ = [
     "ApplicationError",

@@ -16,10 +16,11 @@ from typing import Any
 
 from asgiref.sync import SyncToAsync
 
-from . import to_asgi, to_wsgi
-from ._kind import check_kind
-from ._refusal import Refused
-from ._types import AnyReceive, AnyScope, AnySend, ASGIApp, Message, Receive, Scope, Send, WSGIApp
+from .kind import check_kind
+from .to_asgi import adapter as to_asgi
+from .to_asgi.refusal import Refused
+from .to_wsgi import adapter as to_wsgi
+from .types import AnyReceive, AnyScope, AnySend, ASGIApp, Message, Receive, Scope, Send, WSGIApp
 
 __all__ = ["ASGIMiddleware", "WSGIMiddleware", "WsgiToAsgi"]
 

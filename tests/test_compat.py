@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 import bridge
 from bridge import Dispatcher, compat
-from bridge._types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
+from bridge.types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
 from tests.support.asgi import Exchange, call_asgi, http_scope, request
 from tests.support.lifespan import run_lifespan
 from tests.support.wsgi import Answer, call, environ_for

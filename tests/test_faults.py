@@ -5,7 +5,8 @@ import re
 import pytest
 from packaging.requirements import Requirement
 
-from bridge._servers import SERVERS as SERVED
+from bridge.cli.servers import SERVERS as SERVED
+from tests.layers import PACKAGE
 from tests.support.faults import FAULTS, Fault, hold, installed, known, table, version_of
 from tests.support.servers import REPOSITORY, SERVERS
 
@@ -207,8 +208,8 @@ _MENTION = re.compile(rf"({'|'.join(PROJECTS)}) \(?(\d+\.\d+[.\d]*)")
 def test_comments_that_name_a_version_are_somebodys() -> None:
     """A workaround whose fault has been mended in all supported versions can go: the row says which it is."""
     said = {
-        (path.name, project)
-        for path in (REPOSITORY / "bridge").rglob("*.py")
+        (path.relative_to(PACKAGE).as_posix(), project)
+        for path in PACKAGE.rglob("*.py")
         for project, _ in _MENTION.findall(words(path.read_text()))
     }
     rows = {(module, Requirement(fault.versions).name) for fault in FAULTS for module in fault.bridge}
@@ -218,8 +219,7 @@ def test_comments_that_name_a_version_are_somebodys() -> None:
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.bridge], ids=repr)
 def test_comments_say_it_of_the_same_versions(fault: Fault) -> None:
     for module in fault.bridge:
-        [path] = (REPOSITORY / "bridge").rglob(module)
-        assert_names_bounds(fault, words(path.read_text()), module)
+        assert_names_bounds(fault, words((PACKAGE / module).read_text()), module)
 
 
 def assert_names_bounds(fault: Fault, text: str, where: str) -> None:

@@ -17,11 +17,11 @@ import gunicorn.http.wsgi
 import pytest
 
 from bridge import Dispatcher, Mount, WsgiToAsgi
-from bridge._body import Input
-from bridge._call import Call, EarlyHints
-from bridge._fallback_wsgi import _Attempt, _Input
-from bridge._file import FileWrapper
-from bridge._types import Environ
+from bridge.dispatch.fallback_wsgi import _Attempt, _Input
+from bridge.to_asgi.body import Input
+from bridge.to_asgi.call import Call, EarlyHints
+from bridge.to_asgi.file import FileWrapper
+from bridge.types import Environ
 from tests.support.asgi import Exchange, http_scope, request
 from tests.support.lifespan import run_lifespan
 from tests.support.wsgi import environ_for

@@ -34,9 +34,9 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 
 from bridge import AsgiToWsgi, Dispatcher, WsgiToAsgi, compat
-from bridge._kind import UnknownKindError, check_kind, guess_kind
-from bridge._target import MountPoint, Target
-from bridge._types import ASGIApp, Receive, Scope, Send, WSGIApp
+from bridge.cli.target import MountPoint, Target
+from bridge.kind import UnknownKindError, check_kind, guess_kind
+from bridge.types import ASGIApp, Receive, Scope, Send, WSGIApp
 
 
 def wsgi_function(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
@@ -314,8 +314,8 @@ def test_asgi_apps_are_seen_to_be_asgi(name: str) -> None:
 
 
 def test_bridges_own_adapters_are_apps_of_the_other_kind() -> None:
-    from bridge.to_asgi import WsgiToAsgi
-    from bridge.to_wsgi import AsgiToWsgi
+    from bridge.to_asgi.adapter import WsgiToAsgi
+    from bridge.to_wsgi.adapter import AsgiToWsgi
 
     wsgi: WSGIApp = wsgi_function
     assert guess_kind(WsgiToAsgi(wsgi)) == "asgi"

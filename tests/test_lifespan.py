@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
-from bridge import _lifespan
-from bridge._lifespan import Lifespan, LifespanMode
-from bridge._types import Receive, Scope, Send
+from bridge import lifespan as module
 from bridge.errors import ApplicationError, LifespanError
+from bridge.lifespan import Lifespan, LifespanMode
+from bridge.types import Receive, Scope, Send
 from tests.support.asgi import HANG
 
 BOTH: tuple[LifespanMode, ...] = ("auto", "on")
@@ -249,7 +249,7 @@ def test_an_app_that_ends_in_between_is_logged_at_shutdown(caplog: pytest.LogCap
 
 
 def test_an_app_that_asks_for_a_third_event_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge._lifespan._LINGER", 0.01)
+    monkeypatch.setattr("bridge.lifespan._LINGER", 0.01)
     ended: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -351,15 +351,15 @@ async def warned(caplog: pytest.LogCaptureFixture) -> None:
 def test_silence_is_named_once_and_waited_for(
     kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_lifespan, "SILENCE", 0.0)
+    monkeypatch.setattr(module, "SILENCE", 0.0)
 
     async def main() -> None:
         app = Silent("startup" if kind == "shutdown" else "shutdown")
         lifespan = Lifespan(app, "auto", label="/api: ")
         if kind == "shutdown":
-            monkeypatch.setattr(_lifespan, "SILENCE", HANG)
+            monkeypatch.setattr(module, "SILENCE", HANG)
             await lifespan.startup()
-            monkeypatch.setattr(_lifespan, "SILENCE", 0.0)
+            monkeypatch.setattr(module, "SILENCE", 0.0)
         step = asyncio.create_task(lifespan.startup() if kind == "startup" else lifespan.shutdown())
         await warned(caplog)
         for _ in range(10):
@@ -369,7 +369,7 @@ def test_silence_is_named_once_and_waited_for(
         await step
         if kind == "startup":
             assert lifespan.running
-            monkeypatch.setattr(_lifespan, "SILENCE", HANG)
+            monkeypatch.setattr(module, "SILENCE", HANG)
             assert await lifespan.shutdown()
         assert app.ended
 
@@ -394,7 +394,7 @@ def test_a_startup_with_a_limit(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_shutdown_that_never_ends_is_cancelled(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_lifespan, "SHUTDOWN_LIMIT", 0.0)
+    monkeypatch.setattr(module, "SHUTDOWN_LIMIT", 0.0)
 
     async def main() -> None:
         app = Silent("startup")
@@ -411,7 +411,7 @@ def test_a_shutdown_that_never_ends_is_cancelled(
 def test_an_app_that_can_not_be_cancelled_is_left_behind(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_lifespan, "_LINGER", 0.0)
+    monkeypatch.setattr(module, "_LINGER", 0.0)
 
     async def main() -> None:
         go = asyncio.Event()
@@ -424,7 +424,7 @@ def test_an_app_that_can_not_be_cancelled_is_left_behind(
                 await asyncio.get_running_loop().create_future()
             await go.wait()
 
-        monkeypatch.setattr(_lifespan, "SHUTDOWN_LIMIT", 0.0)
+        monkeypatch.setattr(module, "SHUTDOWN_LIMIT", 0.0)
         lifespan = Lifespan(app, "on")
         await lifespan.startup()
         assert not await lifespan.shutdown()

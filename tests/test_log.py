@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge import _log
-from bridge._log import log_app_error, logger, request_name
+from bridge import log
+from bridge.log import log_app_error, logger, request_name
 
 
 class Records(logging.Handler):
@@ -144,7 +144,7 @@ def test_who_configures_the_logger_has_it_for_himself() -> None:
             "loggers": {"bridge": {"handlers": ["mine"], "propagate": False}},
         }
     )
-    assert not any(isinstance(handler, _log._LastResort) for handler in logger.handlers)
+    assert not any(isinstance(handler, log._LastResort) for handler in logger.handlers)
     assert told(fail()) == 0
 
 

@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from bridge import AsgiToWsgi, WsgiToAsgi
-from bridge._types import Environ, Message, Receive, Scope, Send, StartResponse
+from bridge.types import Environ, Message, Receive, Scope, Send, StartResponse
 from tests.support.asgi import Exchange, http_scope, request
 from tests.support.faults.row import installed
 from tests.support.middleware import ENCODINGS, MIDDLEWARE, decoded

@@ -6,79 +6,40 @@ import pickle
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import cloudpickle
 import pytest
 
 import bridge
 from bridge import errors
-
-PACKAGE = Path(bridge.__file__).parent
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__"))
+from tests.layers import LAYERS, MODULES, PACKAGE, circles, imports_of, reach_of, unit_of
 
 
-def layers() -> dict[str, int]:
-    """Module -> layer, as the table in the package's docstring says."""
-    table: dict[str, int] = {}
-    layer = -1
-    for line in (bridge.__doc__ or "").splitlines():
-        match = re.match(r"(\d+| ) {2}((?:\w+(?:, )?)+)", line)
-        if not match:
-            continue
-        if match[1] != " ":
-            layer = int(match[1])
-        for name in match[2].split(", "):
-            table[name] = layer
-    return table
-
-
-def imports_of(module: str) -> set[str]:
-    """The modules of bridge that ``module`` imports, anywhere in it."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
-        if isinstance(node, ast.ImportFrom):
-            if node.level == 0 and (node.module or "").split(".")[0] != "bridge":
-                continue
-            name = (node.module or "").removeprefix("bridge").lstrip(".")
-            found |= {name} if name else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {
-                alias.name.partition(".")[2] for alias in node.names if alias.name.startswith("bridge.")
-            }
-    return found & set(MODULES)
-
-
-def reach_of(module: str) -> set[str]:
-    """All that is imported with ``module``, over any number of steps."""
-    seen: set[str] = set()
-    todo = {module}
-    while todo:
-        name = todo.pop()
-        seen.add(name)
-        todo |= imports_of(name) - seen
-    return seen - {module}
-
-
-def test_the_table_of_layers_is_complete() -> None:
-    assert sorted(layers()) == MODULES
+def test_each_module_is_in_a_layer() -> None:
+    assert set().union(*LAYERS) == {unit_of(module) for module in MODULES}
+    assert sum(map(len, LAYERS)) == len(set().union(*LAYERS)), "and in one alone"
+    for unit in set().union(*LAYERS) - {"__init__", "__main__"}:
+        assert re.search(rf"^{unit}\b|^[\w, ]*, {unit}\b", bridge.__doc__ or "", re.MULTILINE), (
+            f"{unit}: the package doesn't say"
+        )
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_lower_modules_never_import_higher_ones(module: str) -> None:
-    table = layers()
-    higher = {name for name in imports_of(module) if table[name] > table[module]}
-    assert not higher
-    assert module not in {name for other in imports_of(module) for name in reach_of(other)}, "a circle"
+def test_a_module_imports_from_lower_layers_and_its_own_folder_alone(module: str) -> None:
+    own = next(layer for layer, units in enumerate(LAYERS) if unit_of(module) in units)
+    allowed = {unit_of(module)}.union(*LAYERS[:own])
+    assert {unit_of(other) for other in imports_of(module)} <= allowed
+
+
+def test_nothing_goes_round_in_a_circle() -> None:
+    assert not circles()
 
 
 def test_the_adapters_never_import_each_other() -> None:
-    assert "to_wsgi" in MODULES
-    assert "to_wsgi" not in reach_of("to_asgi")
-    assert "to_asgi" not in reach_of("to_wsgi")
-    shared = reach_of("to_asgi") & reach_of("to_wsgi")
-    assert "errors" in shared, "the search finds what there is to find"
-    assert max(layers()[name] for name in shared) < layers()["to_asgi"]
+    of_asgi, of_wsgi = reach_of("to_asgi.adapter"), reach_of("to_wsgi.adapter")
+    assert "to_wsgi" not in {unit_of(module) for module in of_asgi}
+    assert "to_asgi" not in {unit_of(module) for module in of_wsgi}
+    assert "errors" in of_asgi & of_wsgi, "the search finds what there is to find"
 
 
 def test_the_exports() -> None:
@@ -94,10 +55,10 @@ def test_the_exports() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_each_module_says_what_it_is_and_what_it_gives(module: str) -> None:
-    assert ast.get_docstring(ast.parse((PACKAGE / f"{module}.py").read_text()))
-    if module == "_serve_target":
+    assert ast.get_docstring(ast.parse(MODULES[module].read_text()))
+    if module == "cli.served":
         return  # it is for the processes of ``bridge serve``, and says so when it is imported elsewhere
-    loaded = importlib.import_module(f"bridge.{module}")
+    loaded = importlib.import_module(f"bridge.{module}".removesuffix(".__init__"))
     for name in getattr(loaded, "__all__", []):
         assert hasattr(loaded, name)
 

@@ -13,7 +13,7 @@ from tests.support.servers import RunningServer
 __all__ = ["CASES", "facts", "new_token", "options", "report", "settle", "start_cases"]
 
 CASES = "tests.integration.apps.cases:app"
-# Seconds; bridge._watch.DELAY is 0.005, and a thread may have to wait for its turn.
+# Seconds; bridge.to_asgi.watch.DELAY is 0.005, and a thread may have to wait for its turn.
 LISTENING = 0.2
 _tokens = itertools.count()
 

@@ -20,7 +20,7 @@ from typing import Literal
 import httpx
 import pytest
 
-from bridge._servers import SERVERS
+from bridge.cli.servers import SERVERS
 from tests.support.faults import hold, known
 from tests.support.servers import HOST, REPOSITORY, RunningServer, ServerKind, free_port, poll
 from tests.support.versions import NO_CONTROL_SOCKET

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge import AsgiToWsgi, WsgiToAsgi
-from bridge._types import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse, WSGIApp
+from bridge.types import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse, WSGIApp
 from tests.support.asgi import Exchange, http_scope, request
 from tests.support.wsgi import call, environ_for
 

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed as ClientsConnectionClosed
 from websockets.sync.client import connect
 
 from bridge import ConnectionClosed, WsgiToAsgi
-from bridge._types import Environ, StartResponse
+from bridge.types import Environ, StartResponse
 from tests.support.asgi import HANG
 from tests.support.servers import poll
 from tests.support.threads import bridge_threads, wait_for_no_bridge_threads

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from bridge._types import ASGIApp, Message, Scope
+from bridge.types import ASGIApp, Message, Scope
 
 __all__ = ["Exchange", "call_asgi", "disconnect", "http_scope", "request"]
 

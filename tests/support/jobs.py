@@ -1,10 +1,10 @@
-"""Jobs that a test holds and lets go, for ``bridge._pool``; and pools that are drained at the end."""
+"""Jobs that a test holds and lets go, for ``bridge.threads.pool``; and pools that are drained at the end."""
 
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from bridge._pool import After, ThreadPool
+from bridge.threads.pool import After, ThreadPool
 from tests.support.asgi import HANG
 
 __all__ = ["Make", "Work", "drain", "idle", "pools", "until"]

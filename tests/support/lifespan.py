@@ -1,6 +1,6 @@
 """Runs the lifespan of an app, which ends what the app has started."""
 
-from bridge._types import ASGIApp
+from bridge.types import ASGIApp
 from tests.support.asgi import Exchange
 
 __all__ = ["run_lifespan"]

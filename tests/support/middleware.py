@@ -16,7 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bridge._types import ASGIApp, Receive, Scope, Send
+from bridge.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["ENCODINGS", "MIDDLEWARE", "decoded"]
 

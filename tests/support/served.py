@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from bridge import WsgiToAsgi
-from bridge._types import WSGIApp
+from bridge.types import WSGIApp
 from tests.support.asgi import HANG, Exchange, http_scope, request
 from tests.support.threads import wait_for_no_bridge_threads
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from wsgiref.validate import validator
 
-from bridge._types import StartResponse, WSGIApp
+from bridge.types import StartResponse, WSGIApp
 
 __all__ = ["validated"]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge import WebSocket, WsgiToAsgi
-from bridge._types import Environ, Message, Scope, StartResponse, WSGIApp
+from bridge.types import Environ, Message, Scope, StartResponse, WSGIApp
 from tests.support.asgi import Exchange
 
 __all__ = ["closing", "connect", "disconnect", "handler", "received", "sent", "websocket_scope"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from wsgiref.validate import validator
 
-from bridge._types import Environ, ExcInfo, Headers, Write, WSGIApp
+from bridge.types import Environ, ExcInfo, Headers, Write, WSGIApp
 
 __all__ = ["Answer", "call", "environ_for", "started"]
 

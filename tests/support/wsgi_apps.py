@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from bridge import WsgiToAsgi
-from bridge._types import Environ, StartResponse
+from bridge.types import Environ, StartResponse
 from tests.support.asgi import HANG, Exchange, http_scope, request
 
 __all__ = ["TEXT", "Body", "Download", "Visitor", "echo", "get", "hello", "kinds", "respond"]

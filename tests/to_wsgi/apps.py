@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from bridge._types import Message, Receive, Scope, Send
+from bridge.types import Message, Receive, Scope, Send
 
 START: dict[str, Any] = {
     "type": "http.response.start",

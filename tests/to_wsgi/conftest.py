@@ -8,9 +8,9 @@ import psutil
 import pytest
 import uvloop
 
-from bridge._loop_mode import LoopMode
-from bridge._types import ASGIApp
-from bridge.to_wsgi import AsgiToWsgi
+from bridge.to_wsgi.adapter import AsgiToWsgi
+from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.types import ASGIApp
 from tests.support.threads import wait_for_no_bridge_threads
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from bridge._types import ASGIApp, Receive, Scope, Send
 from bridge.errors import ApplicationExit, ClientDisconnected, LifespanError
-from bridge.to_wsgi import AsgiToWsgi
+from bridge.to_wsgi.adapter import AsgiToWsgi
+from bridge.types import ASGIApp, Receive, Scope, Send
 from tests.support.threads import wait_for_no_bridge_threads
 from tests.support.wsgi import call, environ_for
 from tests.to_wsgi.apps import hello, until
@@ -72,7 +72,7 @@ class TestLifespan:
     def test_one_that_fails_is_an_error_for_who_waited_and_is_tried_again(
         self, adapt: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("bridge._attempts.RETRY_AFTER", 0.0)
+        monkeypatch.setattr("bridge.to_wsgi.attempts.RETRY_AFTER", 0.0)
         attempts: list[int] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -144,7 +144,7 @@ class TestShutdown:
         assert len(errors) == 1
 
     def test_but_not_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("bridge._shared_loop.LINGER", 0.01)
+        monkeypatch.setattr("bridge.to_wsgi.shared_loop.LINGER", 0.01)
         ended: list[str] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,11 +161,11 @@ class TestShutdown:
     def test_one_that_can_not_be_cancelled_does_not_keep_the_shutdown(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr("bridge._shared_loop.LINGER", 0.01)
-        monkeypatch.setattr("bridge._shared_loop.GRACE", 0.01)
+        monkeypatch.setattr("bridge.to_wsgi.shared_loop.LINGER", 0.01)
+        monkeypatch.setattr("bridge.to_wsgi.shared_loop.GRACE", 0.01)
         # Where it does, the test fails, and does not hang.
-        monkeypatch.setattr("bridge._lifespan_loop._LIMIT", 5.0)
-        monkeypatch.setattr("bridge._loops._JOIN", 5.0)
+        monkeypatch.setattr("bridge.to_wsgi.lifespan_loop._LIMIT", 5.0)
+        monkeypatch.setattr("bridge.to_wsgi.loops.loops._JOIN", 5.0)
         shut_down, over = threading.Event(), threading.Event()
         events: list[str] = []
 

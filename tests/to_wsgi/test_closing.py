@@ -14,8 +14,8 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from bridge import AsgiToWsgi
-from bridge._loop_mode import LoopMode
-from bridge._types import Receive, Scope, Send
+from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.types import Receive, Scope, Send
 from tests.support.wsgi import call, environ_for
 from tests.to_wsgi.apps import START, hello, last, part
 

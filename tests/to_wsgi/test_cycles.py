@@ -13,9 +13,11 @@ import pytest
 import uvloop
 
 from bridge import Dispatcher, Mount
-from bridge._loop_mode import LoopMode
-from bridge._request import BLOCK
-from bridge._types import (
+from bridge.errors import ApplicationExit
+from bridge.to_wsgi.adapter import AsgiToWsgi
+from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.to_wsgi.request_body import BLOCK
+from bridge.types import (
     ASGIApp,
     Environ,
     ExcInfo,
@@ -27,8 +29,6 @@ from bridge._types import (
     Write,
     WSGIApp,
 )
-from bridge.errors import ApplicationExit
-from bridge.to_wsgi import AsgiToWsgi
 from tests.support.wsgi import environ_for
 from tests.to_wsgi.apps import START, hello, last, part, until
 

@@ -15,8 +15,8 @@ import trio
 import waitress.channel
 from starlette.requests import ClientDisconnect
 
-from bridge._types import ASGIApp, Receive, Scope, Send
 from bridge.errors import ApplicationError, ClientDisconnected
+from bridge.types import ASGIApp, Receive, Scope, Send
 from tests.support.wsgi import Answer, call, environ_for, started
 from tests.to_wsgi.apps import START, last, part, until
 
@@ -274,8 +274,8 @@ class TestEarlyClose:
     def test_a_client_that_leaves_is_noticed_where_the_server_shows_it(
         self, adapt: Any, key: str, waits: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for module in ("_request_loop", "_shared_loop"):
-            monkeypatch.setattr(f"bridge.{module}.PROBE_INTERVAL", 0.01)
+        for module in ("own_loop", "shared_loop"):
+            monkeypatch.setattr(f"bridge.to_wsgi.{module}.PROBE_INTERVAL", 0.01)
         ours, theirs = socket.socketpair()
         probe: Any = (lambda: theirs.fileno() < 0) if key.startswith("waitress") else ours
         ended = threading.Event()
@@ -367,8 +367,8 @@ class TestClientThatLeft:
 
     @staticmethod
     def take_all(adapter: Any, monkeypatch: pytest.MonkeyPatch) -> BaseException:
-        for module in ("_request_loop", "_shared_loop"):
-            monkeypatch.setattr(f"bridge.{module}.PROBE_INTERVAL", 0.01)
+        for module in ("own_loop", "shared_loop"):
+            monkeypatch.setattr(f"bridge.to_wsgi.{module}.PROBE_INTERVAL", 0.01)
         left = threading.Event()
         environ = environ_for() | {"waitress.client_disconnected": left.is_set}
 

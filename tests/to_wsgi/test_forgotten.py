@@ -20,10 +20,11 @@ from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
-from bridge import Dispatcher, Mount, _iterables
-from bridge._loop_mode import LoopMode
-from bridge._types import Environ, Receive, Scope, Send, StartResponse, WSGIApp
-from bridge.to_wsgi import AsgiToWsgi
+from bridge import Dispatcher, Mount
+from bridge.to_wsgi import iterables as module
+from bridge.to_wsgi.adapter import AsgiToWsgi
+from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.types import Environ, Receive, Scope, Send, StartResponse, WSGIApp
 from tests.support.wsgi import Answer, environ_for
 from tests.to_wsgi.apps import START, last, part
 
@@ -33,7 +34,7 @@ REQUESTS = 200
 
 @pytest.fixture(autouse=True)
 def unwarned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_iterables, "_warned", False)
+    monkeypatch.setattr(module, "_warned", False)
 
 
 class Ends:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from bridge._types import Receive, Scope, Send
+from bridge.types import Receive, Scope, Send
 from tests.support.wsgi import call, environ_for, started
 from tests.to_wsgi.apps import START, last
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from bridge._heads import send_head, sends_head
-from bridge._loop_mode import LoopMode
-from bridge._types import Environ, ExcInfo, Headers, Receive, Scope, Send, Write
-from bridge.to_wsgi import AsgiToWsgi
+from bridge.to_wsgi.adapter import AsgiToWsgi
+from bridge.to_wsgi.heads import send_head, sends_head
+from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.types import Environ, ExcInfo, Headers, Receive, Scope, Send, Write
 from tests.support.wsgi import Answer, environ_for
 from tests.to_wsgi.apps import START, last, part, until
 

@@ -15,10 +15,10 @@ import psutil
 import pytest
 from asgiref.sync import sync_to_async
 
-from bridge._loop_mode import LoopMode
-from bridge._types import Receive, Scope, Send
 from bridge.errors import ApplicationError, ClientDisconnected
-from bridge.to_wsgi import AsgiToWsgi
+from bridge.to_wsgi.adapter import AsgiToWsgi
+from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.types import Receive, Scope, Send
 from tests.support.asgi import HANG
 from tests.support.threads import wait_for_no_bridge_threads
 from tests.support.wsgi import Answer, call, environ_for

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bridge._loop_mode import LoopMode
-from bridge._types import ASGIApp, Receive, Scope, Send
+from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.types import ASGIApp, Receive, Scope, Send
 from tests.support.wsgi import call, environ_for
 from tests.to_wsgi.apps import START, last
 

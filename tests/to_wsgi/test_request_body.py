@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bridge._loop_mode import LoopMode
-from bridge._loops import SharedLoop
-from bridge._request import RequestBody
-from bridge._types import Message, Receive, Scope, Send
 from bridge.errors import ClientDisconnected
-from bridge.to_wsgi import AsgiToWsgi
+from bridge.to_wsgi.adapter import AsgiToWsgi
+from bridge.to_wsgi.loops.loops import SharedLoop
+from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.to_wsgi.request_body import RequestBody
+from bridge.types import Message, Receive, Scope, Send
 from tests.support.wsgi import call, environ_for, started
 from tests.to_wsgi.apps import START, hello, last, part, read_body, until
 
@@ -116,8 +116,8 @@ class TestRequestBody:
         self, adapt: Any, monkeypatch: pytest.MonkeyPatch, begun: bool
     ) -> None:
         """As one whose client leaves at another time: http.disconnect first."""
-        monkeypatch.setattr("bridge._request_loop.GRACE", 0.01)
-        monkeypatch.setattr("bridge._shared_loop.GRACE", 0.01)
+        monkeypatch.setattr("bridge.to_wsgi.own_loop.GRACE", 0.01)
+        monkeypatch.setattr("bridge.to_wsgi.shared_loop.GRACE", 0.01)
         seen: list[str] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:

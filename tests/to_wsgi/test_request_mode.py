@@ -15,9 +15,9 @@ import pytest
 import uvloop
 from gunicorn.workers.base import Worker
 
-from bridge._loop_mode import LoopMode
-from bridge._types import Receive, Scope, Send
 from bridge.errors import ClientDisconnected
+from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.types import Receive, Scope, Send
 from tests.support.wsgi import Answer, call, environ_for
 from tests.to_wsgi.apps import START, hello, last, part, read_body
 

@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from bridge._loop_mode import LoopMode
-from bridge._types import ASGIApp, Receive, Scope, Send
 from bridge.errors import ApplicationError
+from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.types import ASGIApp, Receive, Scope, Send
 from tests.support.wsgi import Answer, call, environ_for, started
 from tests.to_wsgi.apps import START, hello, last, part, until
 

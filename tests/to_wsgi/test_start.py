@@ -12,11 +12,13 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from bridge import AsgiToWsgi, Dispatcher, _attempts, _lifespan
-from bridge._kept_loops import close_loop
-from bridge._loop_mode import LoopMode
-from bridge._types import ASGIApp, Receive, Scope, Send
+from bridge import AsgiToWsgi, Dispatcher
+from bridge import lifespan as lifespan_module
 from bridge.errors import LifespanError
+from bridge.to_wsgi import attempts
+from bridge.to_wsgi.loops.kept import close_loop
+from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.types import ASGIApp, Receive, Scope, Send
 from tests.support.asgi import HANG
 from tests.support.threads import wait_for_no_bridge_threads
 from tests.support.wsgi import Answer, call, environ_for
@@ -68,8 +70,8 @@ class TestRetry:
     def test_a_second_startup_that_never_ends_is_given_up(
         self, adapt: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_attempts, "RETRY_AFTER", 0.0)
-        monkeypatch.setattr(_attempts, "RETRY_LIMIT", 0.05)
+        monkeypatch.setattr(attempts, "RETRY_AFTER", 0.0)
+        monkeypatch.setattr(attempts, "RETRY_LIMIT", 0.05)
         app = Once("waits")
         adapter = adapt(app, lifespan="auto")
         with pytest.raises(LifespanError, match="no database"):
@@ -82,7 +84,7 @@ class TestRetry:
     def test_starlettes_with_what_can_run_once(
         self, adapt: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(_attempts, "RETRY_AFTER", 0.0)
+        monkeypatch.setattr(attempts, "RETRY_AFTER", 0.0)
         ran: list[int] = []
 
         @asynccontextmanager
@@ -179,7 +181,7 @@ class TestClose:
         self, adapt: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """close() does not wait for it."""
-        monkeypatch.setattr(_attempts, "END_LIMIT", 0.0)
+        monkeypatch.setattr(attempts, "END_LIMIT", 0.0)
         starting, go = threading.Event(), threading.Event()
         seen: list[str] = []
 
@@ -218,10 +220,10 @@ class TestClose:
     def test_an_app_that_can_not_be_cancelled_leaves_a_loop_behind(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(_lifespan, "SHUTDOWN_LIMIT", 0.0)
-        monkeypatch.setattr(_lifespan, "_LINGER", 0.0)
+        monkeypatch.setattr(lifespan_module, "SHUTDOWN_LIMIT", 0.0)
+        monkeypatch.setattr(lifespan_module, "_LINGER", 0.0)
         left: list[Any] = []
-        monkeypatch.setattr("bridge._lifespan_loop.leave_alone", left.append)
+        monkeypatch.setattr("bridge.to_wsgi.lifespan_loop.leave_alone", left.append)
         go: list[asyncio.Event] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -246,8 +248,8 @@ class TestClose:
     def test_a_shared_loop_that_is_blocked_is_left_behind(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr("bridge._lifespan_loop._LIMIT", 0.05)
-        monkeypatch.setattr("bridge._loops._JOIN", 0.05)
+        monkeypatch.setattr("bridge.to_wsgi.lifespan_loop._LIMIT", 0.05)
+        monkeypatch.setattr("bridge.to_wsgi.loops.loops._JOIN", 0.05)
         blocked, go = threading.Event(), threading.Event()
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -268,7 +270,7 @@ class TestClose:
     def test_a_shutdown_that_hangs_ends(
         self, adapt: Any, how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(_lifespan, "SHUTDOWN_LIMIT", 0.0)
+        monkeypatch.setattr(lifespan_module, "SHUTDOWN_LIMIT", 0.0)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "lifespan":

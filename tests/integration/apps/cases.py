@@ -18,7 +18,7 @@ from typing import Any
 from wsgiref.util import FileWrapper
 
 from bridge import WsgiToAsgi
-from bridge._types import Environ, StartResponse
+from bridge.types import Environ, StartResponse
 from tests.support.gate import pass_gate
 from tests.support.validation import validated
 

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
 from bridge import AsgiToWsgi, Dispatcher, WsgiToAsgi
-from bridge._types import Environ, Receive, Scope, Send, StartResponse
+from bridge.types import Environ, Receive, Scope, Send, StartResponse
 
 __all__ = ["asgi_app", "wsgi_app"]
 

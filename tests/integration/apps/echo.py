@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from bridge._types import Environ, Headers, StartResponse
+from bridge.types import Environ, Headers, StartResponse
 from tests.integration.apps.echo_responses import PLAIN, RESPONSES
 
 __all__ = ["app"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from bridge._types import Headers
+from bridge.types import Headers
 
 __all__ = ["PLAIN", "RESPONSES"]
 

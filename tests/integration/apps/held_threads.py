@@ -14,14 +14,15 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from flask import Flask, request
 
-from bridge import WsgiToAsgi, _busy
+from bridge import WsgiToAsgi
+from bridge.to_asgi import busy
 from tests.support.gate import pass_gate
 
 __all__ = ["database", "polls"]
 
 DATABASE = os.environ.get("DATABASE", ":memory:")
-_busy._PATIENCE = float(os.environ.get("PATIENCE", _busy._PATIENCE))
-_busy._LOOK = min(_busy._LOOK, _busy._PATIENCE)
+busy._PATIENCE = float(os.environ.get("PATIENCE", busy._PATIENCE))
+busy._LOOK = min(busy._LOOK, busy._PATIENCE)
 
 settings.configure(
     ALLOWED_HOSTS=["*"],

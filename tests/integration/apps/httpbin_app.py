@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from httpbin import app as httpbin_app
 
 from bridge import WsgiToAsgi
-from bridge._types import Environ, StartResponse
+from bridge.types import Environ, StartResponse
 from tests.support.validation import validated
 
 __all__ = ["app"]

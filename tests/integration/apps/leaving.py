@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bridge import AsgiToWsgi, WsgiToAsgi
-from bridge._types import Environ, Receive, Scope, Send, StartResponse
+from bridge.types import Environ, Receive, Scope, Send, StartResponse
 from tests.support.gate import pass_gate
 
 __all__ = ["app"]

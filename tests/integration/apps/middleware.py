@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 
 from bridge import AsgiToWsgi, WsgiToAsgi
-from bridge._types import Environ, StartResponse
+from bridge.types import Environ, StartResponse
 from tests.support.middleware import MIDDLEWARE
 
 __all__ = ["asgi_app", "wsgi_app"]

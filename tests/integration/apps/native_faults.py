@@ -1,6 +1,6 @@
 """A plain ASGI app, without bridge: what a server does by itself where bridge has to work round it."""
 
-from bridge._types import Receive, Scope, Send
+from bridge.types import Receive, Scope, Send
 
 __all__ = ["app"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from bridge._types import StartResponse
+from bridge.types import StartResponse
 from tests.integration.apps import bottle_app, django_app, falcon_app, flask_app, pyramid_app
 
 FRAMEWORKS: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from bridge._types import Receive, Scope, Send
+from bridge.types import Receive, Scope, Send
 
 
 async def asgi_app(scope: Scope, receive: Receive, send: Send) -> None:

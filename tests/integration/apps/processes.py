@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 
 from bridge import WsgiToAsgi
-from bridge._types import Environ, StartResponse
+from bridge.types import Environ, StartResponse
 
 __all__ = ["app", "wsgi_app"]
 

@@ -6,7 +6,7 @@ The mount is the one of the ASGI specification: ``root_path`` grows by the prefi
 from typing import Any
 
 from bridge import WsgiToAsgi
-from bridge._types import Receive, Scope, Send
+from bridge.types import Receive, Scope, Send
 from tests.integration.apps.native_site import FRAMEWORKS
 from tests.support.validation import validated
 

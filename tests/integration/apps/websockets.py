@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from bridge import ConnectionClosed, WebSocket, WsgiToAsgi
-from bridge._types import Environ, Receive, Scope, Send, StartResponse
+from bridge.types import Environ, Receive, Scope, Send, StartResponse
 from tests.integration.apps import cases
 from tests.integration.apps.cases import Report, report_of, signal_of, text, wait
 from tests.integration.apps.websockets_native import native

@@ -2,7 +2,7 @@
 
 from urllib.parse import parse_qsl
 
-from bridge._types import Message, Receive, Scope, Send
+from bridge.types import Message, Receive, Scope, Send
 from tests.integration.apps.cases import report_of
 
 __all__ = ["native"]

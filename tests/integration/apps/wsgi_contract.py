@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 from starlette.responses import StreamingResponse
 
 from bridge import AsgiToWsgi
-from bridge._types import Receive, Scope, Send
+from bridge.types import Receive, Scope, Send
 from tests.integration.apps.wsgi_reports import ask, tell
 
 __all__ = ["app", "asgi_app"]

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from bridge import AsgiToWsgi
-from bridge._types import Receive, Scope, Send
+from bridge.types import Receive, Scope, Send
 from tests.integration.apps.echo_responses import RESPONSES
 
 __all__ = ["app", "asgi_app"]

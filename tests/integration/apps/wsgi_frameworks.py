@@ -34,7 +34,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from bridge import AsgiToWsgi
-from bridge._types import Environ, StartResponse
+from bridge.types import Environ, StartResponse
 from tests.integration.apps.wsgi_reports import ask, tell
 
 __all__ = ["app"]

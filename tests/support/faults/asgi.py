@@ -51,7 +51,7 @@ ASGI = (
         right="the stream is reset",
         wrong="hangs",
         readme=("On hypercorn with HTTP/2, an error in the middle of a response ends the connection",),
-        bridge=("_cut.py",),
+        bridge=("to_asgi/cut.py",),
     ),
     Fault(
         name="send() to a stream that has ended",
@@ -60,7 +60,7 @@ ASGI = (
         does="it never returns when the client has left",
         right="it returns, or raises OSError",
         unshown="bridge gives it up: test_client_that_left_does_not_hold_up_a_shutdown would hang",
-        bridge=("_watch.py",),
+        bridge=("to_asgi/watch.py",),
     ),
     Fault(
         name="shutdown beside an open connection",
@@ -101,7 +101,7 @@ ASGI = (
         does="an exception after the start of a response ends its task that watches over all requests",
         right="the connection is cut, and the next error gets its 500",
         unshown="bridge's own way round it is what test_error_after_the_start_never_looks_like_a_whole_response shows",
-        bridge=("_cut.py", "_daphne.py"),
+        bridge=("to_asgi/cut.py", "to_asgi/daphne.py"),
     ),
     Fault(
         name="read() of a negative size",
@@ -109,8 +109,8 @@ ASGI = (
         versions="granian",
         does="its wsgi.input knows no negative size",
         right="all of the body",
-        unshown="an app has to ask so; tests/test_dispatch_fallback_wsgi.py has such an input in process",
-        bridge=("_fallback_wsgi.py",),
+        unshown="an app has to ask so; tests/dispatch/test_fallback_wsgi.py has such an input in process",
+        bridge=("dispatch/fallback_wsgi.py",),
     ),
     Fault(
         name="two signals to a worker",

@@ -34,7 +34,7 @@ class Fault:
     readme: tuple[str, ...] = ()
     """What the README says of it, word by word, with the versions at which the row begins or ends."""
     bridge: tuple[str, ...] = ()
-    """The modules whose comments name the project's version because of it."""
+    """The modules whose comments name the project's version because of it, as paths below the package."""
 
     def __repr__(self) -> str:
         return f"the row {self.name!r} for {self.versions!r} in tests/support/faults"

@@ -56,7 +56,7 @@ WEBSOCKET = (
         does="native: autobahn raises for codes below 3000 other than 1000; then daphne closes with 1011",
         right="the app's code",
         wrong=1011,
-        bridge=("_daphne.py",),
+        bridge=("to_asgi/daphne.py",),
     ),
     Fault(
         name="reason of the app's close",
@@ -156,9 +156,9 @@ WEBSOCKET = (
         versions="granian",
         does="it takes no second message with a body",
         right="the whole body",
-        unshown="bridge sends one, of 256 KiB at most; tests/test_websocket.py shows that",
+        unshown="bridge sends one, of 256 KiB at most; tests/to_asgi/websocket/test_blocking.py shows that",
         readme=("On granian a handshake is refused with at most 256 KiB",),
-        bridge=("_refusal.py",),
+        bridge=("to_asgi/refusal.py",),
     ),
     Fault(
         name="end of a refused handshake",
@@ -168,7 +168,7 @@ WEBSOCKET = (
         "receive(), it closes nothing",
         right="it closes when it is told to",
         unshown="bridge lets the object go; a connection left over would fail the tests with nothing_left",
-        bridge=("_websocket_session.py",),
+        bridge=("to_asgi/websocket/session.py",),
     ),
     Fault(
         name="send() when the client has left",
@@ -176,8 +176,8 @@ WEBSOCKET = (
         versions="granian",
         does="it raises RuntimeError",
         right="OSError (ASGI 2.4)",
-        unshown="tests/test_websocket.py has both in process",
-        bridge=("_websocket_session.py",),
+        unshown="tests/to_asgi/websocket/test_blocking.py has both in process",
+        bridge=("to_asgi/websocket/session.py",),
     ),
     Fault(
         name="send() when the client has left",
@@ -185,8 +185,8 @@ WEBSOCKET = (
         versions="daphne",
         does="it raises RuntimeError",
         right="OSError (ASGI 2.4)",
-        unshown="tests/test_websocket.py has both in process",
-        bridge=("_websocket_session.py",),
+        unshown="tests/to_asgi/websocket/test_blocking.py has both in process",
+        bridge=("to_asgi/websocket/session.py",),
     ),
     Fault(
         name="half of a surrogate pair",
@@ -194,8 +194,8 @@ WEBSOCKET = (
         versions="granian",
         does="it loses a text that has one",
         right="an error where it is sent",
-        unshown="bridge refuses such a text before; tests/test_websocket.py shows that",
-        bridge=("_websocket.py",),
+        unshown="bridge refuses such a text before; tests/to_asgi/websocket/test_blocking.py shows that",
+        bridge=("to_asgi/websocket/blocking.py",),
     ),
     Fault(
         name="bounded receiving",

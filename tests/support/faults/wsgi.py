@@ -169,7 +169,7 @@ WSGI = (
         lawful='PEP 3333, "The start_response() Callable", wants no more',
         unshown="that nothing has come yet is seen by waiting alone",
         readme=("mod_wsgi keeps the head of an event stream until its first event",),
-        bridge=("_heads.py",),
+        bridge=("to_wsgi/heads.py",),
     ),
     Fault(
         name="body read by the head",
@@ -178,6 +178,6 @@ WSGI = (
         does="it reads the rest of the request's body when it sends the head, and throws it away",
         lawful="RFC 9112, section 9.3, wants a connection that is kept to be read to the end of the request",
         unshown="the bridge reads the body before, so that nothing is lost, and the head comes after it",
-        bridge=("_heads.py",),
+        bridge=("to_wsgi/heads.py",),
     ),
 )

@@ -1,0 +1,150 @@
+"""Finding an app by its name, for the command line.
+
+The only code of the user's that runs here is what importing a module and calling a named factory runs.
+"""
+
+import ast
+import difflib
+import importlib
+import inspect
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from bridge.errors import BridgeError
+from bridge.kind import describe
+
+__all__ = ["AppNotFoundError", "find_app"]
+
+_DEFAULT_NAMES = ("app", "application")
+
+
+class AppNotFoundError(BridgeError, ImportError):
+    """The name leads to no app; the message is one line that says where the way ended."""
+
+
+def find_app(spec: str) -> object:
+    """Return what ``spec`` names, after importing the module that it is in.
+
+    ``spec`` is ``place:expression``, or ``place`` alone for its ``app`` or ``application``. The place is a
+    module or the path of a ``.py`` file. The expression is a name, attributes of it (``site.app``) and calls
+    with literal arguments (``create_app("test")``).
+
+    Raises ``AppNotFoundError`` for a module, file or attribute that isn't there, and for an expression that
+    is none. What the user's own code raises while it is imported or called is passed on as it is.
+    """
+    place, expression = _split(spec)
+    module = _import_file(place) if _is_path(place) else _import_module(place)
+    if expression is not None:
+        return _evaluate(_parse(expression), module)
+    for name in _DEFAULT_NAMES:
+        if hasattr(module, name):
+            return getattr(module, name)
+    raise AppNotFoundError(f"{place!r} has neither 'app' nor 'application'; name it, as in {place}:name")
+
+
+def _split(spec: str) -> tuple[str, str | None]:
+    start = 2 if spec[1:2] == ":" and spec[2:3] in {"/", "\\"} else 0  # the drive of a Windows path
+    colon = spec.find(":", start)
+    place, expression = (spec, None) if colon < 0 else (spec[:colon], spec[colon + 1 :])
+    if not place:
+        raise AppNotFoundError(f"{spec!r} names no module; write module:app")
+    return place, expression or None
+
+
+def _is_path(place: str) -> bool:
+    return place.endswith(".py") or "/" in place or os.sep in place
+
+
+def _import_module(name: str) -> ModuleType:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise AppNotFoundError(f"{name!r} is neither the name of a module nor the path of a .py file")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as exc:
+        # Raised for another name, it is about an import inside the user's module, and the user's to see.
+        if exc.name != name and not name.startswith(f"{exc.name}."):
+            raise
+        parent, _, last = name.rpartition(".")
+        hint = f"; write {parent}:{last}" if hasattr(sys.modules.get(parent), last) else ""
+        raise AppNotFoundError(f"{exc.msg}{hint}") from exc
+
+
+def _import_file(place: str) -> ModuleType:
+    """Import a file under the name that its package gives it, so that its relative imports work."""
+    path = Path(place).resolve()
+    if not path.is_file():
+        source = path.with_name(f"{path.name}.py")
+        hint = f"; did you mean {place}.py?" if source.is_file() else ""
+        raise AppNotFoundError(f"there is no file {place!r}{hint}")
+    parts = [] if path.stem == "__init__" else [path.stem]
+    root = path.parent
+    while (root / "__init__.py").is_file():
+        parts.insert(0, root.name)
+        root = root.parent
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    name = ".".join(parts)
+    module = importlib.import_module(name)
+    # A file called calendar.py, for one: the module of that name is another one, already imported or earlier
+    # on the path.
+    found = getattr(module, "__file__", None)
+    if found is None or not Path(found).samefile(path):
+        raise AppNotFoundError(
+            f"the module {name!r} is {found or 'built in'}, not {place!r}; rename the file"
+        )
+    return module
+
+
+def _parse(expression: str) -> ast.expr:
+    try:
+        return ast.parse(expression, mode="eval").body
+    except SyntaxError:
+        raise _no_expression(expression) from None
+
+
+def _evaluate(node: ast.expr, module: ModuleType) -> object:
+    """Names, attributes and calls with literal arguments; anything else belongs into a module."""
+    match node:
+        case ast.Name(id=name):
+            return _attribute(module, name)
+        case ast.Attribute(value=value, attr=name):
+            return _attribute(_evaluate(value, module), name)
+        case ast.Call(func=function, args=args, keywords=keywords):
+            factory = _evaluate(function, module)
+            try:
+                positional = [ast.literal_eval(arg) for arg in args]
+                named = {word.arg: ast.literal_eval(word.value) for word in keywords if word.arg is not None}
+            except ValueError:
+                raise _no_expression(ast.unparse(node)) from None
+            if len(named) != len(keywords):
+                raise _no_expression(ast.unparse(node))
+            if not callable(factory):
+                raise AppNotFoundError(
+                    f"{ast.unparse(function)!r} can't be called: it is {describe(factory)}"
+                )
+            made: object = factory(*positional, **named)
+            if inspect.iscoroutine(made):
+                made.close()
+                raise AppNotFoundError(
+                    f"{ast.unparse(function)!r} is a coroutine function; a factory is called, not awaited"
+                )
+            return made
+        case _:
+            raise _no_expression(ast.unparse(node))
+
+
+def _attribute(owner: object, name: str) -> object:
+    try:
+        return getattr(owner, name)
+    except AttributeError as exc:
+        close = difflib.get_close_matches(name, dir(owner), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise AppNotFoundError(f"{exc}{hint}") from exc
+
+
+def _no_expression(expression: str) -> AppNotFoundError:
+    return AppNotFoundError(
+        f"{expression!r} is not a name, a dotted attribute or a call with literal arguments"
+    )

@@ -1,0 +1,135 @@
+"""The user's own executor behind the interface of a pool; its threads are the user's to start and to end.
+
+A job is in two hands: the executor's queue has it, and the pool has to give it up where the executor raises, or is shut
+down. So each job has a ``_Turn``, and whoever takes it out of there runs it or gives it up. The same critical section
+counts it as waiting no more: ``unfinished()`` is right at any moment, and ``drain()`` ends.
+
+All fields are guarded by ``_lock``, which is held for a few operations on them and never while anything is called.
+"""
+
+from __future__ import annotations  # threading.Lock is no type before 3.13
+
+import functools
+import threading
+from concurrent.futures import Executor, Future
+
+from ..errors import Overloaded
+from .pool import After, Job, Load, call_after, reset_after_fork, run_job
+
+__all__ = ["ExecutorPool"]
+
+
+class _Turn:
+    """A job in the queue of an executor."""
+
+    __slots__ = ("job",)
+
+    def __init__(self, job: Job) -> None:
+        self.job: Job | None = job
+
+
+class ExecutorPool:
+    """At most ``backlog`` jobs, and one more, in the queue of ``executor``."""
+
+    def __init__(self, executor: Executor, backlog: int) -> None:
+        self._executor = executor
+        self._backlog = backlog
+        self._reset()
+        reset_after_fork(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._running = 0
+        self._submitted = 0  # jobs, ever
+        self._drained: list[After] = []
+
+    def submit(self, job: Job) -> bool:
+        """See ``ThreadPool.submit``. An executor does not tell how many threads are free: what does not run, waits.
+
+        Raises:
+            Overloaded: ``backlog`` jobs wait already.
+            RuntimeError: the executor is shut down, or the system gives it no thread.
+        """
+        with self._lock:
+            if self._waiting > self._backlog:
+                raise Overloaded(f"{self._backlog} requests wait for a thread of the executor")
+            self._waiting += 1
+            self._submitted += 1
+        turn = _Turn(job)
+        try:
+            future = self._executor.submit(self._run, turn)
+        except Exception:
+            # The standard library's has queued the job when it finds that it can't start a thread for it.
+            if self._take(turn) is None:
+                return True  # and one of its threads has taken it
+            raise
+        future.add_done_callback(functools.partial(self._settle, turn))
+        return True
+
+    def open(self) -> None:
+        """Ends each ``drain()`` that waits: who opens it brings new jobs, and may always have one."""
+        with self._lock:
+            drained, self._drained = self._drained, []
+        for call in drained:
+            call_after(call)
+
+    def drain(self, drained: After) -> None:
+        """Calls ``drained`` when no job is left, or by ``open()``."""
+        with self._lock:
+            self._drained.append(drained)
+            calls = self._count()
+        for call in calls:
+            call_after(call)
+
+    def unfinished(self) -> int:
+        """How many jobs wait or run."""
+        load = self.load()
+        return load.running + load.waiting
+
+    def load(self) -> Load:
+        """What there is to do now."""
+        with self._lock:
+            return Load(self._running, self._waiting, self._submitted - self._waiting)
+
+    def _count(self, *, waiting: int = 0, running: int = 0) -> list[After]:
+        """Under the lock. What has to be called outside it."""
+        self._waiting += waiting
+        self._running += running
+        if self._waiting or self._running:
+            return []
+        drained, self._drained = self._drained, []
+        return drained
+
+    def _take(self, turn: _Turn, *, running: int = 0) -> Job | None:
+        """The job, for the first who asks."""
+        with self._lock:
+            job, turn.job = turn.job, None
+            if job is None:
+                return None
+            drained = self._count(waiting=-1, running=running)
+        for call in drained:
+            call_after(call)
+        return job
+
+    # The threads of the executor.
+
+    def _run(self, turn: _Turn) -> None:
+        job = self._take(turn, running=1)
+        if job is None:
+            return
+        after = run_job(job)
+        with self._lock:
+            drained = self._count(running=-1)
+        for call in drained:
+            call_after(call)
+        if after is not None:
+            call_after(after)
+
+    def _settle(self, turn: _Turn, future: Future[None]) -> None:
+        """The executor is done with the job, perhaps without running it: cancelled, or without a thread for it."""
+        job = self._take(turn)
+        if job is None:
+            return
+        error = None if future.cancelled() else future.exception()
+        job.abandon(error or RuntimeError("the executor was shut down before it ran the request"))

@@ -1,0 +1,353 @@
+"""``WsgiToAsgi``: a WSGI app as an ASGI app. The loop's side of a request, up to its hand-over to a thread.
+
+The way of a request: the loop maps its scope (``mapping.environ``), collects its body (``to_asgi.collect``), and
+hands a ``Call`` to a worker thread (``threads.pool``). The worker runs the app (``to_asgi.call``) and puts what it
+makes into a ``Channel``, which wakes the loop; the loop sends all that is there (``to_asgi.response``). A request
+that fits its buffers costs one hand-over and one wake-up.
+"""
+
+import asyncio
+import functools
+import logging
+import sys
+from concurrent.futures import Executor
+from io import BytesIO
+from typing import Any, Literal, get_args
+
+from ..errors import Overloaded
+from ..kind import check_kind
+from ..lifespan import answer_lifespan
+from ..mapping.environ import build_environ
+from ..threads.executor_pool import ExecutorPool
+from ..threads.pool import ThreadPool
+from ..types import AnyReceive, AnyScope, AnySend, Receive, Scope, Send, WSGIApp
+from .busy import BusyLog
+from .call import Call, EarlyHints
+from .channel import Channel, Mailbox
+from .collect import Body, Collector, RequestBody
+from .file import FileWrapper
+from .refusal import Refused, refuse, refuse_handshake
+from .response import Response
+from .watch import Watches
+from .websocket.session import WebSockets, shut_down
+from .wires import Loops
+
+__all__ = ["WsgiToAsgi"]
+
+logger = logging.getLogger("bridge")
+
+#: Where async code of the app runs.
+AsyncViews = Literal["own", "server"]
+
+#: WebSockets at a time, unless the user says: each holds a thread, which mostly sleeps.
+_WEBSOCKET_THREADS = 512
+
+
+class WsgiToAsgi:
+    """A WSGI app (PEP 3333) as an ASGI 3 app: it runs in worker threads, on any ASGI server.
+
+    Args:
+        app: the WSGI app.
+        threads: worker threads at most; they are started as load needs them, and stay. 1 runs one request at a time,
+            for apps that are not thread-safe.
+        backlog: requests, complete with their bodies, that may wait for a thread; one more gets 503 with Retry-After.
+        request_body: ``"buffer"``: the app is called when the body is complete, so that a slow client holds no thread.
+            ``"stream"``: it is called when ``request_buffer`` bytes are there, and reads the rest as it arrives.
+        request_buffer: bytes of the body held in memory; in buffer mode the rest goes to a temporary file.
+        max_body_size: bytes; a longer body gets 413, a longer WebSocket message the close code 1009. ``None``: no
+            limit.
+        response_buffer: bytes that the app may be ahead of its client before ``write()`` or the iteration waits; that
+            many in 256 chunks at most, however small they are.
+        executor: run the app in these threads instead of ``threads`` of the adapter's own. It is never shut down here.
+        async_views: where ``asgiref.sync.async_to_sync`` runs async code of the app, such as the async views of Flask
+            and Django. ``"own"``: on a new event loop for each call, as on a WSGI server; the server's loop goes on
+            whatever the code does. ``"server"``: on the server's loop, which costs less and lets clients and pools that
+            are bound to a loop serve all requests; code that blocks there stops the whole server, and code that waits
+            for an answer of its own server while it blocks waits for ever.
+        sendfile: send a file that the app returns in ``wsgi.file_wrapper`` by the server's own means, where it has any
+            (``http.response.zerocopysend``, ``http.response.pathsend``). Not every ASGI middleware knows these: some
+            fail, others drop the file. ``False``: it is read here, and sent in chunks.
+        websocket_threads: WebSockets that may be open at a time; each has a thread of its own, beside those for
+            requests. One more is refused. ``None``: 512, but 0 with ``threads=1``. 0: all are refused.
+        shutdown_timeout: seconds that running requests get at the lifespan's shutdown; then they are left behind.
+
+    The environ has what PEP 3333 names, and ``asgi.scope`` (a view of the scope, which error pages don't print),
+    ``REQUEST_URI``, ``RAW_URI``, ``REMOTE_PORT``, ``wsgi.input_terminated``, ``wsgi.file_wrapper``, mod_ssl's
+    ``SSL_*`` with the TLS extension, and ``wsgi.early_hints``, called with a list of (name, value), where the server
+    can send a 103.
+
+    As on waitress, ``waitress.client_disconnected`` is a function without arguments for an app that works for long, or
+    waits: whether the client is known to have left. It may be called from any thread, and never waits; its first call
+    begins to listen for the client's leaving, so that it is a later call that says so. With ``request_body="stream"``
+    the app has to have read the body before that can be known. After the response it says what it said at its end.
+
+    A WebSocket handshake calls the app too, as a GET, with a ``WebSocket`` in ``wsgi.websocket``, and in
+    ``werkzeug.socket`` a socket for libraries that speak the protocol themselves (with wsproto installed). An app that
+    answers with a response refuses the handshake.
+
+    Several loops, each in a thread of its own, may call it at a time, with a lifespan each. They share ``threads`` and
+    ``backlog``. A shutdown closes the WebSockets of its own loop; the last one waits for requests, and ends threads.
+
+    The adapter answers lifespan. It holds no thread and no loop before the first request: it can be pickled, and be
+    made before a fork.
+
+    Errors of the app before its response starts are raised to the ASGI server, which answers 500; later ones cut the
+    connection. An app that breaks PEP 3333 gets ``ApplicationError``.
+
+    A call of the adapter returns when that of the app has ended, the iterable's ``close()`` included; the client has
+    all of its response before. An error of the app is raised when ``close()`` has ended too, or after a second of it.
+    A call that is cancelled ends at once.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApp,
+        *,
+        threads: int = 40,
+        backlog: int = 1024,
+        request_body: RequestBody = "buffer",
+        request_buffer: int = 65536,
+        max_body_size: int | None = None,
+        response_buffer: int = 262144,
+        executor: Executor | None = None,
+        async_views: AsyncViews = "own",
+        sendfile: bool = False,
+        websocket_threads: int | None = None,
+        shutdown_timeout: float = 30.0,
+    ) -> None:
+        check_kind(app, "wsgi", "WsgiToAsgi")
+        _check_number("threads", threads, 1)
+        _check_number("backlog", backlog, 0)
+        _check_number("request_buffer", request_buffer, 1)
+        _check_number("response_buffer", response_buffer, 1)
+        if websocket_threads is not None:
+            _check_number("websocket_threads", websocket_threads, 0)
+        if max_body_size is not None:
+            _check_number("max_body_size", max_body_size, 0)
+        if request_body not in get_args(RequestBody):
+            raise ValueError(f'request_body is {request_body!r}; it has to be "buffer" or "stream"')
+        if executor is not None and (
+            isinstance(executor, type) or not callable(getattr(executor, "submit", None))
+        ):
+            raise TypeError(
+                f"executor is {executor!r}; it has to be a concurrent.futures.Executor of threads"
+            )
+        if async_views not in get_args(AsyncViews):
+            raise ValueError(f'async_views is {async_views!r}; it has to be "own" or "server"')
+        # An instance is there only if its module is; importing it for the check would cost each start of a server.
+        processes = sys.modules.get("concurrent.futures.process")
+        if processes is not None and isinstance(executor, processes.ProcessPoolExecutor):
+            raise TypeError(
+                "executor runs processes; a WSGI call can't leave its process, so it has to run threads"
+            )
+        if not shutdown_timeout >= 0:
+            raise ValueError(f"shutdown_timeout is {shutdown_timeout!r}; it has to be seconds, 0 or more")
+        self.app = app
+        self.threads = threads
+        self.backlog = backlog
+        self.request_body = request_body
+        self.request_buffer = request_buffer
+        self.max_body_size = max_body_size
+        self.response_buffer = response_buffer
+        self.executor = executor
+        self.async_views: AsyncViews = async_views
+        self.sendfile = sendfile
+        self.websocket_threads = websocket_threads
+        self.shutdown_timeout = shutdown_timeout
+        self._start_empty()
+
+    def _start_empty(self) -> None:
+        # Each loop has something of its own; the rest is for all of them.
+        self._loops = Loops()
+        # Made by the first request, and by the first handshake: for all loops, and so under the lock of _loops.
+        self._pool: ThreadPool | ExecutorPool | None = None
+        self._websockets: WebSockets | None = None
+        self._busy = BusyLog(self._remedy())
+        self._collector = Collector(self.request_body, self.request_buffer, self.max_body_size)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start_empty()
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.app!r}, threads={self.threads}, request_body={self.request_body!r})"
+        )
+
+    async def __call__(self, scope: AnyScope, receive: AnyReceive, send: AnySend) -> None:
+        """ASGI 3. Raises the app's own exceptions, and ``ValueError`` for a scope of an unknown type."""
+        kind = scope["type"]
+        if kind == "http":
+            try:
+                await self._http(scope, receive, send)
+            except Refused as refused:
+                await self._refuse(scope, receive, send, refused)
+        elif kind == "lifespan":
+            await answer_lifespan(receive, send, self._startup, self._shutdown)
+        elif kind == "websocket":
+            try:
+                await self._websocket(scope, receive, send)
+            except Refused as refused:
+                await refuse_handshake(scope, receive, send, refused, self._watches())
+        else:
+            raise ValueError(f"the scope is of type {kind!r}; WsgiToAsgi serves http, lifespan and websocket")
+
+    # A request. All of this is on the loop's thread.
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        wires = self._loops.wires.get(loop) or self._loops.connect(loop)
+        mailbox = wires.mailbox
+        try:
+            environ = build_environ(scope)
+        except ValueError as exc:
+            raise Refused(400, str(exc)) from None
+        declared = self._collector.declared_length(environ) if "CONTENT_LENGTH" in environ else None
+
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        block: bytes = message.get("body", b"")
+        if message.get("more_body", False):
+            body = await self._collector.collect(receive, block, mailbox)
+            if body is None:
+                return  # the client left: a body that is not complete reaches no app
+        else:
+            body = Body(BytesIO(block), len(block))
+        try:
+            self._collector.describe(environ, body, declared)
+        except Refused:
+            self._collector.discard(body, mailbox)
+            raise
+
+        environ["wsgi.multithread"] = self.threads > 1
+        environ["wsgi.file_wrapper"] = FileWrapper
+        extensions = scope.get("extensions")
+        channel = Channel(mailbox, self.response_buffer)
+        environ["waitress.client_disconnected"] = channel.ask
+        hints = None
+        if extensions and "http.response.early_hint" in extensions:
+            environ["wsgi.early_hints"] = hints = EarlyHints(channel)
+        files = extensions if self.sendfile else None
+        async_loop = loop if self.async_views == "server" else None
+        call = Call(self.app, environ, channel, async_loop, files, hints)
+        try:
+            pool = self._pool or self._make_pool()
+            waits = pool.submit(call)
+        except BaseException as exc:
+            self._collector.discard(body, mailbox)
+            if isinstance(exc, Overloaded):
+                raise self._busy.refused(exc) from None
+            raise
+        response = Response(scope, receive, send, channel, wires.watches)
+        if body.stream is not None:
+            feed = functools.partial(self._collector.feed, receive, body.stream, body.size, declared)
+            response.feed(body.stream, feed)
+        elif waits:
+            # For a thread, perhaps for long: the client may give up, and need not have its turn then.
+            response.listen()
+        if waits:
+            self._busy.waits(loop, pool)
+        await response.run()
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, refused: Refused) -> None:
+        await refuse(scope, receive, send, refused, self._watches())
+
+    def _watches(self) -> Watches:
+        return self._loops.connect(asyncio.get_running_loop()).watches
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        threads = self.websocket_threads
+        if threads is None:
+            threads = 0 if self.threads == 1 else _WEBSOCKET_THREADS
+        if threads == 0:
+            await receive()
+            logger.warning("refused a WebSocket to %r: the adapter has no threads for any", scope.get("path"))
+            raise Refused(403, "there is no WebSocket here")
+        wires = self._loops.connect(asyncio.get_running_loop())
+        try:
+            await (self._websockets or self._make_websockets(threads)).serve(scope, receive, send, wires)
+        except Overloaded as exc:
+            raise self._busy.refused(exc) from None
+
+    # Threads.
+
+    def _make_pool(self) -> ThreadPool | ExecutorPool:
+        with self._loops.lock:
+            if self._pool is None:
+                if self.executor is not None:
+                    self._pool = ExecutorPool(self.executor, self.backlog)
+                else:
+                    self._pool = ThreadPool(self.threads, self.backlog, name="bridge-wsgi")
+            return self._pool
+
+    def _make_websockets(self, threads: int) -> WebSockets:
+        with self._loops.lock:
+            if self._websockets is None:
+                self._websockets = WebSockets(
+                    self.app,
+                    threads=threads,
+                    received=self.request_buffer,
+                    sent=self.response_buffer,
+                    max_message=self.max_body_size,
+                    on_server_loop=self.async_views == "server",
+                )
+            return self._websockets
+
+    def _remedy(self) -> str:
+        """What gives the app more threads, for the log."""
+        if self.executor is not None:
+            return "give executor= more threads"
+        return f"raise threads= (now {self.threads}; bridge serve: --threads)"
+
+    def _pools(self) -> list[ThreadPool | ExecutorPool]:
+        websockets = None if self._websockets is None else self._websockets.pool
+        pools = (self._pool, self._collector.disk, websockets)
+        return [pool for pool in pools if pool is not None]
+
+    # Lifespan.
+
+    async def _startup(self) -> None:
+        self._loops.connect(asyncio.get_running_loop())
+        for pool in self._pools():
+            pool.open()
+
+    async def _shutdown(self) -> None:
+        """Closes the WebSockets of this loop. The last loop lets running requests finish, and ends the threads.
+
+        They are those of all loops, and as long as another one runs it needs them. What still runs of this loop's is
+        waited for by the last one. That may also be one that starts while this one waits, and ends its wait so.
+        """
+        loop = asyncio.get_running_loop()
+        shut_down(self._loops.connect(loop))
+        if not self._loops.leave(loop):
+            return
+        mailbox = Mailbox(loop)
+        pools = self._pools()
+        drained: list[asyncio.Future[None]] = []
+        for pool in pools:
+            future = mailbox.loop.create_future()
+            drained.append(future)
+            pool.drain(functools.partial(mailbox.post, functools.partial(_settle, future)))
+        if self._loops.any_runs():
+            for pool in pools:
+                pool.open()
+        await asyncio.wait(drained, timeout=self.shutdown_timeout)
+        left = sum(
+            pool.unfinished() for pool, future in zip(pools, drained, strict=True) if not future.done()
+        )
+        if left:
+            logger.warning("%d requests still run after %s s of shutdown", left, self.shutdown_timeout)
+
+
+def _check_number(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} is {value!r}; it has to be a whole number of at least {least}")
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

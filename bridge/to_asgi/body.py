@@ -1,0 +1,301 @@
+"""The request body of a WSGI app: ``wsgi.input`` over a body that is complete, or over one that still arrives.
+
+``Input`` gives any raw stream the methods and the semantics of ``io.BytesIO``, at the speed of C. What is under it:
+a temporary file (``Spool``), or ``Stream``, which a loop feeds and a worker reads. A small complete body needs neither:
+its ``wsgi.input`` is an ``io.BytesIO``.
+"""
+
+from __future__ import annotations  # threading.Lock is no type before 3.13
+
+import asyncio
+import io
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO
+
+from ..errors import BridgeError, ClientDisconnected
+from ..threads.pool import After, ThreadPool
+from .channel import Mailbox
+
+if TYPE_CHECKING:
+    from collections.abc import Buffer  # type: ignore[attr-defined,unused-ignore]  # since 3.12; here for types only
+
+__all__ = ["BLOCK", "Input", "Spool", "Stream"]
+
+#: The size in which a body is read from below ``Input``.
+BLOCK = 65536
+
+
+class Input(io.BufferedReader):
+    """``wsgi.input``: as ``io.BytesIO``, which takes any negative size for "all"."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """All of the rest, or ``size`` bytes; fewer only at the end. Raises ``OSError`` if the body breaks off."""
+        return super().read(-1 if size is None or size < 0 else size)
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        """What is there, at most ``size`` bytes; empty only at the end."""
+        return super().read1(-1 if size is None or size < 0 else size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """One line, or its first ``size`` bytes."""
+        return super().readline(-1 if size is None or size < 0 else size)
+
+    def readlines(self, hint: int | None = None, /) -> list[bytes]:
+        """All lines, or as many as have ``hint`` bytes. ``io.IOBase`` reads one more where they have exactly those."""
+        if hint is None or hint <= 0:
+            return super().readlines()
+        lines: list[bytes] = []
+        size = 0
+        for line in self:
+            lines.append(line)
+            size += len(line)
+            if size >= hint:
+                break
+        return lines
+
+
+class Spool:
+    """Loop side: a body that is too large for memory, on its way into a temporary file.
+
+    The file is touched by threads of ``disk`` only, so that a slow disk never holds the loop. One block is written
+    while the next is received.
+    """
+
+    def __init__(self, disk: ThreadPool, mailbox: Mailbox) -> None:
+        self._disk = disk
+        self._mailbox = mailbox
+        self._file: BinaryIO | None = None
+        self._writing: asyncio.Future[None] | None = None
+
+    async def write(self, block: bytes) -> None:
+        """Takes ``block``, once the one before it is written. Raises what the disk raises."""
+        await self._written()
+
+        def write() -> None:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed by Input, or by discard()
+            rest = memoryview(block)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+
+        self._writing = run_in(self._disk, self._mailbox, write)
+
+    async def file(self) -> Input:
+        """The whole body, from its start."""
+        await self._written()
+        file = self._file
+        assert file is not None  # noqa: S101  # for the type: a spool is made for its first block
+        file.seek(0)
+        return Input(file, BLOCK)  # type: ignore[arg-type]  # an unbuffered file is a RawIOBase
+
+    def discard(self) -> None:
+        """Closes the file, which may take a while, on a thread of the disk's. The body was not wanted."""
+
+        def close() -> None:
+            if self._file is not None:
+                self._file.close()
+
+        # The threads of the disk take jobs in order, but not one after the other: wait for the write.
+        if self._writing is not None and not self._writing.done():
+            self._writing.add_done_callback(lambda _: run_in(self._disk, self._mailbox, close))
+        else:
+            run_in(self._disk, self._mailbox, close)
+
+    async def _written(self) -> None:
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            try:
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                self._writing = writing  # for discard()
+                raise
+            finally:
+                # The error that it raises leads back to this frame, and so would this frame to the error.
+                del writing
+
+
+class _Run:
+    """A job that calls ``function`` and settles ``future`` on its loop."""
+
+    __slots__ = ("_error", "_function", "_future", "_mailbox")
+
+    def __init__(self, function: Callable[[], None], future: asyncio.Future[None], mailbox: Mailbox) -> None:
+        self._function = function
+        self._future: asyncio.Future[None] | None = future
+        self._mailbox = mailbox
+        self._error: BaseException | None = None
+
+    def run(self) -> After:
+        try:
+            self._function()
+        except BaseException as exc:  # noqa: BLE001  # it is raised where the future is awaited
+            self._error = exc
+        return self._tell
+
+    def abandon(self, error: BaseException) -> None:
+        self._error = error
+        self._tell()
+
+    def _tell(self) -> None:
+        self._mailbox.post(self._settle)
+
+    def _settle(self) -> None:
+        # The error's traceback leads to this object, by the frame of run(): from here nothing may lead to the error.
+        error, self._error = self._error, None
+        future, self._future = self._future, None
+        if future is None or future.cancelled():
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+
+def run_in(pool: ThreadPool, mailbox: Mailbox, function: Callable[[], None]) -> asyncio.Future[None]:
+    """Loop side: has a thread of ``pool`` call ``function``; the future has its result on the loop."""
+    future: asyncio.Future[None] = mailbox.loop.create_future()
+    pool.submit(_Run(function, future, mailbox))
+    return future
+
+
+class Stream(io.RawIOBase):
+    """A body that still arrives: fed on a loop, read by a worker, at most ``limit`` bytes and one message between.
+
+    The reader's wait ends by ``feed()`` and by ``end()``; the loop's side calls ``release()``, which does that, on
+    whatever way it leaves. The feeder's waits end by a read, by ``release()``, and with its task: it is cancelled at
+    the end of the request.
+
+    ``_waiter`` and ``_released`` are the loop's; everything else is guarded by ``_lock``.
+    """
+
+    def __init__(self, mailbox: Mailbox, limit: int) -> None:
+        super().__init__()
+        self._mailbox = mailbox
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._blocks: deque[memoryview] = deque()
+        self._size = 0
+        self._ended = False
+        self._error: BridgeError | None = None
+        # The closed gate at which the reader waits.
+        self._gate: threading.Lock | None = None
+        # What the feeder waits for; _wanted: it does, and nobody has posted the wake-up yet.
+        self._waiter: asyncio.Future[None] | None = None
+        self._wanted = False
+        # The app reads no more.
+        self._released = False
+
+    # The loop's side.
+
+    def feed(self, block: bytes) -> None:
+        """Adds ``block``; ``room()`` before the next one keeps to the limit. Nothing is added after the end."""
+        if not block:
+            return
+        with self._lock:
+            if self._ended:
+                return
+            self._blocks.append(memoryview(block))
+            self._size += len(block)
+            gate = self._open_gate()
+        if gate is not None:
+            gate.release()
+
+    async def room(self) -> None:
+        """Waits while more than the limit is unread, and the app may read it."""
+        with self._lock:
+            if self._size <= self._limit or self._released:
+                return
+            self._waiter = self._mailbox.loop.create_future()
+            self._wanted = True
+        await self._waiter
+
+    def end(self, error: BridgeError | None = None) -> None:
+        """The body is complete, or ``error`` says why it won't be. The first call counts."""
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+            self._error = error
+            gate = self._open_gate()
+        if gate is not None:
+            gate.release()
+
+    def release(self) -> None:
+        """The app reads no more: a read of what is left fails, and the feeder has nothing to wait for."""
+        self._released = True
+        self.end(disconnected())
+        self._wake()
+
+    @property
+    def released(self) -> bool:
+        """``release()`` was called."""
+        return self._released
+
+    async def until_released(self) -> None:
+        """Waits for ``release()``."""
+        if not self._released:
+            self._waiter = self._mailbox.loop.create_future()
+            await self._waiter
+
+    def _open_gate(self) -> threading.Lock | None:
+        gate, self._gate = self._gate, None
+        return gate
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # The worker's side.
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Waits for the next bytes; 0 at the end.
+
+        Raises:
+            ClientDisconnected, RequestBodyTooLarge: there will be no end. What arrived before is not given any more.
+        """
+        view = memoryview(buffer).cast("B")
+        while True:
+            with self._lock:
+                if self._error is not None:
+                    # A new one each time: a traceback grows with each raise.
+                    raise type(self._error)(*self._error.args)
+                if self._blocks:
+                    size = self._read(view)
+                    wake = self._wanted and self._size <= self._limit // 2
+                    if wake:
+                        self._wanted = False
+                    break
+                if self._ended or not view:
+                    return 0
+                gate = self._gate = threading.Lock()
+                gate.acquire()
+            gate.acquire()
+        if wake:
+            self._mailbox.post(self._wake)
+        return size
+
+    def _read(self, view: memoryview) -> int:
+        """Under the lock: as much as fits."""
+        done = 0
+        while self._blocks and done < len(view):
+            block = self._blocks[0]
+            part = block[: len(view) - done]
+            view[done : done + len(part)] = part
+            done += len(part)
+            if len(part) == len(block):
+                self._blocks.popleft()
+            else:
+                self._blocks[0] = block[len(part) :]
+        self._size -= done
+        return done
+
+
+def disconnected() -> ClientDisconnected:
+    """The error of a body whose client left."""
+    return ClientDisconnected("the client left before the end of its request")

@@ -1,0 +1,374 @@
+"""The bounded hand-over between a worker thread and an event loop, abort from either end.
+
+``Mailbox`` wakes a loop: one self-pipe write for everything that worker threads post before the loop gets to look.
+``Channel`` carries one response from its worker to its loop, or what several threads of an app send on a WebSocket.
+
+Guarantees of a channel:
+
+- What the worker puts is there for the loop at once, and in order. The loop is woken only if it waits; all that is
+  there when it looks goes out together.
+- At most ``limit`` bytes, or ``_ITEMS`` items, and one item more of each thread, are between the threads and the
+  server's ``send()``; then ``put()`` waits.
+- Every wait ends. The loop's ends by an item, by ``finish()``, by ``abort()``, or by cancellation; a worker's ends when
+  the loop has sent enough, and by ``abort()``, which the loop's side calls on whatever way it leaves. All that wait
+  stand at one gate, so that none is forgotten: whoever passes it leaves it open for the next.
+- The loop can wait for the end of the call, by ``until_ended()``: its job tells of it by ``end()`` on any way out, if
+  ``begin()`` let it run. Whoever of the two comes first, ``_running`` and ``_wanted`` change under one lock, so that
+  either the loop sees that the call has ended, or ``end()`` sees that the loop waits, and wakes it.
+
+Who owns what: ``_waiter`` is the loop's. All other fields are guarded by ``_lock``, which either side holds for a few
+operations on them. Nothing is called under it.
+"""
+
+from __future__ import annotations  # threading.Lock is no type before 3.13
+
+import asyncio
+import enum
+import threading
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from ..errors import ClientDisconnected
+from ..threads.waiting import until_done
+from ..types import Message
+
+__all__ = ["Batch", "Channel", "End", "Item", "Mailbox"]
+
+#: Items that may be on their way before the worker waits, however small they are. Each of them was made by the app, and
+#: for nobody if the client has left: that is what bytes don't count. Fewer make whole downloads slower, more make
+#: clients that leave dearer: ``python -m benchmarks --only leaving`` prints both.
+_ITEMS = 256
+
+#: A piece of the body, or a message that goes to ``send()`` as it is.
+Item = bytes | Message
+
+
+class Mailbox:
+    """Calls back on a loop's thread, for any number of threads; many posts make one wake-up."""
+
+    __slots__ = ("_armed", "_lock", "_posted", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._lock = threading.Lock()
+        self._posted: list[Callable[[], None]] = []
+        # True: the loop has been woken and has not looked yet.
+        self._armed = False
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Any thread: has ``callback`` called by the loop. It must not raise.
+
+        Nothing happens if the loop is closed: whoever waited on it is gone with it.
+        """
+        with self._lock:
+            self._posted.append(callback)
+            if self._armed:
+                return
+            self._armed = True
+        try:
+            self.loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
+
+    def _deliver(self) -> None:
+        with self._lock:
+            posted, self._posted = self._posted, []
+            # Before the callbacks run: what is posted from here on wakes the loop again.
+            self._armed = False
+        for callback in posted:
+            callback()
+
+
+class End(enum.Enum):
+    """What comes after a batch."""
+
+    MORE = enum.auto()
+    COMPLETE = enum.auto()
+    #: ``Channel.close()`` gives the app's error; with none there, the client left.
+    BROKEN = enum.auto()
+
+
+class Batch(NamedTuple):
+    """What a channel held at one moment."""
+
+    items: list[Item]
+    end: End
+
+
+class Channel:
+    """One response on its way from the worker that makes it to the loop that sends it."""
+
+    __slots__ = (
+        "_aborted",
+        "_asked",
+        "_end",
+        "_gate",
+        "_heard",
+        "_items",
+        "_left",
+        "_limit",
+        "_lock",
+        "_mailbox",
+        "_pending",
+        "_running",
+        "_sending",
+        "_taken",
+        "_waiter",
+        "_wanted",
+        "error",
+    )
+
+    def __init__(self, mailbox: Mailbox, limit: int) -> None:
+        """Loop side. ``limit``: bytes that may be on their way before the worker waits; so may ``_ITEMS`` items."""
+        self._mailbox = mailbox
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._items: list[Item] = []
+        self._pending = 0  # bytes in _items
+        self._sending = 0  # bytes that the loop has taken and not yet sent, and 1 for having taken anything
+        self._taken = 0  # items of those
+        self._end = End.MORE
+        self._aborted = False
+        self._left = False  # aborted because the client left, or the server gave the request up
+        self._asked = False  # somebody wants to know when the client leaves,
+        self._heard = False  # and the loop has been told
+        self._running = False  # the worker is between begin() and end()
+        self.error: BaseException | None = None
+        # The closed gate at which workers wait, however many; whoever takes it out of here opens it.
+        self._gate: threading.Lock | None = None
+        # Loop side: what wait() waits for. _wanted says that it does, and that nobody has posted the wake-up yet.
+        self._waiter: asyncio.Future[None] = mailbox.loop.create_future()
+        self._wanted = True
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that takes."""
+        return self._mailbox.loop
+
+    # The worker's side.
+
+    def begin(self) -> bool:
+        """Worker side: the call begins. ``False``: it must not, for nobody waits for its response any more."""
+        with self._lock:
+            self._running = not self._aborted
+            return self._running
+
+    def end(self) -> None:
+        """Worker side: the call has ended, ``close()`` included, and its thread is free."""
+        with self._lock:
+            self._running = False
+            wake = self._wanted
+            self._wanted = False
+        if wake:
+            self._mailbox.post(self._wake)
+
+    def ask(self) -> bool:
+        """Any thread: whether the client is known to have left. Never waits.
+
+        The first call has the loop begin to listen, by an empty batch. After the end of the response nobody listens,
+        and the answer stays what it was.
+        """
+        with self._lock:
+            if self._asked or self._aborted or self._end is not End.MORE:
+                return self._left
+            self._asked = True
+            wake = self._wanted
+            self._wanted = False
+        if wake:
+            self._mailbox.post(self._wake)
+        return False
+
+    @property
+    def aborted(self) -> bool:
+        """The client has left, or the server has given the request up: nobody takes what is put here."""
+        with self._lock:
+            return self._aborted
+
+    @property
+    def broken(self) -> bool:
+        """Worker side: the error of its ``finish()`` counted, and the loop has it."""
+        with self._lock:
+            return self._end is End.BROKEN
+
+    def put(self, items: Iterable[Item], size: int) -> None:
+        """Worker side, any thread: hands ``items`` over, ``size`` bytes in all; waits while too much is on its way.
+
+        Raises:
+            ClientDisconnected: nobody takes it any more.
+        """
+        with self._lock:
+            if self._aborted:
+                raise ClientDisconnected("the client left before the end of the response")
+            self._items.extend(items)
+            self._pending += size
+            wake = self._wanted
+            self._wanted = False
+            full = self._pending + self._sending > self._limit or len(self._items) + self._taken > _ITEMS
+            gate = self._close_gate() if full else None
+        if wake:
+            self._mailbox.post(self._wake)
+        if gate is not None:
+            self._pass(gate)
+
+    def flush(self) -> None:
+        """Worker side, any thread: waits until everything that was put has gone to ``send()``.
+
+        Also what other threads put meanwhile: it waits for a moment in which nothing is on its way.
+
+        Raises:
+            ClientDisconnected: that won't happen.
+        """
+        while True:
+            with self._lock:
+                if not self._aborted and not self._items and not self._sending:
+                    return
+                gate = None if self._aborted else self._close_gate()
+            self._pass(gate)
+
+    def finish(
+        self,
+        items: Iterable[Item] = (),
+        size: int = 0,
+        error: BaseException | None = None,
+        *,
+        ends: bool = False,
+    ) -> Callable[[], None] | None:
+        """Worker side: the last items, or the error in their place. Never waits; the first call counts.
+
+        ``ends``: the app has nothing more to do, and it is as good as ``end()``.
+
+        Returns what wakes the loop, where it has to be woken: the caller calls it, at once or when it has nothing
+        more to do. Until then the loop does not see the end.
+        """
+        with self._lock:
+            if self._end is not End.MORE or self._aborted:
+                return None
+            self._items.extend(items)
+            self._pending += size
+            self._end = End.COMPLETE if error is None else End.BROKEN
+            self.error = error
+            if ends:
+                self._running = False
+            wake = self._wanted
+            self._wanted = False
+        return self._post_wake if wake else None
+
+    def _close_gate(self) -> threading.Lock:
+        """Under the lock: the gate to wait at, the one that is closed already where another thread waits there."""
+        gate = self._gate
+        if gate is None:
+            gate = self._gate = threading.Lock()
+            gate.acquire()
+        return gate
+
+    def _pass(self, gate: threading.Lock | None) -> None:
+        if gate is not None:
+            with gate:
+                pass  # it stays open behind this thread, for the next one that stands there
+        if self.aborted:
+            raise ClientDisconnected("the client left before the end of the response")
+
+    def _post_wake(self) -> None:
+        self._mailbox.post(self._wake)
+
+    # The loop's side.
+
+    def _wake(self) -> None:
+        if not self._waiter.done():  # it was cancelled, or abort() came first
+            self._waiter.set_result(None)
+
+    async def take(self) -> Batch:
+        """Loop side: waits until there is something, and takes all of it.
+
+        A batch with ``MORE`` and no items says that somebody asks whether the client is there: see ``ask()``. A wake-up
+        that comes late, for items that are taken already, gives such a batch too, which does no harm.
+        """
+        await self._waiter
+        with self._lock:
+            return self._take()
+
+    def more(self) -> Batch | None:
+        """Loop side: counts what ``take()`` gave as sent, and takes what has come since.
+
+        ``None``: nothing; the next ``take()`` waits for it.
+        """
+        with self._lock:
+            self._sending = 0
+            self._taken = 0
+            gate = None
+            # Half the limit: a worker that is let go on for each few bytes would do nothing but wake and sleep. One in
+            # flush() may pass early; it looks again, and waits at a new gate.
+            if (
+                self._gate is not None
+                and self._pending <= self._limit // 2
+                and len(self._items) <= _ITEMS // 2
+            ):
+                gate, self._gate = self._gate, None
+            batch = None
+            if self._items or self._end is not End.MORE or self._aborted or self._asked is not self._heard:
+                batch = self._take()
+            else:
+                self._waiter = self._mailbox.loop.create_future()
+                self._wanted = True
+        if gate is not None:
+            gate.release()
+        return batch
+
+    def _take(self) -> Batch:
+        items, self._items = self._items, []
+        self._sending = self._pending + 1
+        self._taken = len(items)
+        self._pending = 0
+        self._heard = self._asked
+        return Batch(items, End.BROKEN if self._aborted else self._end)
+
+    def close(self) -> tuple[BaseException | None, bool]:
+        """Loop side: ``abort()``; returns the app's error, and whether the call has still to end.
+
+        The channel has the error no more: its traceback leads to the frames of the call, and those to this channel, and
+        that must not become a circle.
+        """
+        self.abort()
+        # Set before, and not after, by the worker: finish() does nothing after abort().
+        with self._lock:
+            error, self.error = self.error, None
+            return error, self._running
+
+    async def until_ended(self, seconds: float | None = None) -> None:
+        """Loop side, after ``abort()``: waits until the call has ended, at most for ``seconds``.
+
+        A call that has not begun by now never will, and is not waited for.
+
+        A wake-up may be late: that of a ``put()`` whose thread lost its turn between the lock and the post. So what
+        counts is whether the call runs, and each wake-up has it looked at again.
+        """
+        loop = self._mailbox.loop
+        deadline = None if seconds is None else loop.time() + seconds
+        while True:
+            with self._lock:
+                if not self._running:
+                    return
+                waiter = self._waiter = loop.create_future()
+                self._wanted = True
+            timeout = None if deadline is None else deadline - loop.time()
+            if not await until_done(waiter, timeout):
+                return
+
+    def leave(self) -> None:
+        """Loop side: ``abort()``, for the client has left, or the server has given the request up."""
+        with self._lock:
+            self._left = True
+        self.abort()
+
+    def abort(self) -> None:
+        """Loop side: nobody takes anything any more. Ends both waits; nothing to do after the end."""
+        with self._lock:
+            if self._aborted:
+                return
+            self._aborted = True
+            self._wanted = False
+            gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.release()
+        self._wake()

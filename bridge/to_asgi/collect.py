@@ -1,0 +1,153 @@
+"""The loop's side of a request body: collecting it whole, or feeding it to the app as it arrives.
+
+What the app reads from is in ``to_asgi.body``. All of this is on the loop's thread.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from io import BytesIO
+from typing import BinaryIO, Literal, NamedTuple
+
+from ..errors import BridgeError, RequestBodyTooLarge
+from ..mapping.headers import parse_content_length
+from ..threads.pool import ThreadPool
+from ..types import Environ, Receive
+from .body import BLOCK, Input, Spool, Stream, disconnected, run_in
+from .channel import Mailbox
+from .refusal import Refused
+from .watch import until_disconnect
+
+__all__ = ["Body", "Collector", "RequestBody"]
+
+logger = logging.getLogger("bridge")
+
+RequestBody = Literal["buffer", "stream"]
+
+#: Threads that write large bodies into temporary files; they are short at work.
+_DISK_THREADS = 2
+
+
+class Body(NamedTuple):
+    """A request body, complete or with its rest on the way into ``stream``."""
+
+    input: BinaryIO
+    size: int
+    stream: Stream | None = None
+
+
+class Collector:
+    """How one adapter takes the bodies of its requests. Has no thread until a body is larger than its buffer."""
+
+    def __init__(self, mode: RequestBody, buffer: int, max_size: int | None) -> None:
+        """``buffer``: bytes in memory; ``max_size``: bytes, ``None`` for any."""
+        self._mode = mode
+        self._buffer = buffer
+        self._max_size = max_size
+        # For all loops. No limit but that of the requests: each has one job here at a time.
+        self.disk = ThreadPool(_DISK_THREADS, sys.maxsize, name="bridge-disk")
+
+    def declared_length(self, environ: Environ) -> int | None:
+        """The request's Content-Length. Raises ``Refused``: 400 where it is none, 413 where it is too large."""
+        try:
+            declared = parse_content_length(environ)
+        except ValueError as exc:
+            raise Refused(400, f"{exc}, which is not one number (RFC 9110, section 8.6)") from None
+        if declared is not None:
+            self._check_size(declared)
+        return declared
+
+    def _check_size(self, size: int) -> None:
+        if self._max_size is not None and size > self._max_size:
+            raise Refused(413, f"the request body is longer than the {self._max_size} bytes allowed")
+
+    async def collect(self, receive: Receive, block: bytes, mailbox: Mailbox) -> Body | None:
+        """The body whose first ``block`` is not all of it; ``None``: the client left before its end."""
+        held = bytearray(block)  # not a list of blocks: a client may send them byte by byte
+        size = len(held)
+        spool: Spool | None = None
+        more = True
+        try:
+            while more:
+                self._check_size(size)
+                if len(held) >= self._buffer:
+                    if self._mode == "stream":
+                        stream = Stream(mailbox, self._buffer)
+                        stream.feed(bytes(held))
+                        return Body(Input(stream, BLOCK), size, stream)
+                    spool = spool or Spool(self.disk, mailbox)
+                    await spool.write(bytes(held))
+                    held.clear()
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                block = message.get("body", b"")
+                held += block
+                size += len(block)
+                more = message.get("more_body", False)
+            if spool is None:
+                return Body(BytesIO(held), size)
+            if held:
+                await spool.write(bytes(held))
+            whole, spool = await spool.file(), None
+            return Body(whole, size)
+        finally:
+            if spool is not None:
+                spool.discard()
+
+    def describe(self, environ: Environ, body: Body, declared: int | None) -> None:
+        """Puts the body into ``environ``. Raises ``Refused``: 413, or 400 where it is shorter than it should be."""
+        environ["wsgi.input"] = body.input
+        if body.stream is not None:
+            return  # its length is what the client says, if it says one
+        self._check_size(body.size)
+        if declared is not None and body.size < declared:
+            raise Refused(400, f"the request body has {body.size} bytes, Content-Length says {declared}")
+        # The length as counted, also for a chunked body: frameworks read nothing without one. It is not chunked here.
+        chunked = environ.pop("HTTP_TRANSFER_ENCODING", None) is not None
+        if body.size or chunked or declared is not None:
+            environ["CONTENT_LENGTH"] = str(body.size)
+
+    def discard(self, body: Body, mailbox: Mailbox) -> None:
+        """Closes the input of a request that no app gets: a large file takes a while, which is not the loop's."""
+        if isinstance(body.input, Input) and body.stream is None:
+            run_in(self.disk, mailbox, body.input.close)
+        else:
+            body.input.close()
+
+    async def feed(
+        self, receive: Receive, stream: Stream, size: int, declared: int | None, left: Callable[[], None], /
+    ) -> None:
+        """Stream mode: the rest of the body as it arrives, then listening for the client's leaving.
+
+        Once the app reads no more, the rest is dropped: what it left must not keep anybody from listening.
+        """
+        more = True
+        end: BridgeError | None = None
+        try:
+            while more and not stream.released:
+                await stream.room()
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    stream.end(disconnected())
+                    left()
+                    return
+                block = message.get("body", b"")
+                size += len(block)
+                more = message.get("more_body", False)
+                self._check_size(size)
+                stream.feed(block)
+        except Refused as refused:
+            end = RequestBodyTooLarge(refused.text)
+        except Exception:
+            logger.exception("receive() raised; the request body is taken for broken off")
+            stream.end(disconnected())
+            return
+        if end is None and declared is not None and size < declared:
+            end = disconnected()
+        stream.end(end)
+        if more:
+            # Not before: a body that is too long may be without an end.
+            await stream.until_released()
+        if await until_disconnect(receive, more=more):
+            left()

@@ -1,0 +1,166 @@
+"""Knowing that a client has left while its request waits, or its response is on the way.
+
+Servers don't raise from ``send()`` then; ``http.disconnect`` from ``receive()`` is the only sign. A short response is
+over before anybody need listen. So a ``Watch`` begins to listen when it has been there for ``DELAY`` seconds, and
+``Watches`` has one timer for all of a loop: a response that is done by then costs no timer of its own.
+
+All of it is on the loop's thread.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from ..threads.waiting import until_done
+from ..types import Message, Receive, Send
+
+__all__ = ["DELAY", "Listening", "Watch", "Watches", "listen_with", "until_disconnect"]
+
+logger = logging.getLogger("bridge")
+
+#: Seconds before listening begins: at least this, at most twice as long.
+DELAY = 0.005
+
+#: Seconds in which a server says that the client has left, after a ``send()`` that failed or had all of the response.
+SAYS = 1.0
+
+#: What a watch runs; it calls its argument when the client has left.
+Listening = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
+
+
+async def until_disconnect(receive: Receive, *, more: bool = False) -> bool:
+    """Waits for the client's leaving. ``False``: it can't be known, for the server says other things than it should.
+
+    ``more``: the request body is not complete; the rest of it is dropped.
+    """
+    try:
+        message = await receive()
+        while more and message["type"] == "http.request":
+            more = message.get("more_body", False)
+            message = await receive()
+    except Exception:
+        logger.exception(
+            "receive() raised where the request body is done with; nobody listens for a disconnect now"
+        )
+        return False
+    # A second http.request is against the specification; asking again might be answered so for ever.
+    return message["type"] in {"http.disconnect", "websocket.disconnect"}
+
+
+def listen_with(receive: Receive, *, more: bool = False) -> Listening:
+    """What a watch runs when the request body is complete, or, with ``more``, when nobody wants the rest of it."""
+
+    async def listen(left: Callable[[], None]) -> None:
+        if await until_disconnect(receive, more=more):
+            left()
+
+    return listen
+
+
+class Watches:
+    """The watches of one loop that have not begun to listen. Two generations: who has seen a whole ``DELAY`` begins."""
+
+    __slots__ = ("_loop", "_old", "_ticking", "_young")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._young: set[Watch] = set()
+        self._old: set[Watch] = set()
+        self._ticking = False
+
+    def add(self, watch: "Watch") -> None:
+        self._young.add(watch)
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_later(DELAY, self._tick)
+
+    def discard(self, watch: "Watch") -> None:
+        self._young.discard(watch)
+        self._old.discard(watch)
+
+    def _tick(self) -> None:
+        due, self._old, self._young = self._old, self._young, set()
+        for watch in due:
+            watch.start()
+        self._ticking = bool(self._old)
+        if self._ticking:
+            self._loop.call_later(DELAY, self._tick)
+
+
+class Watch:
+    """Listens beside one response: the one place that calls ``receive()`` then. It is the ``send()`` of that response.
+
+    When the client has left, ``abort`` is called, and a ``send()`` that waits is given up: on hypercorn (0.18, HTTP/2)
+    it would never return. From then on nothing is sent; granian logs a line for each message that is.
+    """
+
+    __slots__ = ("_abort", "_gives_up", "_left", "_listening", "_send", "_sender", "_task", "_watches")
+
+    def __init__(self, watches: Watches, listening: Listening, send: Send, abort: Callable[[], None]) -> None:
+        self._watches = watches
+        self._listening = listening
+        self._send = send
+        self._abort = abort
+        self._left = False
+        self._task: asyncio.Task[None] | None = None
+        # The task that is in send(), and whether leave() has cancelled it there.
+        self._sender: asyncio.Task[object] | None = None
+        self._gives_up = False
+        watches.add(self)
+
+    def start(self) -> asyncio.Task[None]:
+        """Begins to listen now, if that has not begun."""
+        if self._task is None:
+            self._watches.discard(self)
+            self._task = asyncio.get_running_loop().create_task(self._listening(self.leave))
+        return self._task
+
+    async def has_left(self) -> bool:
+        """Whether the client has left; the server has ``SAYS`` seconds to say so."""
+        await until_done(self.start(), SAYS)
+        return self._left
+
+    def cancel(self) -> None:
+        """Ends the listening. Nobody calls ``start()`` or ``has_left()`` after it, which would begin it anew.
+
+        ``send()`` and ``leave()`` do what they did before.
+        """
+        if self._task is None:
+            self._watches.discard(self)
+        else:
+            self._task.cancel()
+            # A cancelled task keeps its exception, whose traceback leads back here, and to the server's send(): a
+            # circle that would be left to the garbage collector.
+            self._task = None
+
+    def leave(self) -> None:
+        """The client has left."""
+        self._abort()
+        self._left = True
+        if self._sender is not None and not self._gives_up:
+            self._gives_up = True
+            self._sender.cancel()
+
+    async def send(self, message: Message) -> None:
+        """As the server's ``send()``, as long as the client is there.
+
+        The server may cancel the task in the turn of the loop in which the client leaves. The task gets one
+        ``CancelledError`` for both, and only their number tells that somebody else wants it to end. It is compared with
+        that on entry: whichever of the two came first, the other's cancellation is passed on.
+        """
+        if self._left:
+            return
+        self._sender = task = (
+            asyncio.current_task()
+        )  # None on a server that runs coroutines by itself, as granian
+        before = 0 if task is None else task.cancelling()
+        try:
+            await self._send(message)
+        except asyncio.CancelledError:
+            if task is None or not self._gives_up or task.cancelling() > before + 1:
+                raise
+        finally:
+            self._sender = None
+            if task is not None and self._gives_up:
+                task.uncancel()

@@ -1,0 +1,297 @@
+"""The socket of a WebSocket, for libraries that speak the protocol themselves: simple-websocket and its users.
+
+Such a library looks in the environ for the connection's socket, as werkzeug's server puts it there, answers the
+handshake on it, and speaks WebSocket frames. An ASGI server keeps its socket to itself. So the library gets one end of
+a pair of sockets (``RelayPair``), and at the other end, on the loop, ``Relay`` speaks the client's side of the
+protocol and turns frames into ASGI messages and back. h11 reads the handshake's response, wsproto the frames.
+
+The pair is made when the library first uses its socket: an app that does not costs nothing of this.
+"""
+
+from __future__ import annotations  # threading.Lock is no type before 3.13
+
+import asyncio
+import contextlib
+import importlib.util
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ApplicationError
+from ...mapping.headers import HOP_BY_HOP
+from ...types import Message, Send
+from ..channel import Channel
+
+if TYPE_CHECKING:
+    import h11
+    from wsproto import events
+
+__all__ = ["OPENED", "Relay", "RelayPair"]
+
+#: The type of the message in the channel by which the loop learns that the pair is there.
+OPENED = "bridge.relay"
+
+logger = logging.getLogger("bridge")
+
+_BLOCK = 65536
+#: "Switching Protocols" (RFC 9110, section 15.2.2).
+_SWITCHING = 101
+#: Codes of RFC 6455, section 7.4.1: a normal end; none was sent; the connection was lost.
+_NORMAL, _NO_CODE, _LOST = 1000, 1005, 1006
+
+
+class RelayPair:
+    """The two sockets, made at the first use of the app's.
+
+    ``_lock`` guards the making of them and ``_released``; the loop's end is the loop's to close.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._own: socket.socket | None = None
+        self._peer: socket.socket | None = None
+        self._released = False
+
+    def socket_for_app(self) -> Any:
+        """What the app gets: a socket, as far as it can tell. One for each pair, whose end is closed with it."""
+        return _LazySocket(self)
+
+    # The app's side.
+
+    def open(self) -> socket.socket:
+        """The app's end.
+
+        Raises:
+            ApplicationError: wsproto is not installed.
+            ConnectionAbortedError: the client left before.
+        """
+        own = self._own
+        if own is not None:
+            return own
+        if importlib.util.find_spec("wsproto") is None:
+            raise ApplicationError(
+                "a library in the app takes the WebSocket's socket, for which bridge needs wsproto; "
+                "install it with the extra: asgi-wsgi-bridge[websocket]"
+            )
+        with self._lock:
+            if self._own is not None:
+                return self._own
+            if self._released:
+                raise ConnectionAbortedError("the client left before its WebSocket was accepted")
+            own, peer = socket.socketpair()
+            peer.setblocking(False)
+            self._peer, self._own = peer, own
+        self._channel.put([{"type": OPENED}], 0)
+        return own
+
+    @property
+    def opened(self) -> bool:
+        """Whether the app has used it."""
+        return self._own is not None
+
+    def end(self) -> None:
+        """The app's call is over: the loop's end reads what is there, and then the end."""
+        if self._own is not None:
+            # A thread of the library may be in recv() on it, so it is not closed here.
+            with contextlib.suppress(OSError):  # the library has closed it
+                self._own.shutdown(socket.SHUT_WR)
+
+    def drop(self) -> None:
+        """Nobody in the app can use its end any more: the environ and the library have let go of it."""
+        if self._own is not None:
+            self._own.close()
+
+    # The loop's side.
+
+    def peer(self) -> socket.socket:
+        """The loop's end, after ``OPENED``."""
+        if self._peer is None:
+            raise RuntimeError("the relay has no socket yet")
+        return self._peer
+
+    def release(self) -> None:
+        """The pair is not made any more. If it is there, the app reads to its end, and can't write."""
+        with self._lock:
+            self._released = True
+        if self._peer is not None:
+            with contextlib.suppress(OSError):  # closed, or the app has closed its end
+                self._peer.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Closes the loop's end; nothing of the loop waits on it any more."""
+        if self._peer is not None:
+            self._peer.close()
+
+
+class _LazySocket:
+    """The app's end, as the app sees it: whatever is asked of it is asked of the socket.
+
+    It has no public name of its own, for each would hide the socket's.
+    """
+
+    def __init__(self, pair: RelayPair) -> None:
+        self.__pair = pair
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what copy and pickle ask for is no use of it
+            raise AttributeError(name)
+        return getattr(self.__pair.open(), name)
+
+    def __del__(self) -> None:
+        self.__pair.drop()
+
+
+class Relay:
+    """The loop's end of the pair. All of it is on the loop's thread, in two tasks.
+
+    The session's own task is in ``run()``, which reads what the app writes, and answers its pings and its close. The
+    task that listens to the client calls ``deliver()``. Both write to the socket, and wait while the app does not read;
+    so a frame is made and written under ``_writing``, and nothing comes between its parts. ``disconnect()`` is called
+    from anywhere on the loop, and can't wait: where a frame is half written, it writes nothing.
+    """
+
+    def __init__(self, pair: RelayPair, send: Send) -> None:
+        import h11
+        from wsproto.connection import Connection, ConnectionType
+
+        self._loop = asyncio.get_running_loop()
+        self._socket = pair.peer()
+        self._send = send
+        self._frames = Connection(ConnectionType.CLIENT)
+        self._http = h11.Connection(h11.CLIENT)
+        # The app has the real request in its environ; this one only makes h11 expect a response to it.
+        upgrade = [("Host", "bridge"), ("Connection", "Upgrade"), ("Upgrade", "websocket")]
+        self._http.send(h11.Request(method="GET", target="/", headers=upgrade))
+        self._http.send(h11.EndOfMessage())
+        self._writing = asyncio.Lock()
+        # The frames of a message that is not complete.
+        self._parts: list[Any] = []
+
+    # The session's task.
+
+    async def run(self, accepted: Callable[[], None]) -> tuple[int, str] | None:
+        """Relays until the app closes or ends; calls ``accepted`` when it completes the handshake.
+
+        Returns the code and the reason of the app's close, ``None`` if it has sent none.
+        """
+        data = await self._handshake(accepted)
+        while data is not None:
+            self._frames.receive_data(data)
+            for event in self._frames.events():
+                close = await self._event(event)
+                if close is not None:
+                    return close
+            data = await self._read()
+        return None
+
+    async def _read(self) -> bytes | None:
+        """What the app has written; ``None`` at its end."""
+        try:
+            data = await self._loop.sock_recv(self._socket, _BLOCK)
+        except ConnectionError:  # it closed its end and had not read everything
+            return None
+        return data or None
+
+    async def _handshake(self, accepted: Callable[[], None]) -> bytes | None:
+        """Reads the response to the handshake. Returns what came after it; ``None``: the app has not accepted."""
+        import h11
+
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as exc:
+                raise ApplicationError(f"the app wrote no HTTP response to its socket: {exc}") from exc
+            if event is h11.NEED_DATA:
+                data = await self._read()
+                if data is None:
+                    return None
+                self._http.receive_data(data)
+            elif isinstance(event, h11.InformationalResponse):
+                if event.status_code == _SWITCHING:
+                    accepted()
+                    await self._send(_accept(event))
+                    return self._http.trailing_data[0]
+            else:
+                logger.warning("the app refused a WebSocket on its socket; the client gets 403 for %r", event)
+                return None
+
+    async def _event(self, event: events.Event) -> tuple[int, str] | None:
+        from wsproto import events
+        from wsproto.connection import ConnectionState
+
+        if isinstance(event, events.Message):
+            await self._message(event)
+        elif isinstance(event, events.Ping):
+            await self._write(event.response())
+        elif isinstance(event, events.CloseConnection):
+            if self._frames.state is ConnectionState.OPEN:  # wsproto's own, for what it can't read
+                raise ApplicationError(f"the app wrote no WebSocket frame to its socket: {event.reason}")
+            await self._write(event.response())
+            return (_NORMAL if event.code == _NO_CODE else int(event.code)), event.reason or ""
+        return None
+
+    async def _message(self, event: events.Message[Any]) -> None:
+        self._parts.append(event.data if isinstance(event.data, str) else bytes(event.data))
+        if not event.message_finished:
+            return
+        parts, self._parts = self._parts, []
+        if isinstance(event.data, str):
+            await self._send({"type": "websocket.send", "text": "".join(parts)})
+        else:
+            await self._send({"type": "websocket.send", "bytes": b"".join(parts)})
+
+    # The listening task, and for the last but one whoever closes the WebSocket.
+
+    async def deliver(self, message: str | bytes) -> None:
+        """Gives the client's ``message`` to the app; waits while the app does not read."""
+        from wsproto import events
+
+        await self._write(
+            events.TextMessage(data=message)
+            if isinstance(message, str)
+            else events.BytesMessage(data=message)
+        )
+
+    def disconnect(self, code: int, reason: str) -> None:
+        """Tells the app that the client is gone. The app gets the code, if it has read what came before.
+
+        Else it learns it from the end of its socket, which comes next: whoever calls this then releases the pair.
+        """
+        from wsproto import events
+        from wsproto.connection import ConnectionState
+        from wsproto.frame_protocol import CloseReason
+
+        if code == _LOST or self._frames.state is not ConnectionState.OPEN or self._writing.locked():
+            return
+        # wsproto sends none for this very object, and 1000 for its number.
+        sent = CloseReason.NO_STATUS_RCVD if code == _NO_CODE else code
+        close = events.CloseConnection(code=sent, reason=reason or None)
+        with contextlib.suppress(OSError):  # it does not read, or has closed its end
+            self._socket.send(self._frames.send(close))
+
+    async def _write(self, event: events.Event) -> None:
+        from wsproto.utilities import LocalProtocolError
+
+        async with self._writing:
+            try:
+                # Made here, so that the frames are written in the order in which they are made.
+                frame = self._frames.send(event)
+            except LocalProtocolError:  # after a close, nothing follows
+                return
+            with contextlib.suppress(ConnectionError):  # the app has closed its end; run() sees it
+                await self._loop.sock_sendall(self._socket, frame)
+
+
+def _accept(response: h11.InformationalResponse) -> Message:
+    """The handshake's response as ``websocket.accept``; what is the server's own business is left out."""
+    subprotocol: str | None = None
+    headers: list[tuple[bytes, bytes]] = []
+    for name, value in response.headers:
+        if name == b"sec-websocket-protocol":
+            subprotocol = value.decode("latin-1")
+        elif not name.startswith(b"sec-websocket-") and name.decode() not in HOP_BY_HOP:
+            headers.append((name, value))
+    return {"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers}

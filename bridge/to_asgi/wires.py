@@ -1,0 +1,100 @@
+"""What a ``WsgiToAsgi`` has for each loop that calls it. As a rule there is one; a program may run several, each in a
+thread of its own, with one adapter, whose app, threads and limits they share.
+
+Who owns what: a ``Wires`` is its loop's, and only that loop's thread touches it. ``Loops.wires`` is read by all loops,
+without a lock, at each request; so it is never changed, but replaced by another one, under ``lock``.
+"""
+
+from __future__ import annotations  # threading.Lock is no type before 3.13
+
+import os
+import threading
+import weakref
+from asyncio import AbstractEventLoop
+from collections.abc import Mapping
+from typing import Protocol
+
+from .channel import Mailbox
+from .watch import Watches
+
+__all__ = ["Loops", "Session", "Wires"]
+
+
+class Session(Protocol):
+    """An open WebSocket."""
+
+    def close(self, code: int, reason: str) -> None: ...
+
+
+class Wires:
+    """What the requests on one loop share."""
+
+    __slots__ = ("mailbox", "sessions", "watches")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.mailbox = Mailbox(loop)
+        self.watches = Watches(loop)
+        self.sessions: set[Session] = set()
+
+
+class Loops:
+    """The loops that call one adapter. Its ``lock`` also guards the making of what they share."""
+
+    def __init__(self) -> None:
+        self._reset()
+        _all.add(self)
+
+    def _reset(self) -> None:
+        self.wires: Mapping[AbstractEventLoop, Wires] = {}
+        self.lock = threading.Lock()
+
+    def connect(self, loop: AbstractEventLoop) -> Wires:
+        """Loop side: what it has, made where it has nothing yet."""
+        with self.lock:
+            wires = self.wires.get(loop)
+            if wires is None:
+                wires = Wires(loop)
+                self.wires = {**self._others(loop), loop: wires}
+            return wires
+
+    def leave(self, loop: AbstractEventLoop) -> bool:
+        """Loop side: forgets what it has. ``True``: it was the last one, no other loop that has called runs still.
+
+        Of two that leave at the same time, one is the last.
+        """
+        with self.lock:
+            self.wires = self._others(loop)
+            return not self._any_runs()
+
+    def any_runs(self) -> bool:
+        """Whether a loop that has called, and has not left, runs still.
+
+        The last one to leave ends what they share, and asks again after it. Another one may have come in between, who
+        connects first and opens what is shared then. Either it comes after that question, and opens what has ended; or
+        the answer is yes, and the one that leaves opens it again.
+        """
+        with self.lock:
+            return self._any_runs()
+
+    def _any_runs(self) -> bool:
+        """Under the lock."""
+        return any(other.is_running() for other in self.wires)
+
+    def _others(self, loop: AbstractEventLoop) -> dict[AbstractEventLoop, Wires]:
+        """Under the lock: without ``loop``, and without those that are closed, which may not have left."""
+        return {
+            other: wires for other, wires in self.wires.items() if other is not loop and not other.is_closed()
+        }
+
+
+_all: weakref.WeakSet[Loops] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    # The parent's loops don't run here, though they say so; and another thread may have held a lock.
+    for loops in list(_all):
+        loops._reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,157 @@
+"""One thread at a time tries to start something that all others wait for; a failure is remembered for a while.
+
+    phase      what comes next
+    NEW        TRYING, by the first one that asks
+    TRYING     STARTED; FAILED, by a ``LifespanError``; NEW, by another error; ENDING, by close()
+    FAILED     TRYING, by who asks RETRY_AFTER seconds later
+    ENDING     CLOSED, by who tries, who has been told to stop; LEFT, by close(), which waits END_LIMIT seconds for it
+    LEFT       CLOSED, by who tries, and who then ends what it may have started
+    NEW, STARTED, FAILED: CLOSED, by close()
+
+So what was started is ended by one thread: the one that closes, or the one that tried where the other gave up.
+Every wait ends: that of the others with the try, and with close(); that of close() by its limit.
+
+All fields are guarded by the lock of ``_changed``. What is called under it is the ``cancel`` of a try, which must not
+wait, and may not come after the end of the try.
+"""
+
+import enum
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ..errors import LifespanError
+
+__all__ = ["Attempts"]
+
+logger = logging.getLogger("bridge")
+
+# Seconds in which nobody tries again after a failure.
+RETRY_AFTER = 5.0
+# Seconds that a try after a failure may take: an app that can be started once only may wait for ever, as some
+# session managers do. hypercorn gives each startup as many.
+RETRY_LIMIT = 60.0
+# Seconds for a try to end that was told to.
+END_LIMIT = 10.0
+
+
+class _Phase(enum.Enum):
+    NEW = enum.auto()
+    TRYING = enum.auto()
+    STARTED = enum.auto()
+    FAILED = enum.auto()
+    ENDING = enum.auto()
+    LEFT = enum.auto()
+    CLOSED = enum.auto()
+
+
+class Attempts:
+    """The tries to start one thing. Any thread may call any method."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._phase = _Phase.NEW
+        # How many have failed; how the first and the last one did; when the next one may come.
+        self._failures = 0
+        self._first = self._last = ""
+        self._retry_at = 0.0
+        self._cancel: Callable[[], object] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Attempts {self._phase.name.lower()}>"
+
+    def make(self, attempt: Callable[[float | None], None], end: Callable[[], None]) -> None:
+        """Have it started by ``attempt``, called here or by another thread.
+
+        Args:
+            attempt: gets the seconds that it has, ``None`` for any.
+            end: ends what ``attempt`` has started; called where that comes too late.
+
+        Raises:
+            LifespanError: by ``attempt``, or another one's not long ago.
+            RuntimeError: it is closed.
+            BaseException: what ``attempt`` raises.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._phase is not _Phase.TRYING)
+            if self._phase is _Phase.STARTED:
+                return
+            if self._phase is _Phase.FAILED and time.monotonic() < self._retry_at:
+                raise LifespanError(f"{self._last} (it is not tried again for {RETRY_AFTER:g} s)")
+            if self._phase not in {_Phase.NEW, _Phase.FAILED}:
+                raise _closed()
+            self._phase = _Phase.TRYING
+            limit = RETRY_LIMIT if self._failures else None
+        phase, failure = _Phase.NEW, ""
+        try:
+            attempt(limit)
+            phase = _Phase.STARTED
+        except LifespanError as exc:
+            phase, failure = _Phase.FAILED, str(exc)
+            raise
+        finally:
+            left = self._settle(phase, failure)
+            if left:
+                end()
+        with self._changed:
+            if self._phase is not _Phase.STARTED:
+                raise _closed()
+
+    def _settle(self, phase: _Phase, failure: str) -> bool:
+        """The end of a try. ``True``: whoever has made it ends what it has started."""
+        with self._changed:
+            if failure:
+                self._failures += 1
+                # Starlette's message is a traceback, which is in the log.
+                self._last = failure if "Traceback" not in failure else _startup_failed(failure)
+                self._first = self._first or self._last
+                self._retry_at = time.monotonic() + RETRY_AFTER
+            failures, first = self._failures, self._first
+            left = self._phase is _Phase.LEFT
+            self._phase = phase if self._phase is _Phase.TRYING else _Phase.CLOSED
+            self._changed.notify_all()
+        if failure and failures > 1:
+            logger.error("this was try %d; the first one had this error: %s", failures, first)
+        return left
+
+    @contextmanager
+    def cancelled_by(self, cancel: Callable[[], object]) -> Iterator[None]:
+        """For ``attempt``: the block is told to end by ``cancel``, by the thread that closes."""
+        with self._changed:
+            self._cancel = cancel
+            if self._phase is not _Phase.TRYING:
+                cancel()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._cancel = None
+
+    def close(self) -> bool:
+        """Nothing is started any more. ``True``: the caller ends what has been started; nobody else does."""
+        with self._changed:
+            if self._phase in {_Phase.NEW, _Phase.STARTED, _Phase.FAILED}:
+                self._phase = _Phase.CLOSED
+                return True
+            if self._phase is not _Phase.TRYING:
+                return False
+            self._phase = _Phase.ENDING
+            self._changed.notify_all()
+            if self._cancel is not None:
+                # With the lock: what it is for can't end meanwhile.
+                self._cancel()
+            if self._changed.wait_for(lambda: self._phase is _Phase.CLOSED, END_LIMIT):
+                return True
+            self._phase = _Phase.LEFT
+        logger.error("the application's startup was told to end, and has not within %s s", END_LIMIT)
+        return False
+
+
+def _closed() -> RuntimeError:
+    return RuntimeError("the adapter was closed while it had requests")
+
+
+def _startup_failed(message: str) -> str:
+    return f"the application's startup failed: {message.strip().splitlines()[-1].strip()}"

@@ -1,0 +1,116 @@
+"""An app's lifespan on the loop where it runs: the shared one, or one of its own.
+
+The loop of its own is for apps whose requests have a loop each. It runs in whichever thread starts the app, and in
+the one that ends it; in between nobody runs it. The threads of a server's requests start it, so a startup can be told
+to end by the thread that closes: see ``to_wsgi.attempts``.
+"""
+
+import asyncio
+import logging
+from concurrent import futures
+from typing import Any
+
+from ..lifespan import SHUTDOWN_LIMIT, Lifespan
+from .attempts import Attempts
+from .exchange import work_for
+from .loops.asyncio_names import running_loop
+from .loops.kept import LoopFactory, close_loop, in_another_thread, make_loop
+from .loops.loops import SharedLoop, leave_alone
+from .shared_loop import SharedExchange, end_all
+
+__all__ = ["shut_down_on_own", "shut_down_on_shared", "start_on_own", "start_on_shared"]
+
+logger = logging.getLogger("bridge")
+
+# Seconds for the end of all requests and of the lifespan, on the shared loop. Each of them has a limit of its own, but
+# where something blocks the loop, none of these counts.
+_LIMIT = 2 * SHUTDOWN_LIMIT
+
+
+def start_on_own(
+    lifespan: Lifespan, factory: LoopFactory | None, attempts: Attempts, limit: float | None, owner: object
+) -> tuple[asyncio.AbstractEventLoop, set[asyncio.Task[Any]]] | None:
+    """Starts the app, and returns its loop and the tasks that the startup has left on it.
+
+    ``None``: the app has no lifespan, and nothing is left of the loop. An app that has started when this fails is shut
+    down.
+
+    ``owner`` is whom it is done for: see ``works_for()``.
+
+    Raises:
+        LifespanError: the startup failed, or took more than ``limit`` seconds.
+        RuntimeError: the adapter was closed meanwhile.
+    """
+    loop = make_loop(factory)
+    complete = False
+    try:
+        startup = loop.create_task(work_for(owner, lifespan.startup(limit)))
+        with attempts.cancelled_by(lambda: loop.call_soon_threadsafe(startup.cancel)):
+            loop.run_until_complete(startup)
+        left = loop.run_until_complete(lifespan.tasks_beside()) if lifespan.running else set()
+        complete = True
+    except asyncio.CancelledError:
+        raise _closed() from None
+    finally:
+        if not lifespan.running:
+            _close(lifespan, loop)
+        elif not complete:
+            # What was cut off may have ended in the same round, and have told the loop to stop.
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+            shut_down_on_own(lifespan, loop)
+    return (loop, left) if lifespan.running else None
+
+
+def start_on_shared(
+    lifespan: Lifespan, shared: SharedLoop, attempts: Attempts, limit: float | None, owner: object
+) -> None:
+    """As ``start_on_own()``."""
+    future = asyncio.run_coroutine_threadsafe(work_for(owner, lifespan.startup(limit)), shared.loop)
+    try:
+        with attempts.cancelled_by(future.cancel):
+            future.result()
+    except futures.CancelledError:
+        raise _closed() from None
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def shut_down_on_own(lifespan: Lifespan, loop: asyncio.AbstractEventLoop) -> None:
+    """Shuts the app down, and closes its loop."""
+    if running_loop() is not None:
+        in_another_thread(lambda: shut_down_on_own(lifespan, loop))
+        return
+    try:
+        loop.run_until_complete(lifespan.shutdown())
+    finally:
+        _close(lifespan, loop)
+
+
+def shut_down_on_shared(lifespan: Lifespan | None, shared: SharedLoop, running: set[SharedExchange]) -> None:
+    """Ends the requests that are ``running``, and then shuts the app down."""
+    future = asyncio.run_coroutine_threadsafe(_shut_down(lifespan, running), shared.loop)
+    if futures.wait([future], _LIMIT).done:
+        future.result()
+    else:
+        future.cancel()
+        logger.error("the shared event loop is blocked; the shutdown was given up after %s s", _LIMIT)
+
+
+async def _shut_down(lifespan: Lifespan | None, running: set[SharedExchange]) -> None:
+    await end_all(running)
+    if lifespan is not None:
+        await lifespan.shutdown()
+
+
+def _close(lifespan: Lifespan, loop: asyncio.AbstractEventLoop) -> None:
+    if lifespan.left_behind:
+        # To close the loop would be to wait for what does not end.
+        leave_alone(loop)
+    else:
+        close_loop(loop)
+
+
+def _closed() -> RuntimeError:
+    return RuntimeError("the adapter was closed while its application started")

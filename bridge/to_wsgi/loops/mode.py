@@ -1,0 +1,45 @@
+"""Which loops an ASGI app is run on where nobody says."""
+
+import logging
+from typing import Literal
+
+from .greenlets import patched_by
+
+__all__ = ["LoopMode", "default_mode", "log_default_mode", "refuse_in_greenlets"]
+
+logger = logging.getLogger("bridge")
+
+LoopMode = Literal["request", "shared"]
+
+
+def default_mode() -> LoopMode:
+    """What ``loop=None`` means in this process."""
+    return "request" if patched_by() is None else "shared"
+
+
+def refuse_in_greenlets() -> None:
+    """To be called for ``loop="request"``.
+
+    Raises:
+        RuntimeError: greenlets share a thread here.
+    """
+    library = patched_by()
+    if library is not None:
+        raise RuntimeError(
+            f"{library} runs several requests in one thread by turns, and each thread can have one event loop at a "
+            "time, so that loop='request' can't be served: AsgiToWsgi(app, loop='shared') is for that"
+        )
+
+
+def log_default_mode() -> None:
+    """Say what ``loop=None`` means here, where that is ``"shared"``.
+
+    Not to be called with a lock: a log's handler may give another greenlet its turn.
+    """
+    library = patched_by()
+    if library is not None:
+        logger.warning(
+            "%s has replaced the threads of this process by greenlets, which share one thread: the application runs "
+            "as with AsgiToWsgi(app, loop='shared')",
+            library,
+        )

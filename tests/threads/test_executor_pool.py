@@ -1,0 +1,141 @@
+"""The user's own executor behind the interface of a pool: what is counted, refused, and given up."""
+
+import concurrent.futures
+import threading
+from unittest.mock import patch
+
+import pytest
+
+from bridge import Overloaded
+from bridge.threads.executor_pool import ExecutorPool
+from bridge.threads.pool import After
+from tests.support.asgi import HANG
+from tests.support.jobs import Work
+
+
+def test_an_executor_pool() -> None:
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        pool = ExecutorPool(executor, 1)
+        first, second = Work(), Work(held=False)
+        pool.submit(first)
+        first.wait_for_arrival()
+        pool.submit(second)
+        third = Work(held=False)
+        pool.submit(third)  # an executor does not tell how many are free
+        with pytest.raises(Overloaded, match="1 requests wait"):
+            pool.submit(Work())
+        assert pool.unfinished() == 3
+        drained = threading.Event()
+        pool.drain(drained.set)
+        assert not drained.is_set()
+        first.finish()
+        assert drained.wait(HANG)
+        assert second.runs
+        assert third.done.wait(HANG)
+        assert pool.unfinished() == 0
+        pool.open()
+        calls: list[int] = []
+        pool.drain(lambda: calls.append(1))
+        assert calls == [1]
+
+
+def test_a_drain_ends_where_the_pool_is_opened_again() -> None:
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        pool = ExecutorPool(executor, 1)
+        job = Work()
+        pool.submit(job)
+        job.wait_for_arrival()
+        calls: list[int] = []
+        pool.drain(lambda: calls.append(pool.unfinished()))
+        assert not calls
+        pool.open()
+        assert calls == [1]
+        job.finish()
+    assert calls == [1]
+
+
+def test_an_executor_that_drops_its_jobs_has_them_abandoned() -> None:
+    executor = concurrent.futures.ThreadPoolExecutor(1)
+    pool = ExecutorPool(executor, 5)
+    first, second = Work(), Work()
+    pool.submit(first)
+    first.wait_for_arrival()
+    pool.submit(second)
+    executor.shutdown(wait=False, cancel_futures=True)
+    assert second.done.wait(HANG)
+    assert ["shut down before" in str(error) for error in second.abandoned] == [True]
+    assert not second.runs
+    first.finish()
+    executor.shutdown()
+    assert pool.unfinished() == 0
+    with pytest.raises(RuntimeError):
+        pool.submit(Work())
+    assert pool.unfinished() == 0
+
+
+def test_an_executor_whose_job_raises_has_its_counts_right() -> None:
+    class Bad(Work):
+        def run(self) -> After:
+            super().run()
+            raise LookupError("against the rule")
+
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        pool = ExecutorPool(executor, 0)
+        pool.submit(Bad(held=False))
+        drained = threading.Event()
+        pool.drain(drained.set)
+        assert drained.wait(HANG)
+        assert pool.unfinished() == 0
+
+
+def test_a_job_that_an_executor_has_queued_before_it_raised_is_given_up() -> None:
+    """The standard library's queues a job, and then starts a thread for it, which may not be possible."""
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        pool = ExecutorPool(executor, 5)
+        first, second, third = Work(), Work(held=False), Work(held=False)
+        pool.submit(first)
+        first.wait_for_arrival()
+        error = RuntimeError("can't start new thread")
+        with patch.object(threading.Thread, "start", side_effect=error), pytest.raises(RuntimeError):
+            pool.submit(second)
+        assert pool.unfinished() == 1
+        first.finish()
+        pool.submit(third)
+        assert third.done.wait(HANG)
+        assert not second.runs, "its request has been answered with the error"
+    assert not second.abandoned
+    assert pool.load() == (0, 0, 3)
+
+
+def test_a_job_that_runs_though_its_executor_raised_counts_as_taken() -> None:
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        pool = ExecutorPool(executor, 5)
+        first, second = Work(), Work()
+        pool.submit(first)
+        first.wait_for_arrival()
+
+        def start(thread: threading.Thread) -> None:
+            first.finish()
+            second.wait_for_arrival()
+            raise RuntimeError("can't start new thread")
+
+        with patch.object(threading.Thread, "start", start):
+            assert pool.submit(second)
+        assert pool.unfinished() == 1
+        second.finish()
+    assert len(second.runs) == 1
+    assert not second.abandoned
+    assert pool.load() == (0, 0, 2)
+
+
+def test_telling_that_raises_is_logged_and_no_job_is_abandoned(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise LookupError("against the rule")
+
+    job = Work(held=False, after=fail)
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        pool = ExecutorPool(executor, 5)
+        pool.submit(job)
+    assert not job.abandoned
+    assert "what tells that a job is done raised" in caplog.text
+    assert pool.load() == (0, 0, 1)

@@ -1,0 +1,276 @@
+"""``WsgiToAsgi`` and what servers offer beyond the plain response: files and early hints."""
+
+import asyncio
+import io
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import ApplicationError
+from bridge.types import Environ, Message, StartResponse, WSGIApp
+from tests.support.asgi import HANG
+from tests.support.served import Served, call, fail
+from tests.support.threads import wait_for_no_bridge_threads
+from tests.support.wsgi_apps import TEXT, get, hello
+
+pytestmark = pytest.mark.usefixtures("no_bridge_threads")
+
+SENDFILE: dict[str, Any] = {"sendfile": True}
+
+# Files and early hints.
+
+
+def file_app(
+    path: Path, offset: int = 0, headers: list[tuple[str, str]] | None = None
+) -> tuple[WSGIApp, list[Any]]:
+    files: list[Any] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        file = path.open("rb")
+        file.seek(offset)
+        files.append(file)
+        start_response("200 OK", [*TEXT, *(headers or [])])
+        return environ["wsgi.file_wrapper"](file, 1024)
+
+    return app, files
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "file.bin"
+    path.write_bytes(bytes(range(256)) * 2000)
+    return path
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_a_file_in_large_chunks(path: Path, offset: int) -> None:
+    app, files = file_app(path, offset)
+    exchange = call(app)
+    assert exchange.body == path.read_bytes()[offset:]
+    assert exchange.complete
+    assert len(exchange.chunks) <= 4
+    assert files[0].closed
+
+
+def test_a_file_like_object_goes_in_its_own_blocks() -> None:
+    class FileLike:
+        closed = False
+        sizes: list[int]
+
+        def __init__(self) -> None:
+            self._data = io.BytesIO(b"x" * 2500)
+            self.sizes = []
+
+        def read(self, size: int) -> bytes:
+            self.sizes.append(size)
+            return self._data.read(size)
+
+        def close(self) -> None:
+            self.closed = True
+
+    file = FileLike()
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", TEXT)
+        return environ["wsgi.file_wrapper"](file, 1000)
+
+    extensions: dict[str, Any] = {"http.response.zerocopysend": {}, "http.response.pathsend": {}}
+    exchange = call(app, options=SENDFILE, extensions=extensions)
+    assert exchange.body == b"x" * 2500
+    assert file.sizes == [1000] * 4
+    assert file.closed
+    without_close = io.BytesIO(b"y")
+    assert (
+        call(
+            lambda environ, start: (start("200 OK", []), environ["wsgi.file_wrapper"](without_close))[1]
+        ).body
+        == b"y"
+    )
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+@pytest.mark.parametrize("length", [None, 500])
+def test_a_file_by_zerocopysend(path: Path, offset: int, length: int | None) -> None:
+    app, files = file_app(path, offset, [("Content-Length", str(length))] if length else None)
+    expected = path.read_bytes()[offset:][:length]
+    open_in_send: list[bool] = []
+    sent = bytearray()
+
+    async def main() -> None:
+        async with Served(app, **SENDFILE) as adapter:
+            exchange = get(adapter, extensions={"http.response.zerocopysend": {}})
+
+            async def send(message: Message) -> None:
+                await exchange.send(message)
+                if message["type"] == "http.response.zerocopysend":
+                    open_in_send.append(not message["file"].closed)
+                    message["file"].seek(message["offset"])
+                    sent.extend(message["file"].read(message["count"]))
+
+            await adapter(exchange.scope, exchange.receive, send)
+            kinds = [message["type"] for message in exchange.messages]
+            assert kinds[:2] == ["http.response.start", "http.response.zerocopysend"]
+            assert not exchange.messages[-1].get("more_body", False)
+            assert exchange.body == b""
+            assert exchange.header(b"content-length") == str(len(expected)).encode()
+            assert bytes(sent) == expected
+
+    asyncio.run(main())
+    assert open_in_send == [True]
+    assert files[0].closed
+
+
+def test_a_file_by_pathsend(path: Path) -> None:
+    app, files = file_app(path)
+
+    async def main() -> None:
+        async with Served(app, **SENDFILE) as adapter:
+            async with get(adapter, extensions={"http.response.pathsend": {}}) as exchange:
+                await exchange.wait_for("http.response.pathsend")
+                assert not files[0].closed  # the server has not opened it yet
+                exchange.disconnect()
+            assert [message["type"] for message in exchange.messages] == [
+                "http.response.start",
+                "http.response.pathsend",
+            ]
+            assert exchange.messages[1]["path"] == str(path)
+            assert exchange.header(b"content-length") == b"512000"
+
+    asyncio.run(main())
+    wait_for_no_bridge_threads()
+    assert files[0].closed
+
+
+def test_a_path_that_no_server_gets_holds_nobody(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A middleware around the adapter that doesn't know the message drops it, and there is no end to wait for."""
+    monkeypatch.setattr("bridge.to_asgi.watch.SAYS", 0.05)
+    app, files = file_app(path)
+
+    async def main() -> None:
+        async with Served(app, **SENDFILE) as adapter:
+            exchange = await get(adapter, extensions={"http.response.pathsend": {}}).run()
+            assert [message["type"] for message in exchange.messages] == [
+                "http.response.start",
+                "http.response.pathsend",
+            ]
+
+    asyncio.run(main())
+    wait_for_no_bridge_threads()
+    assert files[0].closed
+
+
+@pytest.mark.parametrize("extension", ["http.response.pathsend", "http.response.zerocopysend"])
+def test_by_default_a_file_goes_in_chunks_whatever_the_server_offers(path: Path, extension: str) -> None:
+    app, _ = file_app(path)
+    exchange = call(app, extensions={extension: {}})
+    assert {message["type"] for message in exchange.messages} == {"http.response.start", "http.response.body"}
+    assert exchange.body == path.read_bytes()
+
+
+def test_only_a_whole_file_that_is_still_there_goes_by_its_path(path: Path) -> None:
+    extensions: dict[str, Any] = {"http.response.pathsend": {}}
+    data = path.read_bytes()
+    for app, expected in (
+        (file_app(path, 10)[0], data[10:]),
+        (file_app(path, 0, [("Content-Length", "20")])[0], data[:20]),
+    ):
+        assert call(app, options=SENDFILE, extensions=extensions).body == expected
+
+    def deleted(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", TEXT)
+        file = path.open("rb")
+        path.unlink()
+        return environ["wsgi.file_wrapper"](file)
+
+    def nameless(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", TEXT)
+        file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by the wrapper
+        file.write(b"nameless")
+        file.seek(0)
+        return environ["wsgi.file_wrapper"](file)
+
+    assert call(deleted, options=SENDFILE, extensions=extensions).body == data
+    assert call(nameless, options=SENDFILE, extensions=extensions).body == b"nameless"
+
+
+def test_a_file_shorter_than_content_length_is_an_error(path: Path) -> None:
+    app, files = file_app(path, 0, [("Content-Length", "1000000")])
+    extensions: dict[str, Any] = {"http.response.pathsend": {}, "http.response.zerocopysend": {}}
+    exchange, error = fail(app, ApplicationError, options=SENDFILE, extensions=extensions)
+    assert "shorter" in str(error)
+    assert not exchange.complete
+    assert files[0].closed
+
+
+def test_a_head_request_for_a_file(path: Path) -> None:
+    app, files = file_app(path)
+    exchange = call(app, "HEAD", options=SENDFILE, extensions={"http.response.pathsend": {}})
+    assert exchange.body == b""
+    assert exchange.complete
+    assert files[0].closed
+
+
+def test_early_hints_where_the_server_has_them() -> None:
+    go = threading.Event()
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        hint: Callable[[Any], None] = environ["wsgi.early_hints"]
+        hint([("Link", "</a.css>; rel=preload"), ("X-Other", "no"), ("link", "</b.js>; rel=preload")])
+        hint([("X-Other", "no")])
+        assert go.wait(HANG)
+        return hello(environ, start_response)
+
+    async def main() -> None:
+        async with Served(app) as adapter:
+            async with get(adapter, extensions={"http.response.early_hint": {}}) as exchange:
+                await exchange.wait_for("http.response.early_hint")
+                assert exchange.messages == [
+                    {
+                        "type": "http.response.early_hint",
+                        "links": [b"</a.css>; rel=preload", b"</b.js>; rel=preload"],
+                    }
+                ]
+                go.set()
+            assert exchange.body == b"hello"
+            assert exchange.status == 200
+
+    asyncio.run(main())
+
+
+def test_no_early_hints_where_the_server_has_none() -> None:
+    seen: list[Environ] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        seen.append(environ)
+        return hello(environ, start_response)
+
+    call(app)
+    assert "wsgi.early_hints" not in seen[0]
+
+
+@pytest.mark.parametrize("value", ["</a\r\nX: y>", "</\u20ac>"])
+def test_early_hints_cannot_write_headers(value: str) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ["wsgi.early_hints"]([("Link", value)])
+        return hello(environ, start_response)
+
+    exchange, _ = fail(app, ApplicationError, extensions={"http.response.early_hint": {}})
+    assert exchange.messages == []
+
+
+def test_an_error_after_early_hints_is_still_a_500() -> None:
+    """The response has not started: the app's error goes to the server as it is, on HTTP/2 too."""
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ["wsgi.early_hints"]([("Link", "</a.css>; rel=preload")])
+        raise LookupError("mine")
+
+    for version in ("1.1", "2"):
+        exchange, _ = fail(
+            app, LookupError, extensions={"http.response.early_hint": {}}, http_version=version
+        )
+        assert [message["type"] for message in exchange.messages] == ["http.response.early_hint"]

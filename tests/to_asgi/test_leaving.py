@@ -1,0 +1,343 @@
+"""``WsgiToAsgi`` and clients that leave, or servers that give a request up."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from bridge import ApplicationExit, ClientDisconnected
+from bridge.to_asgi.channel import _ITEMS
+from bridge.types import Environ, Message, StartResponse
+from tests.support.asgi import HANG, Exchange, disconnect, http_scope, request
+from tests.support.jobs import until
+from tests.support.served import Served, arrival, wait_for_jobs
+from tests.support.wsgi_apps import TEXT, Download, Visitor, get, hello, respond
+
+pytestmark = pytest.mark.usefixtures("no_bridge_threads")
+
+# A client that leaves.
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_download() -> None:
+    download = Download()
+
+    async def main() -> None:
+        async with Served(download, threads=1) as adapter:
+            async with get(adapter) as exchange:
+                await exchange.wait_for("http.response.body")
+                exchange.disconnect()
+            assert not exchange.complete
+            await arrival(download.closed)
+            await wait_for_jobs(adapter, 0)
+
+    asyncio.run(main())
+    assert len(download.closes) == 1
+    assert set(download.closes) == download.iterated
+
+
+def test_a_client_that_leaves_while_the_worker_waits_for_room() -> None:
+    download = Download(b"x" * 10_000)
+
+    async def main() -> None:
+        async with Served(download, response_buffer=1000) as adapter:
+            async with get(adapter) as exchange:
+                exchange.hold_sends()
+                await exchange.wait_for("http.response.start")
+                exchange.disconnect()
+                exchange.release_sends()
+            await arrival(download.closed)
+
+    asyncio.run(main())
+    assert len(download.closes) == 1
+
+
+def test_an_app_is_not_far_ahead_of_a_client_however_small_its_chunks_are() -> None:
+    download = Download(b"x")
+
+    async def main() -> None:
+        async with Served(download) as adapter:
+            exchange = get(adapter)
+            async with exchange:
+                exchange.hold_sends()
+                await exchange.wait_for("http.response.start")
+                exchange.disconnect()
+            assert exchange.chunks == []
+
+    asyncio.run(main())
+    assert download.made <= _ITEMS + 1
+
+
+@pytest.mark.parametrize("how", ["disconnect", "cancel"])
+def test_a_client_that_leaves_while_its_request_waits_for_a_thread(how: str) -> None:
+    """Its request is not given to the app any more."""
+    visitor = Visitor()
+
+    async def main() -> None:
+        async with Served(visitor, threads=1) as adapter:
+            first = asyncio.create_task(get(adapter).run())
+            await visitor.wait_for_arrival()
+            exchange = get(adapter)
+            second = asyncio.create_task(exchange.run())
+            await wait_for_jobs(adapter, 2)
+            if how == "cancel":
+                second.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await second
+            else:
+                exchange.disconnect()
+                await second
+            assert exchange.messages == []
+            visitor.go.release()
+            assert (await first).body == b"done"
+            await wait_for_jobs(adapter, 0)
+
+    asyncio.run(main())
+    assert visitor.served == 1
+
+
+def test_cancellation_frees_the_worker() -> None:
+    """A server that is stopped cancels what runs."""
+    download = Download(b"x" * 10_000)
+
+    async def main() -> None:
+        async with Served(download, threads=1, response_buffer=1000) as adapter:
+            exchange = get(adapter)
+            exchange.hold_sends()
+            task = asyncio.create_task(exchange.run())
+            await exchange._until(lambda: bool(exchange.messages))
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await arrival(download.closed)
+            await wait_for_jobs(adapter, 0)
+
+    asyncio.run(main())
+    assert len(download.closes) == 1
+
+
+@pytest.mark.parametrize("first", ["leaving", "cancelling"])
+def test_cancellation_in_the_turn_in_which_the_client_leaves(first: str) -> None:
+    """A timeout of a middleware, or the server's end, is not lost: ``send()`` waits, and both happen at once."""
+    download = Download(b"x" * 10_000)
+
+    async def main() -> None:
+        async with Served(download, threads=1, response_buffer=1000) as adapter:
+            exchange = get(adapter)
+            listening, sending, gone = (asyncio.Event() for _ in range(3))
+
+            async def receive() -> Message:
+                if exchange._events:
+                    return await exchange.receive()
+                listening.set()
+                await gone.wait()
+                return disconnect()
+
+            async def send(message: Message) -> None:
+                sending.set()
+                await asyncio.get_running_loop().create_future()
+
+            async def call() -> None:
+                await adapter(exchange.scope, receive, send)
+
+            async with asyncio.timeout(HANG):
+                task = asyncio.create_task(call())
+                await sending.wait()
+                await listening.wait()
+                if first == "cancelling":
+                    task.cancel()
+                gone.set()
+                if first == "leaving":
+                    # The listening task is in the loop's queue before the request's own, and so is its leave().
+                    task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            await arrival(download.closed)
+            await wait_for_jobs(adapter, 0)
+
+    asyncio.run(main())
+
+
+def test_cancellation_while_a_streamed_body_is_read() -> None:
+    reading = threading.Event()
+    raised = threading.Event()
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ["wsgi.input"].read(4)
+        reading.set()
+        try:
+            environ["wsgi.input"].read(1)
+        except ClientDisconnected:
+            raised.set()
+        return hello(environ, start_response)
+
+    async def main() -> None:
+        async with Served(app, request_body="stream", request_buffer=4) as adapter:
+            exchange = Exchange(adapter, http_scope("POST"), [request(b"abcd", more_body=True)])
+            task = asyncio.create_task(exchange.run())
+            await arrival(reading)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await arrival(raised)
+
+    asyncio.run(main())
+
+
+def test_a_send_that_raises_frees_the_worker() -> None:
+    """The ASGI specification lets ``send()`` raise ``OSError`` after a disconnect."""
+    download = Download()
+
+    async def main() -> None:
+        async with Served(download) as adapter:
+            exchange = get(adapter)
+
+            async def send(message: Message) -> None:
+                raise OSError("gone")
+
+            with pytest.raises(OSError, match="gone"):
+                await adapter(exchange.scope, exchange.receive, send)
+            await arrival(download.closed)
+
+    asyncio.run(main())
+    assert len(download.closes) == 1
+
+
+# Errors of the app that no server sees.
+
+
+class UnreadablePostError(OSError):
+    """As Django names it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (ValueError("mine"), ValueError),
+        (SystemExit(3), ApplicationExit),
+        (ClientDisconnected("the client left"), None),
+        (UnreadablePostError("the client left"), None),
+    ],
+)
+@pytest.mark.parametrize("how", ["disconnect", "cancel"])
+def test_an_error_after_the_client_has_left_is_logged_once(
+    error: BaseException, logged: type[BaseException] | None, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    entered = threading.Event()
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        left = environ["waitress.client_disconnected"]
+        left()
+        entered.set()
+        until(left)
+        raise error
+
+    async def main() -> None:
+        async with Served(app) as adapter:
+            exchange = get(adapter, "/order")
+            task = asyncio.create_task(exchange.run())
+            await arrival(entered)
+            if how == "cancel":
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            else:
+                exchange.disconnect()
+                await task
+            await wait_for_jobs(adapter, 0)
+
+    asyncio.run(main())
+    check_logged(caplog, " when nobody waited for its response any more", logged)
+
+
+def test_an_error_that_the_client_s_leaving_leads_to_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", TEXT)
+        try:
+            while True:
+                yield b"x" * 1000
+        finally:
+            raise ValueError("not saved")
+
+    def written(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        write = start_response("200 OK", TEXT)
+        try:
+            while True:
+                write(b"x" * 1000)
+        finally:
+            raise ValueError("not saved")
+
+    async def main() -> None:
+        for each in (app, written):
+            caplog.clear()
+            async with Served(each) as adapter, get(adapter, "/order") as exchange:
+                await exchange.wait_for("http.response.body")
+                exchange.disconnect()
+            (record,) = caplog.records
+            assert record.getMessage().startswith("GET '/order': ")
+            assert record.exc_info is not None
+            assert record.exc_info[0] is ValueError
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", ["raises", "cancel"])
+def test_an_error_beside_another_end_is_logged_once(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The app has raised when ``send()`` does, or when the server gives the request up."""
+    closed = threading.Event()
+
+    class Failing:
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"first"
+            raise ValueError("mine")
+
+        def close(self) -> None:
+            closed.set()
+
+    async def main() -> None:
+        async with Served(respond(Failing())) as adapter:
+            exchange = get(adapter, "/order")
+            over = asyncio.Event()
+
+            async def send(message: Message) -> None:
+                await arrival(closed)
+                over.set()
+                if how == "raises":
+                    raise OSError("gone")
+                await asyncio.get_running_loop().create_future()
+
+            task = asyncio.ensure_future(adapter(exchange.scope, exchange.receive, send))
+            async with asyncio.timeout(HANG):
+                await over.wait()
+            if how == "cancel":
+                task.cancel()
+            with pytest.raises(asyncio.CancelledError if how == "cancel" else OSError):
+                await task
+
+    asyncio.run(main())
+    check_logged(caplog, ", and sending its response did not come so far", ValueError)
+
+
+def test_an_error_after_write_had_all_of_the_response_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [*TEXT, ("Content-Length", "1")])(b"x")
+        raise ValueError("mine")
+
+    async def main() -> None:
+        async with Served(app) as adapter:
+            exchange = await get(adapter, "/order").run()
+            assert exchange.body == b"x"
+            assert exchange.complete
+
+    asyncio.run(main())
+    check_logged(caplog, " when nobody waited for its response any more", ValueError)
+
+
+def check_logged(caplog: pytest.LogCaptureFixture, text: str, error: type[BaseException] | None) -> None:
+    if error is None:
+        assert caplog.messages == []
+        return
+    (record,) = caplog.records
+    assert record.getMessage() == f"GET '/order': the WSGI app raised an error{text}"
+    assert record.exc_info is not None
+    assert record.exc_info[0] is error
