@@ -8,7 +8,7 @@ SERVER ?= uvicorn
 PORT ?= 8000
 VERSIONS := 3.11 3.12 3.13 3.14 3.15
 
-.PHONY: help run demo test test-all test-newest test-oldest check bench lock clean
+.PHONY: help run demo test test-all test-newest test-oldest check bench bench-quick lock clean
 
 help:  ## this list
 	@echo 'make TARGET, where TARGET is one of:'
@@ -59,8 +59,11 @@ check: $(VENV)/.test  ## check format, lint and types
 	$(BIN)/mypy --python-version $(lastword $(VERSIONS))
 	$(BIN)/basedpyright --project pyproject.toml --pythonpath $(BIN)/python
 
-bench: $(VENV)/.test  ## print the adapters' speed beside their peers', in one run; see benchmarks/README.md
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.test  ## measure the adapters beside their peers, in one run, and draw it into docs/benchmarks
+	$(BIN)/python -m benchmarks --output docs/benchmarks
+
+bench-quick: $(VENV)/.test  ## the same in two minutes, without verdicts and plots
+	$(BIN)/python -m benchmarks --quick --only in-process --only servers
 
 # One resolution holds for all supported versions of Python, by markers; the smaller lock is a part of the larger one.
 LOCK = $(BIN)/python -m uv pip compile --quiet --upgrade --universal --generate-hashes \

@@ -273,7 +273,7 @@ GROUPS = (
         "WSGI hello world as an ASGI app, 32 requests at once",
         "bare run_in_executor",
         partial(_wsgi_hello, 32),
-        (Wanted("bridge", "bare run_in_executor", 1.3), Wanted("bridge", "a2wsgi", 12.0)),
+        (Wanted("bridge", "bare run_in_executor", 1.6), Wanted("bridge", "a2wsgi", 12.0)),
     ),
     # No target: without a server, a native app's 20,000 sends are 20,000 calls of a function that adds a number.
     Group(
@@ -288,7 +288,7 @@ GROUPS = (
         "ASGI hello world as a WSGI app, one request at a time",
         "run_until_complete, kept loop",
         partial(_asgi_hello, 1),
-        (Wanted("bridge", "a2wsgi", 20.0), Wanted("bridge", "run_until_complete, kept loop", 0.5)),
+        (Wanted("bridge", "a2wsgi", 20.0), Wanted("bridge", "run_until_complete, kept loop", 0.95)),
     ),
     Group(
         "in-process.asgi.threads",

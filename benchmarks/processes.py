@@ -43,6 +43,10 @@ def _gunicorn(*words: str) -> tuple[str, ...]:
     return _python("gunicorn", "--workers", "1", *options, *words, "{app}")
 
 
+def _hypercorn(app: str) -> tuple[str, ...]:
+    return _python("hypercorn", "--log-level", "error", "--graceful-timeout", "2", "--bind", "{address}", app)
+
+
 _THREADS = str(apps.THREADS)
 _BIND = ("--host", HOST, "--port", "{port}")
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -53,6 +57,13 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "gunicorn sync": _gunicorn("--worker-class", "sync"),
     "gunicorn gthread(8)": _gunicorn("--worker-class", "gthread", "--threads", "8"),
     "gunicorn gthread": _gunicorn("--worker-class", "gthread", "--threads", _THREADS),
+    "gunicorn ASGI": _gunicorn("--worker-class", "asgi"),
+    "hypercorn": _hypercorn("{app}"),
+    "hypercorn WSGI": _hypercorn("wsgi:{app}"),
+    "granian ASGI": _python(
+        "granian", "--interface", "asgi", "--workers", "1", "--no-ws",
+        "--log-level", "error", "--workers-kill-timeout", "2s", *_BIND, "{app}",
+    ),
     "waitress": _python("waitress", "--threads", _THREADS, "--listen", "{address}", "{app}"),
     "granian WSGI": _python(
         "granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", _THREADS, "--no-ws",

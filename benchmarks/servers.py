@@ -8,7 +8,7 @@ from . import load
 from .measure import Group, Sample, Settings, Subject, Wanted
 from .processes import Server, start
 
-__all__ = ["GROUPS"]
+__all__ = ["GROUPS", "measured"]
 
 #: Connections of the load generator.
 CONNECTIONS = 32
@@ -36,10 +36,15 @@ _UPLOADS: tuple[_Row, ...] = (
     ("a2wsgi", "uvicorn", "wsgi_a2wsgi"),
     _NATIVE_ASGI,
 )
-_ON_WSGI_SERVERS: tuple[_Row, ...] = (
+#: Other ways to have a WSGI app served: the servers' own wrappers, and WSGI servers.
+_ON_OTHER_SERVERS: tuple[_Row, ...] = (
+    ("bridge on granian", "granian ASGI", "wsgi_bridge"),
+    ("granian WSGI", "granian WSGI", "wsgi"),
+    ("bridge on hypercorn", "hypercorn", "wsgi_bridge"),
+    ("hypercorn's own", "hypercorn WSGI", "wsgi"),
+    ("native ASGI, gunicorn", "gunicorn ASGI", "asgi"),
     ("gunicorn gthread", "gunicorn gthread", "wsgi"),
     ("waitress", "waitress", "wsgi"),
-    ("granian WSGI", "granian WSGI", "wsgi"),
 )
 
 
@@ -52,7 +57,7 @@ def _on(server: str) -> tuple[_Row, ...]:
     )
 
 
-def _measured(server: Server, run: Callable[[], load.Load]) -> Sample:
+def measured(server: Server, run: Callable[[], load.Load]) -> Sample:
     before = server.cpu_seconds()
     done = run()
     return Sample(done.count, done.seconds, server.cpu_seconds() - before, done.failed)
@@ -60,7 +65,7 @@ def _measured(server: Server, run: Callable[[], load.Load]) -> Sample:
 
 def _hello(rows: Iterable[_Row], stack: ExitStack, settings: Settings) -> list[Subject]:
     def run(server: Server) -> Sample:
-        return _measured(server, lambda: load.hello(server, CONNECTIONS, settings.server_seconds))
+        return measured(server, lambda: load.hello(server, CONNECTIONS, settings.server_seconds))
 
     return [Subject(name, partial(run, start(stack, kind, app))) for name, kind, app in rows]
 
@@ -68,7 +73,15 @@ def _hello(rows: Iterable[_Row], stack: ExitStack, settings: Settings) -> list[S
 def _chunks(rows: Iterable[_Row], stack: ExitStack, settings: Settings) -> list[Subject]:
     def run(server: Server) -> Sample:
         path = f"/chunks/{settings.chunks}"
-        return _measured(server, lambda: load.Load(1, load.download(server, path, settings.chunks * 100)))
+        return measured(server, lambda: load.Load(1, load.download(server, path, settings.chunks * 100)))
+
+    return [Subject(name, partial(run, start(stack, kind, app))) for name, kind, app in rows]
+
+
+def _download(rows: Iterable[_Row], stack: ExitStack, settings: Settings) -> list[Subject]:
+    def run(server: Server) -> Sample:
+        path = f"/download/{settings.body}"
+        return measured(server, lambda: load.Load(1, load.download(server, path, settings.body)))
 
     return [Subject(name, partial(run, start(stack, kind, app))) for name, kind, app in rows]
 
@@ -77,7 +90,7 @@ def _upload(
     rows: Iterable[_Row], environment: Mapping[str, str], stack: ExitStack, settings: Settings
 ) -> list[Subject]:
     def run(server: Server) -> Sample:
-        return _measured(server, lambda: load.Load(1, load.upload(server, "/upload", settings.upload)))
+        return measured(server, lambda: load.Load(1, load.upload(server, "/upload", settings.body)))
 
     return [Subject(name, partial(run, start(stack, kind, app, environment))) for name, kind, app in rows]
 
@@ -85,12 +98,12 @@ def _upload(
 GROUPS = (
     Group(
         "servers.uvicorn.hello",
-        f"WSGI hello world on uvicorn and on WSGI servers, {CONNECTIONS} connections",
+        f"WSGI hello world on uvicorn and on other servers, {CONNECTIONS} connections",
         "native ASGI",
-        partial(_hello, _ON_UVICORN + _ON_WSGI_SERVERS),
+        partial(_hello, _ON_UVICORN + _ON_OTHER_SERVERS),
         (
             Wanted("bridge", "a2wsgi", 7.0),
-            Wanted("bridge", "native ASGI", 0.5),
+            Wanted("bridge", "native ASGI", 0.6),
             Wanted("bridge", "gunicorn gthread", 5.0),
         ),
     ),
@@ -107,7 +120,15 @@ GROUPS = (
         "100 MiB into a WSGI app on uvicorn",
         "native ASGI",
         partial(_upload, _UPLOADS, {}),
-        (Wanted("bridge, buffered", "native ASGI", 2.5), Wanted("bridge, streamed", "native ASGI", 1.5)),
+        (Wanted("bridge, buffered", "native ASGI", 1.2), Wanted("bridge, streamed", "native ASGI", 1.2)),
+        measures="time",
+    ),
+    Group(
+        "servers.uvicorn.download",
+        "100 MiB in blocks of 64 KiB from a WSGI app on uvicorn",
+        "native ASGI",
+        partial(_download, _ON_UVICORN),
+        (Wanted("bridge", "native ASGI", 1.3),),
         measures="time",
     ),
     Group(
@@ -115,14 +136,14 @@ GROUPS = (
         f"ASGI hello world on gunicorn sync, {CONNECTIONS} connections",
         "native WSGI",
         partial(_hello, (*_on("gunicorn sync"), (_KEPT_LOOP, "gunicorn sync", "asgi_kept_loop"))),
-        (Wanted("bridge", "native WSGI", 0.8),),
+        (Wanted("bridge", "native WSGI", 0.86),),
     ),
     Group(
         "servers.gthread.hello",
         f"ASGI hello world on gunicorn gthread with 8 threads, {CONNECTIONS} connections",
         "native WSGI",
         partial(_hello, (*_on("gunicorn gthread(8)"), (_KEPT_LOOP, "gunicorn gthread(8)", "asgi_kept_loop"))),
-        (Wanted("bridge", "native WSGI", 0.7),),
+        (Wanted("bridge", "native WSGI", 0.92),),
     ),
     Group(
         "servers.gthread.chunks",
@@ -137,7 +158,15 @@ GROUPS = (
         "100 MiB into an ASGI app on gunicorn gthread",
         "native WSGI",
         partial(_upload, _on("gunicorn gthread(8)"), _KEEP_MEMORY),
-        (Wanted("bridge", "native WSGI", 1.5),),
+        (Wanted("bridge", "native WSGI", 1.2),),
+        measures="time",
+    ),
+    Group(
+        "servers.gthread.download",
+        "100 MiB in blocks of 64 KiB from an ASGI app on gunicorn gthread",
+        "native WSGI",
+        partial(_download, _on("gunicorn gthread(8)")),
+        (Wanted("bridge", "native WSGI", 1.1),),
         measures="time",
     ),
 )
