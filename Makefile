@@ -8,7 +8,7 @@ SERVER ?= uvicorn
 PORT ?= 8000
 VERSIONS := 3.11 3.12 3.13 3.14 3.15
 
-.PHONY: help run demo test test-all test-newest test-oldest check bench bench-quick lock clean
+.PHONY: help run demo test test-all test-newest test-oldest check bench bench-quick docs docs-serve lock clean
 
 help:  ## this list
 	@echo 'make TARGET, where TARGET is one of:'
@@ -69,6 +69,12 @@ bench-quick: $(VENV)/.test  ## the same in two minutes, without verdicts and plo
 LOCK = $(BIN)/python -m uv pip compile --quiet --upgrade --universal --generate-hashes \
 	--custom-compile-command 'make lock' --python-version $(firstword $(VERSIONS))
 SITE := pyproject.toml --extra serve --extra websocket
+docs: $(VENV)/.test  ## build the site of docs/ into build/site
+	$(BIN)/mkdocs build --quiet
+
+docs-serve: $(VENV)/.test  ## serve it on http://127.0.0.1:8001, built anew where a page is saved
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
+
 lock: $(VENV)/bin/python  ## pin the newest releases in requirements/
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements/uv.txt
 	$(LOCK) $(SITE) --group test --output-file requirements/test.txt

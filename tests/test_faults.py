@@ -1,4 +1,4 @@
-"""The table of faults: the mechanism itself, and that the README and bridge's comments say what it says."""
+"""The table of faults: the mechanism itself, and that the documentation and bridge's comments say what it says."""
 
 import re
 
@@ -23,7 +23,7 @@ PROJECTS = (
     "uWSGI",
     "mod_wsgi",
 )
-# Words of the README about servers that are of no row: and what says so, or shows it.
+# Words of docs/servers.md about servers that are of no row: and what says so, or shows it.
 LAWFUL = {
     "cheroot does the same": "its command line leaves SIGTERM to the system; the tests' runner stops it in good order",
     "A network that goes dead under a WebSocket is noticed by the server's pings": "the servers' own options",
@@ -150,10 +150,10 @@ def test_each_row_is_held_by_a_test(name: str) -> None:
         assert held
     else:
         assert not held, "it is shown after all"
-        assert f'known("{name}"' in tests or any(fault.bridge or fault.readme for fault in rows)
+        assert f'known("{name}"' in tests or any(fault.bridge or fault.docs for fault in rows)
 
 
-# The README.
+# The documentation.
 
 
 def words(text: str) -> str:
@@ -161,11 +161,10 @@ def words(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
-README = (REPOSITORY / "README.md").read_text()
-TITLE = "## What it does not do, and when to use something else\n"
-BULLETS = [
-    words(bullet) for bullet in re.split(r"^- ", README.split(TITLE)[1].split("\n## ")[0], flags=re.MULTILINE)
-]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+DOCS = words(" ".join(page.read_text() for page in PAGES))
+SERVERS_PAGE = re.sub(r"^#.*$", "", (REPOSITORY / "docs" / "servers.md").read_text(), flags=re.MULTILINE)
+BULLETS = [words(bullet) for bullet in re.split(r"^- ", SERVERS_PAGE, flags=re.MULTILINE)[1:]]
 SECTION = "\n".join(BULLETS)
 SENTENCES = [
     sentence
@@ -175,28 +174,28 @@ SENTENCES = [
 ]
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.readme], ids=repr)
-def test_the_readme_says_it_of_the_same_versions(fault: Fault) -> None:
-    for phrase in fault.readme:
-        assert phrase in words(README), f"{fault!r} has words that the README has not"
-    said = " ".join(fault.readme)
-    assert_names_bounds(fault, said, "README.md")
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.docs], ids=repr)
+def test_the_documentation_says_it_of_the_same_versions(fault: Fault) -> None:
+    for phrase in fault.docs:
+        assert phrase in DOCS, f"{fault!r} has words that the documentation has not"
+    said = " ".join(fault.docs)
+    assert_names_bounds(fault, said, "the documentation")
     if not Requirement(fault.versions).specifier:
         assert not re.search(r"\b(before|from|since|until) \d", said), (
-            f"{fault!r} has no bound, and README.md one"
+            f"{fault!r} has no bound, and the documentation one"
         )
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_each_sentence_about_a_server_is_somebodys(sentence: str) -> None:
-    claims = [phrase for fault in FAULTS for phrase in fault.readme] + list(LAWFUL)
+    claims = [phrase for fault in FAULTS for phrase in fault.docs] + list(LAWFUL)
     assert any(claim in sentence for claim in claims), (
         "no row of tests/support/faults has words of it, and LAWFUL has none either"
     )
 
 
 @pytest.mark.parametrize("phrase", LAWFUL)
-def test_what_is_lawful_is_in_the_readme(phrase: str) -> None:
+def test_what_is_lawful_is_in_the_documentation(phrase: str) -> None:
     assert phrase in SECTION
 
 

@@ -181,8 +181,8 @@ class AsgiToWsgi:
 
         Raises:
             RuntimeError: the call comes from a request of the adapter or from its lifespan, which would have to wait
-            for themselves: from a coroutine, a thread of their sync code, or a signal handler that has interrupted
-            them. Nothing is closed then.
+                for themselves: from a coroutine, a thread of their sync code, or a signal handler that has
+                interrupted them. Nothing is closed then.
         """
         runtime = self._runtime
         if runtime is not None:

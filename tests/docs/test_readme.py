@@ -1,4 +1,4 @@
-"""The README tells the truth: its snippets run, its options are the signatures', its commands exist."""
+"""The README tells the truth: its snippets run, its commands exist, its links lead somewhere, as those of docs/ do."""
 
 import inspect
 import re
@@ -9,7 +9,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import websockets.sync.client
 from packaging.requirements import Requirement
 
 from bridge import AsgiToWsgi, WsgiToAsgi
@@ -20,25 +19,32 @@ from tests.support.versions import NO_CONTROL_SOCKET
 README = (REPOSITORY / "README.md").read_text()
 
 
-def snippets(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def snippets(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-# Without their comments.
-SHELL = [re.sub(r"\s+#.*", "", line) for block in snippets("sh") for line in block.splitlines()]
+def shell_lines(text: str) -> list[str]:
+    """Without their comments."""
+    return [re.sub(r"\s+#.*", "", line) for block in snippets("sh", text) for line in block.splitlines()]
 
 
-def serve(
-    *numbers: int, kind: str, start_server: StartServer, directory: Path, app: str = "app"
-) -> RunningServer:
-    """The Python snippets of these numbers, as a module of their own, on a real server."""
-    name = "readme_snippet_" + "_".join(map(str, numbers))
-    (directory / f"{name}.py").write_text("".join(snippets("python")[number] for number in numbers))
-    return start_server(kind, f"{name}:{app}", environ={"PYTHONPATH": f"{directory}:{REPOSITORY}"})
+SHELL = shell_lines(README)
+CONTRIBUTING = shell_lines((REPOSITORY / "CONTRIBUTING.md").read_text())
 
 
-def test_there_are_seven_python_snippets() -> None:
-    assert len(snippets("python")) == 7
+def serve(number: int, *, kind: str, start_server: StartServer, directory: Path) -> RunningServer:
+    """The Python snippet of this number, as a module of its own, on a real server."""
+    name = f"readme_snippet_{number}"
+    (directory / f"{name}.py").write_text(snippets("python")[number])
+    return start_server(kind, f"{name}:app", environ={"PYTHONPATH": f"{directory}:{REPOSITORY}"})
+
+
+def test_a_reader_is_through_it_soon() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+def test_there_are_three_python_snippets() -> None:
+    assert len(snippets("python")) == 3
 
 
 def test_the_flask_snippet(start_server: StartServer, tmp_path: Path) -> None:
@@ -53,50 +59,22 @@ def test_the_fastapi_snippet(start_server: StartServer, tmp_path: Path) -> None:
         assert client.get("/").json() == {"hello": "world"}
 
 
-def test_the_websocket_snippet(start_server: StartServer, tmp_path: Path) -> None:
-    server = serve(2, kind="uvicorn-h11", start_server=start_server, directory=tmp_path)
-    with websockets.sync.client.connect(f"ws://{server.host}:{server.port}/echo") as websocket:
-        for message in ("text", b"binary"):
-            websocket.send(message)
-            assert websocket.recv(timeout=30) == message
-
-
 @pytest.mark.parametrize("kind", ["uvicorn-h11", "gunicorn-sync"])
-def test_the_dispatcher_snippets(kind: str, start_server: StartServer, tmp_path: Path) -> None:
-    server = serve(3, kind=kind, start_server=start_server, directory=tmp_path)
+def test_the_dispatcher_snippet(kind: str, start_server: StartServer, tmp_path: Path) -> None:
+    server = serve(2, kind=kind, start_server=start_server, directory=tmp_path)
     with server.client() as client:
         assert client.get("/").text == "the old page"
         assert client.get("/api/items").json() == ["from the new API"]
-    server = serve(3, 4, kind=kind, start_server=start_server, directory=tmp_path)
-    with server.client() as client:
-        assert client.get("/shop/items").json() == ["from the new API"]
-        # Flask's 404, not FastAPI's.
-        assert "<title>404 Not Found</title>" in client.get("/shop/nothing").text
-    server = serve(3, 5, kind=kind, start_server=start_server, directory=tmp_path)
-    with server.client() as client:
-        assert client.get("/items").json() == ["from the new API"]
-        assert client.get("/").text == "the old page"
-
-
-@pytest.mark.parametrize(
-    ("app", "kind", "path"),
-    [
-        ("asgi_app", "uvicorn-h11", "/"),
-        ("wsgi_app", "gunicorn-sync", "/items"),
-        ("one_at_a_time", "uvicorn-h11", "/"),
-    ],
-)
-def test_the_compat_snippet(
-    app: str, kind: str, path: str, start_server: StartServer, tmp_path: Path
-) -> None:
-    server = serve(3, 6, kind=kind, start_server=start_server, directory=tmp_path, app=app)
-    with server.client() as client:
-        assert ("the old page" if path == "/" else "from the new API") in client.get(path).text
 
 
 @pytest.mark.parametrize("adapter", [WsgiToAsgi, AsgiToWsgi])
 def test_the_options_are_those_of_the_signatures(adapter: type) -> None:
-    table = README.split(f"\n`{adapter.__name__}(app, ...)`")[1].split("\n\n")[1]
+    table = (
+        (REPOSITORY / "docs/options.md")
+        .read_text()
+        .split(f"\n`{adapter.__name__}(app, ...)`")[1]
+        .split("\n\n")[1]
+    )
     documented = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", table, re.MULTILINE))
     options = [
         option
@@ -132,7 +110,8 @@ def test_the_bridge_commands_serve_the_app(line: str, tmp_path: Path) -> None:
 
 
 def test_the_make_lines_are_targets() -> None:
-    lines = [shlex.split(line) for line in SHELL if line.startswith("make ")]
+    assert {line for line in SHELL if line.startswith("make ")} <= set(CONTRIBUTING)
+    lines = [shlex.split(line) for line in CONTRIBUTING]
     listed = subprocess.run(["make"], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
     targets = [line.split()[0] for line in listed.stdout.splitlines() if line.startswith("  ")]
     # What make lists for itself, but for the list and what only cleans up.
@@ -162,16 +141,27 @@ def test_every_shell_line_is_checked() -> None:
     assert {line.split()[0] for line in SHELL} == {"bridge", "make", "pip"}
 
 
-def test_links_lead_to_files() -> None:
-    headings = {
+PAGES = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "CONTRIBUTING.md",
+    *sorted((REPOSITORY / "docs").rglob("*.md")),
+]
+
+
+def headings(path: Path) -> set[str]:
+    return {
         re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+        for heading in re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
     }
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        if target.startswith("#"):
-            assert target[1:] in headings, target
-        else:
-            assert (REPOSITORY / target).is_file(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_links_lead_to_files(page: Path) -> None:
+    for link in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text()):
+        target, _, heading = link.partition("#")
+        path = page.parent / target if target else page
+        assert path.is_file(), link
+        assert not heading or heading in headings(path), link
 
 
 def test_every_example_is_linked() -> None:

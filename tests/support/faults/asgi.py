@@ -14,7 +14,7 @@ ASGI = (
         does="it has none, and at a shutdown it cancels what runs",
         lawful="the ASGI specification lets a server leave it out",
         wrong=0,
-        readme=("It has no lifespan",),
+        docs=("It has no lifespan",),
     ),
     Fault(
         name="app called before the body's end",
@@ -31,7 +31,7 @@ ASGI = (
         does="its send() takes whatever the app sends, and keeps it for a client that does not read",
         right="send() waits",
         wrong="takes everything",
-        readme=(
+        docs=(
             "daphne's `send()` never waits, so there a client that stops reading makes daphne's memory grow",
         ),
     ),
@@ -50,7 +50,7 @@ ASGI = (
         does="an app's Exception leaves the stream open for ever, and its client waiting",
         right="the stream is reset",
         wrong="hangs",
-        readme=("On hypercorn with HTTP/2, an error in the middle of a response ends the connection",),
+        docs=("On hypercorn with HTTP/2, an error in the middle of a response ends the connection",),
         bridge=("to_asgi/cut.py",),
     ),
     Fault(
@@ -121,7 +121,7 @@ ASGI = (
         "the third call that granian's WorkerSignal gets before the worker has stopped blocks for ever",
         right="an end in good order",
         unshown="a race",
-        readme=("granian's workers can miss the end", "on Ctrl-C with uvloop"),
+        docs=("granian's workers can miss the end", "on Ctrl-C with uvloop"),
     ),
     Fault(
         name="SIGTERM to a worker that starts",
@@ -130,7 +130,7 @@ ASGI = (
         does="a worker loses a SIGTERM that comes while it imports the app, and its reloader waits for it for ever",
         right="it ends",
         unshown="a race",
-        readme=(
+        docs=(
             "with `--reload` when a file is saved while one starts",
             "granian then waits for them for ever",
         ),

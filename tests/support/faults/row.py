@@ -31,8 +31,8 @@ class Fault:
     """What a test sees then. ``...``: the test says, because it depends on the case."""
     unshown: str = ""
     """Why no test can show it: a race, most often. Then tests only make room for it, by ``known()``."""
-    readme: tuple[str, ...] = ()
-    """What the README says of it, word by word, with the versions at which the row begins or ends."""
+    docs: tuple[str, ...] = ()
+    """What the documentation says of it, word by word, with the versions at which the row begins or ends."""
     bridge: tuple[str, ...] = ()
     """The modules whose comments name the project's version because of it, as paths below the package."""
 

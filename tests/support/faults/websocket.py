@@ -20,7 +20,7 @@ WEBSOCKET = (
         does="its send() takes an empty message for none, and sends nothing",
         right="it sends them",
         wrong=["end"],
-        readme=("It drops a WebSocket's empty messages",),
+        docs=("It drops a WebSocket's empty messages",),
     ),
     Fault(
         name="long message of the client",
@@ -29,7 +29,7 @@ WEBSOCKET = (
         does="it ends a WebSocket whose client sends more than 1 MiB at once",
         lawful="a server may have a limit, and daphne has no option for it",
         wrong="closed",
-        readme=("and from 4.2.2 on ends one whose client sends more than 1 MiB at once",),
+        docs=("and from 4.2.2 on ends one whose client sends more than 1 MiB at once",),
     ),
     Fault(
         name="headers of accept",
@@ -38,7 +38,7 @@ WEBSOCKET = (
         does="it sends none of the app's",
         right="it sends them",
         wrong=[],
-        readme=(_ACCEPT,),
+        docs=(_ACCEPT,),
     ),
     Fault(
         name="headers of accept",
@@ -47,7 +47,7 @@ WEBSOCKET = (
         does="it sends none of the app's",
         right="it sends them",
         wrong=[],
-        readme=(_ACCEPT,),
+        docs=(_ACCEPT,),
     ),
     Fault(
         name="code of the app's close",
@@ -73,7 +73,7 @@ WEBSOCKET = (
         does="it says 1006 to the app, whatever the client sent",
         right="the client's code",
         wrong=1006,
-        readme=("hypercorn says 1006 of each close",),
+        docs=("hypercorn says 1006 of each close",),
     ),
     Fault(
         name="reason of the client's close",
@@ -90,7 +90,7 @@ WEBSOCKET = (
         does="it passes none on",
         right="the client's reason",
         wrong="",
-        readme=(_ACCEPT,),
+        docs=(_ACCEPT,),
     ),
     Fault(
         name="reason of the client's close",
@@ -99,7 +99,7 @@ WEBSOCKET = (
         does="it passes none on",
         right="the client's reason",
         wrong="",
-        readme=(_ACCEPT,),
+        docs=(_ACCEPT,),
     ),
     Fault(
         name="code of a client that vanished",
@@ -140,7 +140,7 @@ WEBSOCKET = (
         does="it does not offer the extension; its clients get 403",
         lawful="the extension is optional",
         wrong=403,
-        readme=("granian from 2.7 on",),
+        docs=("granian from 2.7 on",),
     ),
     Fault(
         name="subprotocols of the client",
@@ -157,7 +157,7 @@ WEBSOCKET = (
         does="it takes no second message with a body",
         right="the whole body",
         unshown="bridge sends one, of 256 KiB at most; tests/to_asgi/websocket/test_blocking.py shows that",
-        readme=("On granian a handshake is refused with at most 256 KiB",),
+        docs=("On granian a handshake is refused with at most 256 KiB",),
         bridge=("to_asgi/refusal.py",),
     ),
     Fault(

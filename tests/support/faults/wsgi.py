@@ -14,7 +14,7 @@ WSGI = (
         does="it ends the chunks in order whatever the iterable raises; a Content-Length still tells",
         right="it cuts the connection",
         wrong=("chunked", True),
-        readme=("granian's WSGI side before 2.8.9", _AFTER_ERRORS),
+        docs=("granian's WSGI side before 2.8.9", _AFTER_ERRORS),
     ),
     Fault(
         name="end of a response that fails",
@@ -23,7 +23,7 @@ WSGI = (
         does="in its daemon mode Apache sees no more than the end of what the daemon sent, and ends the chunks",
         right="it cuts the connection",
         wrong=("chunked", True),
-        readme=("wsgiref, mod_wsgi's daemon mode", _AFTER_ERRORS),
+        docs=("wsgiref, mod_wsgi's daemon mode", _AFTER_ERRORS),
     ),
     Fault(
         name="end of a response that fails",
@@ -32,7 +32,7 @@ WSGI = (
         does="it answers in HTTP/1.0, where a body without a length ends with its connection, come what may",
         lawful="HTTP/1.0 has no other way",
         wrong=("eof", True),
-        readme=("uWSGI, wsgiref", _AFTER_ERRORS),
+        docs=("uWSGI, wsgiref", _AFTER_ERRORS),
     ),
     Fault(
         name="end of a response that fails",
@@ -41,7 +41,7 @@ WSGI = (
         does="its --http-socket sends a body without a length until the end of its connection, come what may",
         lawful="RFC 9112, section 6.3, item 8, though chunks would tell",
         wrong=("eof", True),
-        readme=("With an ASGI app on uWSGI", _AFTER_ERRORS),
+        docs=("With an ASGI app on uWSGI", _AFTER_ERRORS),
     ),
     Fault(
         name="answer to an error",
@@ -50,7 +50,7 @@ WSGI = (
         does="it logs the app's error and closes the connection without an answer",
         right="500",
         wrong="closed without an answer",
-        readme=("uWSGI closes the connection, without an answer, after an error before the response",),
+        docs=("uWSGI closes the connection, without an answer, after an error before the response",),
     ),
     Fault(
         name="chunked upload",
@@ -59,7 +59,7 @@ WSGI = (
         does="its handler passes the connection on as it is, and nothing ends the body: bridge answers 411",
         lawful="it speaks HTTP/1.0, which has no chunks",
         wrong=411,
-        readme=("wsgiref, and granian's WSGI side", "take no chunked upload: 411"),
+        docs=("wsgiref, and granian's WSGI side", "take no chunked upload: 411"),
     ),
     Fault(
         name="chunked upload",
@@ -68,7 +68,7 @@ WSGI = (
         does="it does not say that its wsgi.input has an end: bridge answers 411",
         right="wsgi.input_terminated",
         wrong=411,
-        readme=("granian's WSGI side before 2.8.2, take no chunked upload: 411",),
+        docs=("granian's WSGI side before 2.8.2, take no chunked upload: 411",),
     ),
     Fault(
         name="chunked upload that breaks off",
@@ -77,7 +77,7 @@ WSGI = (
         does="its wsgi.input ends as if all were well where a client leaves between chunks",
         right="read() raises",
         wrong="whole",
-        readme=("granian's WSGI side ends a chunked upload that broke off as if it were whole",),
+        docs=("granian's WSGI side ends a chunked upload that broke off as if it were whole",),
     ),
     Fault(
         name="request header that is not ASCII",
@@ -86,7 +86,7 @@ WSGI = (
         does="it makes the value empty",
         right="the bytes, as latin-1 (PEP 3333, Unicode Issues)",
         wrong="",
-        readme=("It empties request header values that are not ASCII",),
+        docs=("It empties request header values that are not ASCII",),
     ),
     Fault(
         name="response header that is not ASCII",
@@ -111,7 +111,7 @@ WSGI = (
         does="its runner lets SIGTERM end the process at once; at SIGINT it ends in good order",
         right="as at SIGINT, so that what is registered with atexit runs",
         wrong="killed by SIGTERM",
-        readme=("waitress ends at once on SIGTERM, so that the lifespan's shutdown runs on SIGINT only",),
+        docs=("waitress ends at once on SIGTERM, so that the lifespan's shutdown runs on SIGINT only",),
     ),
     Fault(
         name="SIGTERM beside a request",
@@ -168,7 +168,7 @@ WSGI = (
         does="it keeps the head until there is a part of the body",
         lawful='PEP 3333, "The start_response() Callable", wants no more',
         unshown="that nothing has come yet is seen by waiting alone",
-        readme=("mod_wsgi keeps the head of an event stream until its first event",),
+        docs=("mod_wsgi keeps the head of an event stream until its first event",),
         bridge=("to_wsgi/heads.py",),
     ),
     Fault(
