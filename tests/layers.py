@@ -1,15 +1,17 @@
 """Who imports whom in the package, read from the import statements themselves.
 
 ``python -m tests.layers`` prints it by folder: lines of code, modules, and each folder's imports from the others.
+``--drawing`` prints the layers and what each folder is for.
 """
 
 import ast
+import sys
 from collections import Counter
 from pathlib import Path
 
 import bridge
 
-__all__ = ["LAYERS", "MODULES", "PACKAGE", "circles", "imports_of", "reach_of", "unit_of"]
+__all__ = ["LAYERS", "MODULES", "PACKAGE", "circles", "drawing", "imports_of", "reach_of", "unit_of"]
 
 PACKAGE = Path(bridge.__file__).parent
 
@@ -90,8 +92,28 @@ def circles() -> list[str]:
     return [name for name in MODULES if any(name in reach_of(other) for other in imports_of(name))]
 
 
+def drawing() -> str:
+    """The layers as a drawing of text, from the lowest to the highest, with what each folder is for."""
+    lines = []
+    for row in LAYERS:
+        for unit in sorted(row - {"__init__", "__main__"}):
+            folder = f"{unit}.__init__" in MODULES
+            text = (
+                ast.get_docstring(ast.parse(MODULES[f"{unit}.__init__" if folder else unit].read_text()))
+                or ""
+            )
+            what = text.split("\n\n")[0].replace("\n", " ").rstrip(".").replace("``", "")
+            lines.append(f"{unit + '/' * folder:12} {what}")
+        if row - {"__init__", "__main__"}:
+            lines.append("")
+    return "\n".join(lines).rstrip()
+
+
 def main() -> None:
     """Print the folders, from the lowest to the highest."""
+    if sys.argv[1:] == ["--drawing"]:
+        print(drawing())
+        return
     pairs = Counter(
         (unit_of(module), unit_of(other))
         for module in MODULES

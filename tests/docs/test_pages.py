@@ -4,6 +4,7 @@ The rules of a page:
 
 - A block of Python with a title is a file of that name. One without goes on where the file before it ended.
 - A shell block is a server's command line, which ends the server before it, or a ``pip install`` of what is known here.
+- A text block is a drawing; nothing runs it.
 - A console block has a client's command lines (``$ curl ...``), each with what it then prints.
 
 Servers are said to be on port 8000; here each has a port of its own.
@@ -21,6 +22,7 @@ from typing import NamedTuple
 import pytest
 import websockets.sync.client
 
+from tests.layers import drawing
 from tests.support.servers import REPOSITORY, RunningServer, ServerKind, free_port
 from tests.support.versions import NO_CONTROL_SOCKET
 
@@ -73,6 +75,8 @@ class Page:
                 self._shell(line)
         elif block.language == "console":
             self._console(block.text)
+        elif block.language == "text":
+            pass  # a drawing
         else:
             raise AssertionError(f"a block of {block.language!r}: nothing here runs it")
 
@@ -156,6 +160,11 @@ def test_the_websocket_page_echoes(page: Page) -> None:
         for message in ("text", b"binary"):
             websocket.send(message)
             assert websocket.recv(timeout=30) == message
+
+
+def test_the_drawing_of_the_layers_is_that_of_the_code() -> None:
+    (layers, *_) = [block.text for block in blocks(DOCS / "how-it-works.md") if block.language == "text"]
+    assert layers == f"{drawing()}\n", "python -m tests.layers --drawing"
 
 
 def test_every_block_is_seen() -> None:
