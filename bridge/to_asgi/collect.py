@@ -121,6 +121,7 @@ class Collector:
         """Stream mode: the rest of the body as it arrives, then listening for the client's leaving.
 
         Once the app reads no more, the rest is dropped: what it left must not keep anybody from listening.
+        Until then an app that does not read may keep it from being heard: ``Stream`` says when.
         """
         more = True
         end: BridgeError | None = None

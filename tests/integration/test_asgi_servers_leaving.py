@@ -72,6 +72,28 @@ def test_client_that_leaves_empty_chunks(server: RunningServer, control: httpx.C
     wait_for(lambda: running(control, "/polling"), 0)
 
 
+def leave_unread(server: RunningServer, size: int) -> None:
+    client = server.client()
+    with client.stream("POST", "/unread", content=b"x" * size) as response:
+        assert next(response.iter_raw())
+        client.close()
+
+
+def test_client_that_leaves_a_body_that_nobody_reads(server: RunningServer, control: httpx.Client) -> None:
+    """It is larger than the buffer of ``request_body="stream"``, and the app may read it still."""
+    leave_unread(server, 150_000)
+    wait_for(lambda: running(control, "/unread"), 0)
+
+
+@pytest.mark.parametrize("name", ["uvicorn-h11", "uvicorn-httptools"])
+def test_client_that_leaves_a_large_body_that_nobody_reads(name: str, server_pool: ServerPool) -> None:
+    """A server that tells of its leaving before the rest of the body."""
+    server = server_pool.get(name, APP)
+    leave_unread(server, 2_000_000)
+    with server.client() as control:
+        wait_for(lambda: running(control, "/unread"), 0)
+
+
 def test_app_asks_whether_its_client_has_left(server: RunningServer, control: httpx.Client) -> None:
     before = ended(control, "asking")
     leave_after_first_chunk(server, "/asking")

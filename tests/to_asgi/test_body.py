@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bridge import ClientDisconnected, RequestBodyTooLarge
 from bridge.errors import BridgeError
+from bridge.to_asgi import body as body_module
 from bridge.to_asgi.body import BLOCK, Input, Spool, Stream, disconnected
 from bridge.to_asgi.channel import Mailbox
 from tests.support.asgi import HANG
@@ -299,6 +300,50 @@ def test_the_feeder_waits_over_the_limit_and_goes_on_after_a_read() -> None:
             await asyncio.sleep(0)
         assert not waiting.done(), "woken for each byte"
         await asyncio.to_thread(stream.readinto, bytearray(5))
+        async with asyncio.timeout(HANG):
+            await waiting
+
+    asyncio.run(main())
+
+
+def test_a_feeder_waits_twice_as_long_for_each_buffer_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float | None] = []
+
+    async def in_no_time(future: asyncio.Future[None], seconds: float | None = None) -> bool:
+        waits.append(seconds)
+        return False
+
+    monkeypatch.setattr(body_module, "until_done", in_no_time)
+
+    async def main() -> None:
+        stream = Stream(Mailbox(asyncio.get_running_loop()), 10)
+        stream.feed(b"x")
+        for _ in range(4):
+            stream.feed(b"x" * 10)
+            await stream.room()
+        assert waits == [1, 2, 4, 8]
+        # After a read it begins anew.
+        await asyncio.to_thread(stream.readinto, bytearray(41))
+        await stream.room()
+        waits.clear()
+        stream.feed(b"x" * 21)
+        await stream.room()
+        assert waits == [1, 2]
+
+    asyncio.run(main())
+
+
+def test_a_wake_up_that_comes_late_gives_no_room() -> None:
+    async def main() -> None:
+        stream = Stream(Mailbox(asyncio.get_running_loop()), 10)
+        stream.feed(b"0123456789x")
+        waiting = asyncio.ensure_future(stream.room())
+        await asyncio.sleep(0)
+        stream._wake()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        stream.release()
         async with asyncio.timeout(HANG):
             await waiting
 

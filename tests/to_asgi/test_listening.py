@@ -14,6 +14,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from bridge import WsgiToAsgi
+from bridge.to_asgi import body as body_module
 from bridge.to_asgi.watch import Watches
 from bridge.types import Environ, Message, StartResponse, WSGIApp
 from tests.support.asgi import HANG, Exchange, http_scope, request
@@ -190,6 +191,32 @@ def test_a_client_that_leaves_the_answer_to_a_body_that_is_too_large() -> None:
             exchange = Exchange(adapter, http_scope("POST"), [request(b"b" * 10, more_body=True)])
             exchange.feed(*[request(b"b" * 20, more_body=True)] * 3)
             await leaves_a_send_that_waits(adapter, exchange, "http.response.start")
+            await wait_for_jobs(adapter, 0)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("polls", [False, True], ids=["chunks", "empty chunks"])
+def test_a_client_that_leaves_while_the_app_may_still_read_a_full_buffer(
+    polls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The app goes on with its response, and reads nothing of the body: no room, and nobody in ``receive()``."""
+    monkeypatch.setattr(body_module, "PATIENCE", 0.001)
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", TEXT)
+        yield b"first"
+        end = time.monotonic() + HANG
+        while time.monotonic() < end:
+            yield b"" if polls else b"x"
+
+    async def main() -> None:
+        async with Served(app, request_body="stream", request_buffer=10) as adapter:
+            exchange = Exchange(adapter, http_scope("POST"), [request(b"b" * 20, more_body=True)])
+            async with asyncio.timeout(HANG / 2), exchange:
+                await exchange.wait_for("http.response.body")
+                await listened(exchange)
+                exchange.disconnect()
             await wait_for_jobs(adapter, 0)
 
     asyncio.run(main())

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bridge import AsgiToWsgi, WsgiToAsgi
+from bridge.to_asgi import body as request_bodies
 from bridge.types import Environ, Receive, Scope, Send, StartResponse
 from tests.support.gate import pass_gate
 
@@ -60,6 +61,14 @@ def polling() -> Iterator[bytes]:
         raise
 
 
+def unread() -> Iterator[bytes]:
+    """A response without end, beside a request body that the app doesn't look at."""
+    pause = threading.Event()
+    while True:
+        yield b"x" * 1000
+        pause.wait(0.01)
+
+
 def asking(environ: Environ) -> Iterator[bytes]:
     """A chunk, and then no other one until the client has left."""
     yield b"first"
@@ -103,12 +112,17 @@ def wsgi_app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]
         return polling()
     if name == "asking":
         return asking(environ)
+    if name == "unread":
+        return unread()
     if name == "stream":
         return (b"x" * 100_000 for _ in range(20))
     return [b"short"]
 
 
 adapted = WsgiToAsgi(wsgi_app, max_body_size=10)
+streamed = WsgiToAsgi(wsgi_app, request_body="stream")
+# So that the tests need not wait for seconds.
+request_bodies.PATIENCE = 0.05
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,6 +137,6 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         return
     _running[path] += 1
     try:
-        await adapted(scope, receive, send)
+        await (streamed if path == "/unread" else adapted)(scope, receive, send)
     finally:
         _running[path] -= 1
