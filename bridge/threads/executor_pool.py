@@ -1,8 +1,10 @@
 """The user's own executor behind the interface of a pool; its threads are the user's to start and to end.
 
 A job is in two hands: the executor's queue has it, and the pool has to give it up where the executor raises, or is shut
-down. So each job has a ``_Turn``, and whoever takes it out of there runs it or gives it up. The same critical section
-counts it as waiting no more: ``unfinished()`` is right at any moment, and ``drain()`` ends.
+down, and to give it back by ``withdraw()``. So each job has a ``_Turn``, and whoever takes it out of there runs it,
+abandons it, or gives it back. The same critical section takes it out of ``_turns``, where those that wait are counted:
+``unfinished()`` is right at any moment, and ``drain()`` ends. Nothing can be taken out of an executor's queue, so the
+empty turn of a job that was withdrawn stays there until a thread comes to it; the job's memory does not.
 
 All fields are guarded by ``_lock``, which is held for a few operations on them and never while anything is called.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations  # threading.Lock is no type before 3.13
 
 import functools
 import threading
+from collections import OrderedDict
 from concurrent.futures import Executor, Future
 
 from ..errors import Overloaded
@@ -22,10 +25,11 @@ __all__ = ["ExecutorPool"]
 class _Turn:
     """A job in the queue of an executor."""
 
-    __slots__ = ("job",)
+    __slots__ = ("job", "number")
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, number: int) -> None:
         self.job: Job | None = job
+        self.number = number
 
 
 class ExecutorPool:
@@ -39,9 +43,9 @@ class ExecutorPool:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._waiting = 0
+        self._turns: OrderedDict[Job, _Turn] = OrderedDict()  # of the jobs that wait
         self._running = 0
-        self._submitted = 0  # jobs, ever
+        self._come = 0  # jobs, ever: the number of the last one
         self._drained: list[After] = []
 
     def submit(self, job: Job) -> bool:
@@ -52,20 +56,25 @@ class ExecutorPool:
             RuntimeError: the executor is shut down, or the system gives it no thread.
         """
         with self._lock:
-            if self._waiting > self._backlog:
+            if len(self._turns) > self._backlog:
                 raise Overloaded(f"{self._backlog} requests wait for a thread of the executor")
-            self._waiting += 1
-            self._submitted += 1
-        turn = _Turn(job)
+            self._come += 1
+            turn = self._turns[job] = _Turn(job, self._come)
         try:
             future = self._executor.submit(self._run, turn)
         except Exception:
             # The standard library's has queued the job when it finds that it can't start a thread for it.
             if self._take(turn) is None:
-                return True  # and one of its threads has taken it
+                return True  # and one of its threads has taken it, or it was withdrawn
             raise
         future.add_done_callback(functools.partial(self._settle, turn))
         return True
+
+    def withdraw(self, job: Job) -> bool:
+        """See ``ThreadPool.withdraw``."""
+        with self._lock:
+            turn = self._turns.get(job)
+        return turn is not None and self._take(turn) is not None
 
     def open(self) -> None:
         """Ends each ``drain()`` that waits: who opens it brings new jobs, and may always have one."""
@@ -90,13 +99,14 @@ class ExecutorPool:
     def load(self) -> Load:
         """What there is to do now."""
         with self._lock:
-            return Load(self._running, self._waiting, self._submitted - self._waiting)
+            first = next(iter(self._turns.values()), None)
+            begun = self._come if first is None else first.number - 1
+            return Load(self._running, len(self._turns), begun, self._come)
 
-    def _count(self, *, waiting: int = 0, running: int = 0) -> list[After]:
-        """Under the lock. What has to be called outside it."""
-        self._waiting += waiting
+    def _count(self, running: int = 0) -> list[After]:
+        """Under the lock: so many more run. What has to be called outside it."""
         self._running += running
-        if self._waiting or self._running:
+        if self._turns or self._running:
             return []
         drained, self._drained = self._drained, []
         return drained
@@ -107,7 +117,8 @@ class ExecutorPool:
             job, turn.job = turn.job, None
             if job is None:
                 return None
-            drained = self._count(waiting=-1, running=running)
+            del self._turns[job]
+            drained = self._count(running)
         for call in drained:
             call_after(call)
         return job
@@ -120,7 +131,7 @@ class ExecutorPool:
             return
         after = run_job(job)
         with self._lock:
-            drained = self._count(running=-1)
+            drained = self._count(-1)
         for call in drained:
             call_after(call)
         if after is not None:

@@ -8,7 +8,8 @@ What it guarantees:
   gunicorn, waitress and mod_wsgi do: Django keeps one connection to each database, in a circle of references. A thread
   that ended would leave it open until the garbage collector comes by, and the next thread would open another.
 - The thread that was busy last works first: an app with little to do sees one thread, whose connections are fresh.
-- A job runs once, on one thread, or its ``abandon()`` is called; it never waits for ever in a pool that could run it.
+- A job runs once, on one thread, or its ``abandon()`` is called, or it was taken back by ``withdraw()``; it never waits
+  for ever in a pool that could run it.
 - At most ``backlog`` jobs wait for a thread; ``submit()`` of one more raises ``Overloaded``, and changes nothing.
 - Threads that sleep don't keep the pool alive. They end when it is collected: an adapter that is dropped without a
   shutdown, as tests and servers without lifespan do, leaves no thread.
@@ -33,6 +34,17 @@ counts itself as idle, or out: a job that comes next sees it so. Where a thread 
 in its place, the busy ones take what waits when they have time, and without any the jobs are abandoned; the next
 ``submit()`` tries to start one again.
 
+Who has a job. A job that waits is in ``_jobs``. Whoever takes it out of there, under the lock, is the one who settles
+it: the thread that runs it, the one that abandons what no thread could be had for, or the caller of ``withdraw()``. So
+one of the three happens, and the two others find nothing. A job that is withdrawn leaves at once: it counts no more for
+the backlog, and the pool does not keep its memory until its turn would have come. Nobody is woken for it, or told: a
+queue that gets shorter breaks no invariant, and a thread that was called up for that job finds none, as one does whose
+job another one was quicker to take.
+
+A job may be withdrawn from anywhere in the queue, so that jobs don't leave it in the order in which they came. Each has
+its number for that, and the first of those that wait tells how many came before it: ``Load.begun``. ``_jobs`` is an
+``OrderedDict``, which takes out its first entry, and any other, at the same price however many there are.
+
 Who holds whom. A thread sleeps at a gate of its own, and holds nothing else. What comes through the gate is the pool,
 for the thread to search in, so a pool with a job for somebody is held by that gate, and then by the thread, until the
 thread sleeps again. Once nobody holds the pool, all its threads are asleep and no job waits. Then each gets ``None`` by
@@ -51,7 +63,7 @@ import logging
 import os
 import threading
 import weakref
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from queue import SimpleQueue
@@ -67,7 +79,7 @@ After = Callable[[], None]
 
 
 class Job(Protocol):
-    """What a pool runs; neither method may raise."""
+    """What a pool runs; neither method may raise. It is submitted once, and equals no other one."""
 
     def run(self) -> After | None:
         """Does the work. What it returns is called when the thread has counted itself free.
@@ -87,14 +99,17 @@ class Load(NamedTuple):
     running: int
     #: Jobs that wait for a thread.
     waiting: int
-    #: Jobs that have left the queue, ever. They leave it in the order in which they came.
+    #: Jobs that came before the first one that waits, ever; all that came, where none waits. It never gets smaller.
     begun: int
+    #: Jobs that came, ever.
+    come: int
 
 
 class Pool(Protocol):
     """What the adapters need of a pool."""
 
     def submit(self, job: Job) -> bool: ...
+    def withdraw(self, job: Job) -> bool: ...
     def open(self) -> None: ...
     def drain(self, drained: After) -> None: ...
     def unfinished(self) -> int: ...
@@ -131,12 +146,12 @@ class ThreadPool:
 
     def _reset(self) -> None:
         self._lock = self._make_lock()
-        self._jobs: deque[Job] = deque()
+        self._jobs: OrderedDict[Job, int] = OrderedDict()  # those that wait, each with its number
         self._idle: list[Gate] = []
         self._threads = 0  # counted in by whoever starts one, and out by itself, or where it can't be started
         self._searching = 0
         self._started = 0  # ever, for names
-        self._submitted = 0  # jobs, ever
+        self._come = 0  # jobs, ever: the number of the last one
         self._closing = False
         self._drained: list[After] = []
 
@@ -174,12 +189,20 @@ class ThreadPool:
             if len(self._jobs) >= free + self._backlog:
                 raise Overloaded(f"{self._limit} threads are busy and {self._backlog} requests wait")
             waits = len(self._jobs) >= free
-            self._jobs.append(job)
-            self._submitted += 1
+            self._come += 1
+            self._jobs[job] = self._come
             recruit = self._recruit()
         if recruit is not None:
             self._call_up(recruit)
         return waits
+
+    def withdraw(self, job: Job) -> bool:
+        """Takes back ``job``, if it still waits. ``True``: it will neither run nor be abandoned; the caller settles it.
+
+        ``False``: it runs, has run, was abandoned or withdrawn, or was never submitted; nothing changes.
+        """
+        with self._lock:
+            return self._jobs.pop(job, None) is not None
 
     def open(self) -> None:
         """Keeps threads again, after a ``drain()``, or in the middle of one.
@@ -218,9 +241,9 @@ class ThreadPool:
     def load(self) -> Load:
         """What there is to do now."""
         with self._lock:
-            waiting = len(self._jobs)
             running = self._threads - len(self._idle) - self._searching
-            return Load(running, waiting, self._submitted - waiting)
+            first = next(iter(self._jobs.values()), self._come + 1)
+            return Load(running, len(self._jobs), first - 1, self._come)
 
     def _recruit(self) -> Gate | str | None:
         """Under the lock: who has to be called up, outside it, for the invariant to hold; a new thread by its name."""
@@ -251,7 +274,7 @@ class ThreadPool:
     def _do_without(self, error: Exception) -> None:
         """The thread that was to search could not be started."""
         idle: Gate | None = None
-        stranded: deque[Job] = deque()
+        stranded: OrderedDict[Job, int] = OrderedDict()
         with self._lock:
             self._searching -= 1
             drained = self._count_out()
@@ -292,7 +315,7 @@ class ThreadPool:
                         return True
                     drained = self._count_out()
                     break
-                job: Job | None = self._jobs.popleft()
+                job: Job | None = self._jobs.popitem(last=False)[0]
                 recruit = self._recruit()
             if recruit is not None:
                 self._call_up(recruit)
@@ -300,7 +323,7 @@ class ThreadPool:
                 after = run_job(job)
                 with self._lock:
                     if self._jobs:
-                        job = self._jobs.popleft()
+                        job = self._jobs.popitem(last=False)[0]
                     else:
                         job = None
                         self._searching += 1

@@ -2,6 +2,8 @@
 
 import concurrent.futures
 import threading
+import weakref
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -54,6 +56,95 @@ def test_a_drain_ends_where_the_pool_is_opened_again() -> None:
     assert calls == [1]
 
 
+def test_a_job_that_waits_can_be_withdrawn() -> None:
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        pool = ExecutorPool(executor, 3)
+        running = Work()
+        pool.submit(running)
+        running.wait_for_arrival()
+        for _ in range(3):
+            gone = [Work() for _ in range(4)]
+            for job in gone:
+                pool.submit(job)
+            with pytest.raises(Overloaded):
+                pool.submit(Work())
+            assert all(pool.withdraw(job) for job in gone)
+            assert not any(pool.withdraw(job) for job in gone)
+        references = [weakref.ref(job) for job in gone]
+        del gone, job
+        assert [reference() for reference in references] == [None] * 4, (
+            "the executor's queue does not keep them"
+        )
+        jobs = [Work(held=False) for _ in range(4)]
+        for job in jobs:
+            pool.submit(job)
+        assert pool.load() == (1, 4, 13, 17)
+        assert pool.withdraw(jobs[1])
+        assert pool.load() == (1, 3, 13, 17)
+        assert pool.withdraw(jobs[0])
+        assert pool.load() == (1, 2, 15, 17), "the second is gone already"
+        assert not pool.withdraw(running), "it runs"
+        assert not pool.withdraw(Work()), "it was never submitted"
+        running.finish()
+        assert jobs[3].done.wait(HANG)
+        assert [len(job.runs) for job in jobs] == [0, 0, 1, 1]
+        assert not any(job.abandoned for job in jobs)
+        assert not pool.withdraw(jobs[3]), "it has run"
+
+
+def test_a_drain_ends_where_the_last_job_is_withdrawn() -> None:
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        held = Work()
+        executor.submit(held.run)  # the user's own
+        held.wait_for_arrival()
+        pool = ExecutorPool(executor, 1)
+        job = Work()
+        pool.submit(job)
+        calls: list[int] = []
+        pool.drain(lambda: calls.append(pool.unfinished()))
+        assert not calls
+        assert pool.withdraw(job)
+        assert calls == [0]
+        held.go.set()
+    assert not job.runs
+    assert not job.abandoned
+
+
+def test_a_job_is_withdrawn_or_begun_or_abandoned() -> None:
+    """Withdrawn in the very moments in which its executor has it in its hands."""
+    took: list[str] = []
+
+    class Hands(concurrent.futures.Executor):
+        """Withdraws the job before, and after, it ends otherwise."""
+
+        def submit(self, call: Any, /, *args: Any, **kwargs: Any) -> Any:
+            future: concurrent.futures.Future[None] = concurrent.futures.Future()
+            if how == "before it runs":
+                took.append(str(pool.withdraw(job)))
+            if how == "before it raises":
+                took.append(str(pool.withdraw(job)))
+                raise RuntimeError("no thread")
+            if how == "before it is dropped":
+                took.append(str(pool.withdraw(job)))
+                future.cancel()
+                return future
+            call(*args)
+            took.append(str(pool.withdraw(job)))
+            future.set_result(None)
+            return future
+
+    for how in ("before it runs", "before it raises", "before it is dropped", "after it ran"):
+        took.clear()
+        job = Work(held=False)
+        pool = ExecutorPool(Hands(), 1)
+        assert pool.submit(job)
+        withdrawn = how != "after it ran"
+        assert took[0] == str(withdrawn)
+        assert len(job.runs) == (not withdrawn)
+        assert not job.abandoned
+        assert pool.load() == (0, 0, 1, 1)
+
+
 def test_an_executor_that_drops_its_jobs_has_them_abandoned() -> None:
     executor = concurrent.futures.ThreadPoolExecutor(1)
     pool = ExecutorPool(executor, 5)
@@ -104,7 +195,7 @@ def test_a_job_that_an_executor_has_queued_before_it_raised_is_given_up() -> Non
         assert third.done.wait(HANG)
         assert not second.runs, "its request has been answered with the error"
     assert not second.abandoned
-    assert pool.load() == (0, 0, 3)
+    assert pool.load() == (0, 0, 3, 3)
 
 
 def test_a_job_that_runs_though_its_executor_raised_counts_as_taken() -> None:
@@ -125,7 +216,7 @@ def test_a_job_that_runs_though_its_executor_raised_counts_as_taken() -> None:
         second.finish()
     assert len(second.runs) == 1
     assert not second.abandoned
-    assert pool.load() == (0, 0, 2)
+    assert pool.load() == (0, 0, 2, 2)
 
 
 def test_telling_that_raises_is_logged_and_no_job_is_abandoned(caplog: pytest.LogCaptureFixture) -> None:
@@ -138,4 +229,4 @@ def test_telling_that_raises_is_logged_and_no_job_is_abandoned(caplog: pytest.Lo
         pool.submit(job)
     assert not job.abandoned
     assert "what tells that a job is done raised" in caplog.text
-    assert pool.load() == (0, 0, 1)
+    assert pool.load() == (0, 0, 1, 1)

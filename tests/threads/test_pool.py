@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import weakref
 from typing import Any
 from unittest.mock import patch
 
@@ -159,6 +160,106 @@ def test_a_burst_fills_the_threads_and_the_backlog_before_any_has_begun(make: Ma
     assert all(len(job.runs) == 1 for job in jobs)
 
 
+# Jobs that are withdrawn.
+
+
+def busy(pool: ThreadPool, threads: int = 1) -> list[Work]:
+    """Has all threads hold a job."""
+    jobs = [Work() for _ in range(threads)]
+    for job in jobs:
+        pool.submit(job)
+    for job in jobs:
+        job.wait_for_arrival()
+    return jobs
+
+
+def test_a_job_that_waits_can_be_withdrawn(make: Make) -> None:
+    pool = make(1)
+    [running] = busy(pool)
+    jobs = [Work(held=False) for _ in range(5)]
+    for job in jobs:
+        pool.submit(job)
+    assert pool.withdraw(jobs[1])
+    assert pool.withdraw(jobs[3])
+    assert not pool.withdraw(jobs[3]), "it is the caller's already"
+    assert not pool.withdraw(running), "it runs"
+    assert not pool.withdraw(Work()), "it was never submitted"
+    assert pool.unfinished() == 4
+    running.finish()
+    assert jobs[4].done.wait(HANG)
+    assert [len(job.runs) for job in jobs] == [1, 0, 1, 0, 1]
+    assert not any(job.abandoned for job in jobs)
+    assert not pool.withdraw(jobs[0]), "it has run"
+    until(lambda: pool.load() == (0, 0, 6, 6))
+
+
+def test_a_full_backlog_that_is_withdrawn_takes_as_many_new_jobs(make: Make) -> None:
+    pool = make(1, 500)
+    [running] = busy(pool)
+    for _ in range(3):
+        gone = [Work() for _ in range(500)]
+        for job in gone:
+            pool.submit(job)
+        with pytest.raises(Overloaded):
+            pool.submit(Work())
+        assert all(pool.withdraw(job) for job in gone)
+        assert pool.unfinished() == 1
+    jobs = [Work(held=False) for _ in range(500)]
+    for job in jobs:
+        pool.submit(job)
+    running.finish()
+    assert jobs[-1].done.wait(HANG)
+    assert all(len(job.runs) == 1 for job in jobs)
+
+
+def test_a_job_that_is_withdrawn_is_not_kept(make: Make) -> None:
+    """It may have a request's whole body, and the threads may be busy for long."""
+    pool = make(1)
+    [running] = busy(pool)
+    job = Work()
+    pool.submit(job)
+    assert pool.withdraw(job)
+    reference = weakref.ref(job)
+    del job
+    assert reference() is None
+    running.finish()
+
+
+def test_the_load_tells_how_many_came_before_the_first_that_waits(make: Make) -> None:
+    pool = make(2)
+    assert pool.load() == (0, 0, 0, 0)
+    running = busy(pool, 2)
+    assert pool.load() == (2, 0, 2, 2)
+    jobs = [Work(held=False) for _ in range(4)]
+    for job in jobs:
+        pool.submit(job)
+    assert pool.load() == (2, 4, 2, 6)
+    pool.withdraw(jobs[2])
+    assert pool.load() == (2, 3, 2, 6), "the first one waits as before"
+    pool.withdraw(jobs[0])
+    assert pool.load() == (2, 2, 3, 6)
+    pool.withdraw(jobs[1])
+    assert pool.load() == (2, 1, 5, 6), "the third is gone already"
+    pool.withdraw(jobs[3])
+    assert pool.load() == (2, 0, 6, 6)
+    for job in running:
+        job.finish()
+
+
+def test_a_drain_ends_where_all_that_waits_is_withdrawn(make: Make) -> None:
+    pool = make(1)
+    [running] = busy(pool)
+    job = Work()
+    pool.submit(job)
+    drained = threading.Event()
+    pool.drain(drained.set)
+    assert pool.withdraw(job)
+    assert not drained.is_set()
+    running.finish()
+    assert drained.wait(HANG)
+    assert not job.runs
+
+
 # The invariant.
 
 
@@ -176,16 +277,27 @@ def holds(pool: ThreadPool) -> bool:
     threads=st.integers(1, 4),
     backlog=st.integers(0, 4),
     script=st.lists(
-        st.one_of(st.just("submit"), st.just("burst"), st.just("drain"), st.integers(0, 7)), max_size=30
+        st.one_of(
+            st.just("submit"),
+            st.just("burst"),
+            st.just("drain"),
+            st.tuples(st.just("withdraw"), st.integers(0, 7)),
+            st.integers(0, 7),
+        ),
+        max_size=30,
     ),
 )
 @settings(max_examples=120, deadline=None)
 def test_any_order_of_jobs_and_ends(threads: int, backlog: int, script: list[Any]) -> None:
-    """What can run does run, in any order of submitting, ending and draining; what is refused changes nothing."""
+    """What can run does run, in any order of submitting, withdrawing, ending and draining.
+
+    What is refused changes nothing.
+    """
     pool = ThreadPool(threads, backlog, name="bridge-test")
     held: list[Work] = []
     jobs: list[Work] = []
     drains: list[threading.Event] = []
+    seen = 0
 
     def submit() -> None:
         job = Work()
@@ -207,6 +319,13 @@ def test_any_order_of_jobs_and_ends(threads: int, backlog: int, script: list[Any
         elif step == "drain":
             drains.append(threading.Event())
             pool.drain(drains[-1].set)
+        elif isinstance(step, tuple):
+            if held:
+                place = step[1] % len(held)
+                waits = place >= threads
+                assert pool.withdraw(held[place]) is waits
+                if waits:
+                    jobs.remove(held.pop(place))
         elif held:
             job = held.pop(step % min(len(held), threads))  # one of those that run
             job.finish()
@@ -216,6 +335,9 @@ def test_any_order_of_jobs_and_ends(threads: int, backlog: int, script: list[Any
             job.wait_for_arrival()
         assert sum(bool(job.runs) for job in held) == min(len(held), threads)
         assert pool.unfinished() == len(held)
+        load = pool.load()
+        assert seen <= load.begun <= load.come - load.waiting
+        seen = load.begun
     for job in held:
         job.go.set()
     for job in jobs:
@@ -232,11 +354,15 @@ def test_many_submitters_at_once(make: Make) -> None:
     barrier = threading.Barrier(9)
     jobs = [[Work(held=False) for _ in range(200)] for _ in range(8)]
     drains = [threading.Event() for _ in range(100)]
+    withdrawn: list[Work] = []
 
     def submit(mine: list[Work]) -> None:
         barrier.wait(HANG)
-        for job in mine:
+        for number, job in enumerate(mine):
             pool.submit(job)
+            if number % 3 == 0 and pool.withdraw(job):
+                withdrawn.append(job)
+                job.done.set()
 
     def end() -> None:
         barrier.wait(HANG)
@@ -259,6 +385,6 @@ def test_many_submitters_at_once(make: Make) -> None:
     for mine in jobs:
         for job in mine:
             assert job.done.wait(HANG)
-            assert len(job.runs) == 1
+            assert len(job.runs) == (job not in withdrawn)
     assert all(drained.is_set() for drained in drains)
     until(lambda: pool.unfinished() == 0)

@@ -24,6 +24,7 @@ class Job:
         self.runs = 0
         self.abandoned = 0
         self.told = 0
+        self.withdrawn = 0
 
     def run(self) -> After:
         self.runs += 1
@@ -80,7 +81,7 @@ class Explored(ThreadPool):
 
     def settled(self, jobs: list[Job], drains: list[int], *, opened: bool = False) -> None:
         """What holds when nobody can go on."""
-        assert [job.runs + job.abandoned for job in jobs] == [1] * len(jobs)
+        assert [job.runs + job.abandoned + job.withdrawn for job in jobs] == [1] * len(jobs)
         assert [job.told for job in jobs] == [job.runs for job in jobs]
         assert all(drain == 1 for drain in drains)
         assert not self._searching
@@ -101,10 +102,12 @@ def scenario(
     drain: bool = False,
     opens: bool = False,
     failures: int = 0,
+    withdraws: tuple[tuple[int, int], ...] = (),
 ) -> Callable[[Order], Callable[[], None]]:
     """Each of the submitters submits so many jobs, one after the other; ``drain``: a thread drains.
 
-    ``opens``: it opens the pool again.
+    ``opens``: it opens the pool again. ``withdraws``: for each, a thread withdraws that job of that submitter, perhaps
+    before it is there.
     """
 
     def begin(order: Order) -> Callable[[], None]:
@@ -125,8 +128,13 @@ def scenario(
             if opens:
                 pool.open()
 
+        def withdraw(job: Job) -> None:
+            job.withdrawn += pool.withdraw(job)
+
         for number, mine in enumerate(jobs):
             order.spawn(lambda mine=mine: submit(mine), f"submitter-{number}")  # type: ignore[misc]
+        for place, (number, index) in enumerate(withdraws):
+            order.spawn(lambda job=jobs[number][index]: withdraw(job), f"submitter-withdraws-{place}")  # type: ignore[misc]
         if drain:
             order.spawn(end, "drain")
         return lambda: pool.settled([job for mine in jobs for job in mine], drains, opened=opens)
@@ -152,7 +160,49 @@ def test_every_order_of_three_jobs_and_two_threads() -> None:
     assert explore(scenario(Explored, 2, (2, 1), failures=1)) > 500
 
 
+@pytest.mark.parametrize("failures", [0, 1])
+@pytest.mark.parametrize("drain", [False, True], ids=["open", "drained"])
+@pytest.mark.parametrize(
+    ("threads", "submits", "withdraws"),
+    [
+        (1, (1,), ((0, 0),)),
+        (1, (1,), ((0, 0), (0, 0))),
+        (1, (2,), ((0, 0),)),
+        (1, (2,), ((0, 1),)),
+        (1, (1, 1), ((0, 0),)),
+    ],
+)
+def test_every_order_of_jobs_that_are_withdrawn(
+    threads: int, submits: tuple[int, ...], withdraws: tuple[tuple[int, int], ...], drain: bool, failures: int
+) -> None:
+    begin = scenario(Explored, threads, submits, drain=drain, failures=failures, withdraws=withdraws)
+    assert explore(begin) >= 5
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+def test_every_order_of_two_threads_and_a_job_that_is_withdrawn(failures: int) -> None:
+    assert explore(scenario(Explored, 2, (2,), failures=failures, withdraws=((0, 1),))) > 100
+
+
 # That it finds what it is for.
+
+
+class WithdrawsInTwoSteps(Explored):
+    """It looks whether the job waits, and takes it out later."""
+
+    def withdraw(self, job: Any) -> bool:
+        with self._lock:
+            waits = job in self._jobs
+        with self._lock:
+            self._jobs.pop(job, None)
+        return waits
+
+
+class ClaimsWhatRuns(Explored):
+    """It says that a job that runs was withdrawn."""
+
+    def withdraw(self, job: Any) -> bool:
+        return super().withdraw(job) or bool(job.runs)
 
 
 class LeavesInTwoSteps(Explored):
@@ -196,3 +246,9 @@ def test_a_pool_with_a_gap_is_found_out(
 ) -> None:
     with pytest.raises(AssertionError):
         explore(scenario(kind, threads, submits, drain=drain, failures=failures))
+
+
+@pytest.mark.parametrize("kind", [WithdrawsInTwoSteps, ClaimsWhatRuns])
+def test_a_withdrawal_with_a_gap_is_found_out(kind: type[Explored]) -> None:
+    with pytest.raises(AssertionError):
+        explore(scenario(kind, 1, (1,), withdraws=((0, 0),)))

@@ -9,10 +9,11 @@ from unittest.mock import patch
 import pytest
 
 from bridge import Overloaded, WsgiToAsgi, compat
-from bridge.threads.pool import After, Job, Load, _after_fork_in_child
+from bridge.threads.pool import After, Job, Load, ThreadPool, _after_fork_in_child
 from bridge.to_asgi import busy
 from bridge.to_asgi.busy import BusyLog
 from tests.support.asgi import HANG
+from tests.support.jobs import Work, drain
 from tests.support.served import Served, wait_for_jobs
 from tests.support.wsgi_apps import Visitor, get, hello
 
@@ -27,9 +28,10 @@ class Pool:
         self.begun = 0
 
     def load(self) -> Load:
-        return Load(40, self.come - self.begun, self.begun)
+        return Load(40, self.come - self.begun, self.begun, self.come)
 
     def submit(self, job: Job) -> bool: ...  # type: ignore[empty-body]  # nobody calls these
+    def withdraw(self, job: Job) -> bool: ...  # type: ignore[empty-body]
     def open(self) -> None: ...
     def drain(self, drained: After) -> None: ...
     def unfinished(self) -> int: ...  # type: ignore[empty-body]
@@ -100,6 +102,30 @@ def test_requests_that_each_wait_so_many_seconds(
         clock.second()
         assert len(busy._marks) <= wait + 2
     assert len(caplog.messages) == lines
+
+
+def test_a_wait_is_seen_though_later_requests_are_withdrawn(
+    clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their clients leave, and others come; the first request waits all the time."""
+    busy, pool = BusyLog("do something"), ThreadPool(1, 100, name="bridge-test")
+    running, waiting = Work(), Work()
+    pool.submit(running)
+    running.wait_for_arrival()
+    pool.submit(waiting)
+    busy.waits(clock, pool)
+    for _ in range(16):
+        job = Work()
+        pool.submit(job)
+        clock.second()
+        assert pool.withdraw(job)
+    assert [message.split("the first for ")[1].split(" seconds")[0] for message in caplog.messages] == [
+        "5",
+        "15",
+    ]
+    running.finish()
+    waiting.finish()
+    drain(pool)
 
 
 def test_another_loop_takes_over_where_the_first_has_stopped(
