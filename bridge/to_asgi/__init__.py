@@ -3,7 +3,7 @@
 The way of a request, and the modules on it:
 
 - on the loop: ``adapter`` maps the scope, ``collect`` gathers the body (``body``), ``response`` sends what the app
-  makes (``sending``, ``cut``, ``daphne``), ``watch`` knows whether the client is still there;
+  makes (``sending``), ``watch`` knows whether the client is still there;
 - on the worker's thread: ``call`` is one call of the app by PEP 3333, ``file`` its files;
 - between the two: ``channel``, bounded, and aborted from either end.
 

@@ -24,9 +24,8 @@ from ..types import Receive, Scope, Send
 from .body import Stream
 from .call import is_of_client
 from .channel import Batch, Channel, End
-from .cut import break_off
 from .refusal import Refused
-from .sending import send_batch
+from .sending import break_off, send_batch
 from .watch import Listening, Watch, Watches, listen_with
 
 __all__ = ["Response", "log_beside"]

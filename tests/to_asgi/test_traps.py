@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bridge import ApplicationError, ApplicationExit
-from bridge.to_asgi.cut import ResponseCut
+from bridge.to_asgi.sending import ResponseCut
 from bridge.types import Environ, StartResponse
 from tests.support.asgi import Exchange, http_scope, request
 from tests.support.served import Served, call, fail

@@ -51,7 +51,7 @@ ASGI = (
         right="the stream is reset",
         wrong="hangs",
         docs=("On hypercorn with HTTP/2, an error in the middle of a response ends the connection",),
-        bridge=("to_asgi/cut.py",),
+        bridge=("to_asgi/sending.py",),
     ),
     Fault(
         name="send() to a stream that has ended",
@@ -101,7 +101,7 @@ ASGI = (
         does="an exception after the start of a response ends its task that watches over all requests",
         right="the connection is cut, and the next error gets its 500",
         unshown="bridge's own way round it is what test_error_after_the_start_never_looks_like_a_whole_response shows",
-        bridge=("to_asgi/cut.py", "to_asgi/daphne.py"),
+        bridge=("to_asgi/sending.py",),
     ),
     Fault(
         name="read() of a negative size",

@@ -56,7 +56,7 @@ WEBSOCKET = (
         does="native: autobahn raises for codes below 3000 other than 1000; then daphne closes with 1011",
         right="the app's code",
         wrong=1011,
-        bridge=("to_asgi/daphne.py",),
+        bridge=("to_asgi/sending.py",),
     ),
     Fault(
         name="reason of the app's close",
