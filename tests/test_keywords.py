@@ -19,8 +19,9 @@ import pytest
 from bridge import Dispatcher, Mount, WsgiToAsgi
 from bridge.dispatch.fallback_wsgi import _Attempt, _Input
 from bridge.to_asgi.body import Input
-from bridge.to_asgi.call import Call, EarlyHints
+from bridge.to_asgi.call import WsgiCall
 from bridge.to_asgi.file import FileWrapper
+from bridge.to_asgi.hints import EarlyHints
 from bridge.types import Environ
 from tests.support.asgi import Exchange, http_scope, request
 from tests.support.lifespan import run_lifespan
@@ -80,7 +81,7 @@ def names(function: Callable[..., Any]) -> list[str]:
     return [name for name in inspect.signature(function).parameters if name != "self"]
 
 
-@pytest.mark.parametrize("ours", [Call.start_response, _Attempt.start_response])
+@pytest.mark.parametrize("ours", [WsgiCall.start_response, _Attempt.start_response])
 def test_the_names_are_those_of_wsgiref_and_gunicorn(ours: Callable[..., Any]) -> None:
     theirs = (wsgiref.handlers.BaseHandler.start_response, gunicorn.http.wsgi.Response.start_response)
     assert [names(each) for each in theirs] == [names(ours)] * 2

@@ -1,7 +1,7 @@
 """``WsgiToAsgi``: a WSGI app as an ASGI app. The loop's side of a request, up to its hand-over to a thread.
 
 The way of a request: the loop maps its scope (``mapping.environ``), collects its body (``to_asgi.collect``), and
-hands a ``Call`` to a worker thread (``threads.pool``). The worker runs the app (``to_asgi.call``) and puts what it
+hands a ``WsgiCall`` to a worker thread (``threads.pool``). The worker runs the app (``to_asgi.call``) and puts what it
 makes into a ``Channel``, which wakes the loop; the loop sends all that is there (``to_asgi.response``). A request
 that fits its buffers costs one hand-over and one wake-up.
 """
@@ -22,10 +22,11 @@ from ..threads.executor_pool import ExecutorPool
 from ..threads.pool import ThreadPool
 from ..types import AnyReceive, AnyScope, AnySend, Receive, Scope, Send, WSGIApp
 from .busy import BusyLog
-from .call import Call, EarlyHints
+from .call import WsgiCall
 from .channel import Channel, Mailbox
-from .collect import Body, Collector, RequestBody
+from .collect import Body, BodyMode, Collector
 from .file import FileWrapper
+from .hints import EarlyHints
 from .refusal import Refused, refuse, refuse_handshake
 from .response import Response
 from .watch import Watches
@@ -105,7 +106,7 @@ class WsgiToAsgi:
         *,
         threads: int = 40,
         backlog: int = 1024,
-        request_body: RequestBody = "buffer",
+        request_body: BodyMode = "buffer",
         request_buffer: int = 65536,
         max_body_size: int | None = None,
         response_buffer: int = 262144,
@@ -124,7 +125,7 @@ class WsgiToAsgi:
             _check_number("websocket_threads", websocket_threads, 0)
         if max_body_size is not None:
             _check_number("max_body_size", max_body_size, 0)
-        if request_body not in get_args(RequestBody):
+        if request_body not in get_args(BodyMode):
             raise ValueError(f'request_body is {request_body!r}; it has to be "buffer" or "stream"')
         if executor is not None and (
             isinstance(executor, type) or not callable(getattr(executor, "submit", None))
@@ -233,7 +234,7 @@ class WsgiToAsgi:
             environ["wsgi.early_hints"] = hints = EarlyHints(channel)
         files = extensions if self.sendfile else None
         async_loop = loop if self.async_views == "server" else None
-        call = Call(self.app, environ, channel, async_loop, files, hints)
+        call = WsgiCall(self.app, environ, channel, async_loop, files, hints)
         try:
             pool = self._pool or self._make_pool()
             waits = pool.submit(call)

@@ -14,15 +14,17 @@ from typing import Any, BinaryIO
 
 from asgiref.sync import SyncToAsync
 
-from ..errors import ApplicationError, ApplicationExit, ClientDisconnected, RequestBodyTooLarge
-from ..log import log_app_error, request_name
+from ..errors import ApplicationError, ApplicationExit, ClientDisconnected
+from ..log import request_name
 from ..mapping.headers import BODYLESS, Start, start_of_response
 from ..threads.pool import After
 from ..types import Environ, ExcInfo, Message, Write, WSGIApp
 from .channel import Channel, Item
 from .file import FileWrapper, file_message, regular_file
+from .hints import EarlyHints
+from .lost import log_late, log_of_close
 
-__all__ = ["Call", "EarlyHints", "is_of_client"]
+__all__ = ["WsgiCall"]
 
 logger = logging.getLogger("bridge")
 
@@ -30,28 +32,7 @@ logger = logging.getLogger("bridge")
 _JOINED = 65536
 
 
-class EarlyHints:
-    """``wsgi.early_hints``: sends a 103 response with the ``Link`` headers among those that it gets, at once.
-
-    It is no method of the call, which has the environ: the two would hold one another.
-    """
-
-    __slots__ = ("_channel", "over")
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        #: The response has started, and hints come too late.
-        self.over = False
-
-    def __call__(self, headers: Iterable[tuple[str, str]]) -> None:
-        hints = [(name, value) for name, value in headers if name.lower() == "link"]
-        # They are headers of a response, and no more may write others than those of the response itself.
-        links = [value for _, value in start_of_response("200 OK", hints).message["headers"]]
-        if links and not self.over:
-            self._channel.put([{"type": "http.response.early_hint", "links": links}], 0)
-
-
-class Call:
+class WsgiCall:
     """A request for a worker: a job of ``threads.pool``."""
 
     __slots__ = (
@@ -154,19 +135,10 @@ class Call:
         self._finish((), 0, exc)
         if not self._channel.broken:
             # The client has left, or the server has given the request up; or write() had all of the response.
-            self._log_lost(exc)
+            self._log_late(exc)
 
-    def _log_lost(self, error: BaseException) -> None:
-        name = request_name(*self._request)
-        if is_of_client(error):
-            logger.debug("%s: the client left, and the WSGI app ended with %r", name, error)
-        else:
-            log_app_error(
-                "%s: the WSGI app raised an error when nobody waited for its response any more",
-                name,
-                error=error,
-                errors=self._environ.get("wsgi.errors"),
-            )
+    def _log_late(self, error: BaseException) -> None:
+        log_late(error, *self._request, self._environ.get("wsgi.errors"))
 
     def _finish(self, items: Iterable[Item] = (), size: int = 0, error: BaseException | None = None) -> None:
         """The end of the response."""
@@ -188,23 +160,11 @@ class Call:
             if close is not None:
                 close()
         except BaseException as exc:  # noqa: BLE001 - SystemExit must not end this thread
-            self._log_of_close(exc)
+            log_of_close(exc, *self._request, self._environ.get("wsgi.errors"))
         try:
             self._body.close()
         except OSError:
             logger.exception("%s: the request body could not be closed", request_name(*self._request))
-
-    def _log_of_close(self, error: BaseException) -> None:
-        name = request_name(*self._request)
-        if is_of_client(error):
-            logger.debug("%s: the client left, and close() of the response ended with %r", name, error)
-        else:
-            log_app_error(
-                "%s: close() of the response raised an error",
-                name,
-                error=error,
-                errors=self._environ.get("wsgi.errors"),
-            )
 
     # What the app calls.
 
@@ -382,18 +342,6 @@ class Call:
         self._channel.flush()
         self._finish()
         return True
-
-
-# What Werkzeug and Django make of an error of ``wsgi.input``.
-_OF_CLIENT = {"ClientDisconnected", "UnreadablePostError"}
-
-
-def is_of_client(error: BaseException) -> bool:
-    """Whether ``error`` of an app says no more than that its client has left, or has sent too much.
-
-    What it was raised from does not count: an error in a ``finally`` that ``ClientDisconnected`` passes is the app's.
-    """
-    return isinstance(error, (ClientDisconnected, RequestBodyTooLarge)) or type(error).__name__ in _OF_CLIENT
 
 
 def _check(chunk: object) -> None:

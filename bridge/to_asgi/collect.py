@@ -18,11 +18,11 @@ from .channel import Mailbox
 from .refusal import Refused
 from .watch import until_disconnect
 
-__all__ = ["Body", "Collector", "RequestBody"]
+__all__ = ["Body", "BodyMode", "Collector"]
 
 logger = logging.getLogger("bridge")
 
-RequestBody = Literal["buffer", "stream"]
+BodyMode = Literal["buffer", "stream"]
 
 #: Threads that write large bodies into temporary files; they are short at work.
 _DISK_THREADS = 2
@@ -39,7 +39,7 @@ class Body(NamedTuple):
 class Collector:
     """How one adapter takes the bodies of its requests. Has no thread until a body is larger than its buffer."""
 
-    def __init__(self, mode: RequestBody, buffer: int, max_size: int | None) -> None:
+    def __init__(self, mode: BodyMode, buffer: int, max_size: int | None) -> None:
         """``buffer``: bytes in memory; ``max_size``: bytes, ``None`` for any."""
         self._mode = mode
         self._buffer = buffer

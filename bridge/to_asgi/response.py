@@ -19,16 +19,15 @@ the worker has ended before it wakes the loop at all. What else may happen:
 """
 
 from ..errors import RequestBodyTooLarge
-from ..log import log_app_error, request_name
 from ..types import Receive, Scope, Send
 from .body import Stream
-from .call import is_of_client
 from .channel import Batch, Channel, End
+from .lost import log_beside
 from .refusal import Refused
 from .sending import break_off, send_batch
 from .watch import Listening, Watch, Watches, listen_with
 
-__all__ = ["Response", "log_beside"]
+__all__ = ["Response"]
 
 #: Bytes of a body up to which a response is short: servers have 64 KiB between themselves and a connection before
 #: send() waits (asyncio's high-water mark, and uvicorn's own).
@@ -94,7 +93,7 @@ class Response:
             error, running = channel.close()
             if error is not None and not sent:
                 # What is raised is another one.
-                log_beside(error, self._scope)
+                log_beside(error, self._scope.get("method", "GET"), self._scope["path"])
                 error = None
             if self._watch is not None:
                 self._watch.cancel()
@@ -143,18 +142,6 @@ class Response:
             if batch.end is End.MORE:
                 # So that a client that left before this chunk is known to have left at the next one.
                 watch.start()
-
-
-def log_beside(error: BaseException, scope: Scope) -> None:
-    """Logs ``error`` of the app, which had handed it over when something else ended its request."""
-    if not is_of_client(error):
-        name = request_name(scope.get("method", "GET"), scope["path"])
-        log_app_error(
-            "%s: the WSGI app raised an error, and sending its response did not come so far",
-            name,
-            error=error,
-            errors=None,
-        )
 
 
 def _may_wait(scope: Scope, batch: Batch) -> bool:

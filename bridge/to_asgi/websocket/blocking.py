@@ -20,8 +20,9 @@ from ...errors import ApplicationError, ClientDisconnected, ConnectionClosed
 from ...log import log_app_error
 from ...mapping.headers import start_of_response
 from ...types import Environ, Message, WSGIApp
-from ..call import Call, is_of_client
+from ..call import WsgiCall
 from ..channel import Channel, Item
+from ..lost import is_of_client
 from .inbox import OVERHEAD, Inbox
 from .relay import RelayPair
 
@@ -219,7 +220,7 @@ def _check_code(code: object) -> None:
         )
 
 
-class WebSocketCall(Call):
+class WebSocketCall(WsgiCall):
     """The call of an app for a handshake: a job of ``threads.pool``."""
 
     __slots__ = ("_pair", "_websocket")
@@ -274,7 +275,7 @@ class WebSocketCall(Call):
             return
         super()._fail(exc)
 
-    def _log_lost(self, error: BaseException) -> None:
+    def _log_late(self, error: BaseException) -> None:
         # The client has left, as most do, or the server has closed.
         if not is_of_client(error):
             log_app_error(

@@ -20,8 +20,8 @@ from ...mapping.environ import build_environ
 from ...threads.pool import ThreadPool
 from ...types import Environ, Message, Receive, Scope, Send, WSGIApp
 from ..channel import Batch, Channel, End, Item
+from ..lost import log_beside
 from ..refusal import Refused, denial, denies
-from ..response import log_beside
 from ..sending import send_batch, send_close
 from ..watch import Watch, Watches
 from ..wires import Wires
@@ -200,7 +200,7 @@ class _Session:
             self._abort()
             for lost in (self._channel.close()[0], None if sent else error):
                 if lost is not None:
-                    log_beside(lost, self._scope)
+                    log_beside(lost, self._scope.get("method", "GET"), self._path)
             lost = None
             if not sent:
                 error = None
