@@ -1,9 +1,6 @@
-"""``WsgiToAsgi``: a WSGI app as an ASGI app. The loop's side of a request, up to its hand-over to a thread.
+"""``WsgiToAsgi``: a WSGI app as an ASGI app. Its options, its lifespan, and which of its scopes goes where.
 
-The way of a request: the loop maps its scope (``mapping.environ``), collects its body (``to_asgi.collect``), and
-hands a ``WsgiCall`` to a worker thread (``threads.pool``). The worker runs the app (``to_asgi.call``) and puts what it
-makes into a ``Channel``, which wakes the loop; the loop sends all that is there (``to_asgi.response``). A request
-that fits its buffers costs one hand-over and one wake-up.
+A request is a ``Request`` (``to_asgi.request``), which says its way; a WebSocket goes to ``to_asgi.websocket``.
 """
 
 import asyncio
@@ -11,25 +8,20 @@ import functools
 import logging
 import sys
 from concurrent.futures import Executor
-from io import BytesIO
 from typing import Any, Literal, get_args
 
 from ..errors import Overloaded
 from ..kind import check_kind
 from ..lifespan import answer_lifespan
-from ..mapping.environ import build_environ
 from ..threads.executor_pool import ExecutorPool
 from ..threads.pool import ThreadPool
 from ..types import AnyReceive, AnyScope, AnySend, Receive, Scope, Send, WSGIApp
 from .busy import BusyLog
-from .call import WsgiCall
-from .channel import Channel, Mailbox
-from .collect import Body, BodyMode, Collector
-from .file import FileWrapper
-from .hints import EarlyHints
-from .refusal import Refused, refuse, refuse_handshake
-from .response import Response
-from .watch import Watches
+from .channel import Mailbox
+from .collect import BodyMode, Collector
+from .refusal import Refused, refuse_handshake
+from .request import Request
+from .service import Service
 from .websocket.session import WebSockets, shut_down
 from .wires import Loops
 
@@ -160,11 +152,22 @@ class WsgiToAsgi:
     def _start_empty(self) -> None:
         # Each loop has something of its own; the rest is for all of them.
         self._loops = Loops()
-        # Made by the first request, and by the first handshake: for all loops, and so under the lock of _loops.
-        self._pool: ThreadPool | ExecutorPool | None = None
+        # Made by the first handshake: for all loops, and so under the lock of _loops.
         self._websockets: WebSockets | None = None
         self._busy = BusyLog(self._remedy())
         self._collector = Collector(self.request_body, self.request_buffer, self.max_body_size)
+        self._service = Service(
+            self.app,
+            loops=self._loops,
+            collector=self._collector,
+            busy=self._busy,
+            threads=self.threads,
+            backlog=self.backlog,
+            executor=self.executor,
+            response_buffer=self.response_buffer,
+            sendfile=self.sendfile,
+            on_server_loop=self.async_views == "server",
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
@@ -182,83 +185,27 @@ class WsgiToAsgi:
         """ASGI 3. Raises the app's own exceptions, and ``ValueError`` for a scope of an unknown type."""
         kind = scope["type"]
         if kind == "http":
-            try:
-                await self._http(scope, receive, send)
-            except Refused as refused:
-                await self._refuse(scope, receive, send, refused)
+            await self._request(scope, receive, send).run()
         elif kind == "lifespan":
             await answer_lifespan(receive, send, self._startup, self._shutdown)
         elif kind == "websocket":
             try:
                 await self._websocket(scope, receive, send)
             except Refused as refused:
-                await refuse_handshake(scope, receive, send, refused, self._watches())
+                watches = self._loops.connect(asyncio.get_running_loop()).watches
+                await refuse_handshake(scope, receive, send, refused, watches)
         else:
             raise ValueError(f"the scope is of type {kind!r}; WsgiToAsgi serves http, lifespan and websocket")
 
-    # A request. All of this is on the loop's thread.
+    # All of this is on the loop's thread.
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _request(self, scope: Scope, receive: Receive, send: Send) -> Request:
         loop = asyncio.get_running_loop()
         wires = self._loops.wires.get(loop) or self._loops.connect(loop)
-        mailbox = wires.mailbox
-        try:
-            environ = build_environ(scope)
-        except ValueError as exc:
-            raise Refused(400, str(exc)) from None
-        declared = self._collector.declared_length(environ) if "CONTENT_LENGTH" in environ else None
-
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        block: bytes = message.get("body", b"")
-        if message.get("more_body", False):
-            body = await self._collector.collect(receive, block, mailbox)
-            if body is None:
-                return  # the client left: a body that is not complete reaches no app
-        else:
-            body = Body(BytesIO(block), len(block))
-        try:
-            self._collector.describe(environ, body, declared)
-        except Refused:
-            self._collector.discard(body, mailbox)
-            raise
-
-        environ["wsgi.multithread"] = self.threads > 1
-        environ["wsgi.file_wrapper"] = FileWrapper
-        extensions = scope.get("extensions")
-        channel = Channel(mailbox, self.response_buffer)
-        environ["waitress.client_disconnected"] = channel.ask
-        hints = None
-        if extensions and "http.response.early_hint" in extensions:
-            environ["wsgi.early_hints"] = hints = EarlyHints(channel)
-        files = extensions if self.sendfile else None
-        async_loop = loop if self.async_views == "server" else None
-        call = WsgiCall(self.app, environ, channel, async_loop, files, hints)
-        try:
-            pool = self._pool or self._make_pool()
-            waits = pool.submit(call)
-        except BaseException as exc:
-            self._collector.discard(body, mailbox)
-            if isinstance(exc, Overloaded):
-                raise self._busy.refused(exc) from None
-            raise
-        response = Response(scope, receive, send, channel, wires.watches)
-        if body.stream is not None:
-            feed = functools.partial(self._collector.feed, receive, body.stream, body.size, declared)
-            response.feed(body.stream, feed)
-        elif waits:
-            # For a thread, perhaps for long: the client may give up, and need not have its turn then.
-            response.listen()
-        if waits:
-            self._busy.waits(loop, pool)
-        await response.run()
+        return Request(self._service, wires, scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, refused: Refused) -> None:
-        await refuse(scope, receive, send, refused, self._watches())
-
-    def _watches(self) -> Watches:
-        return self._loops.connect(asyncio.get_running_loop()).watches
+        await self._request(scope, receive, send).refuse(refused)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         threads = self.websocket_threads
@@ -276,14 +223,9 @@ class WsgiToAsgi:
 
     # Threads.
 
-    def _make_pool(self) -> ThreadPool | ExecutorPool:
-        with self._loops.lock:
-            if self._pool is None:
-                if self.executor is not None:
-                    self._pool = ExecutorPool(self.executor, self.backlog)
-                else:
-                    self._pool = ThreadPool(self.threads, self.backlog, name="bridge-wsgi")
-            return self._pool
+    @property
+    def _pool(self) -> ThreadPool | ExecutorPool | None:
+        return self._service.pool
 
     def _make_websockets(self, threads: int) -> WebSockets:
         with self._loops.lock:

@@ -33,6 +33,8 @@ class Body(NamedTuple):
 
     input: BinaryIO
     size: int
+    #: The request's Content-Length, if it has one.
+    declared: int | None = None
     stream: Stream | None = None
 
 
@@ -47,8 +49,31 @@ class Collector:
         # For all loops. No limit but that of the requests: each has one job here at a time.
         self.disk = ThreadPool(_DISK_THREADS, sys.maxsize, name="bridge-disk")
 
-    def declared_length(self, environ: Environ) -> int | None:
-        """The request's Content-Length. Raises ``Refused``: 400 where it is none, 413 where it is too large."""
+    async def collect(self, environ: Environ, receive: Receive, mailbox: Mailbox) -> Body | None:
+        """The body of a request, which is put into its ``environ``; ``None``: the client left before its end.
+
+        Raises:
+            Refused: 400 where its length is not what the client says, 413 where it is too long.
+        """
+        declared = self._declared_length(environ) if "CONTENT_LENGTH" in environ else None
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        block: bytes = message.get("body", b"")
+        if message.get("more_body", False):
+            body = await self._rest(receive, block, declared, mailbox)
+            if body is None:
+                return None  # a body that is not complete reaches no app
+        else:
+            body = Body(BytesIO(block), len(block), declared)
+        try:
+            self._describe(environ, body)
+        except Refused:
+            self.discard(body.input, mailbox)
+            raise
+        return body
+
+    def _declared_length(self, environ: Environ) -> int | None:
         try:
             declared = parse_content_length(environ)
         except ValueError as exc:
@@ -61,8 +86,10 @@ class Collector:
         if self._max_size is not None and size > self._max_size:
             raise Refused(413, f"the request body is longer than the {self._max_size} bytes allowed")
 
-    async def collect(self, receive: Receive, block: bytes, mailbox: Mailbox) -> Body | None:
-        """The body whose first ``block`` is not all of it; ``None``: the client left before its end."""
+    async def _rest(
+        self, receive: Receive, block: bytes, declared: int | None, mailbox: Mailbox
+    ) -> Body | None:
+        """The body whose first ``block`` is not all of it."""
         held = bytearray(block)  # not a list of blocks: a client may send them byte by byte
         size = len(held)
         spool: Spool | None = None
@@ -74,7 +101,7 @@ class Collector:
                     if self._mode == "stream":
                         stream = Stream(mailbox, self._buffer)
                         stream.feed(bytes(held))
-                        return Body(Input(stream, BLOCK), size, stream)
+                        return Body(Input(stream, BLOCK), size, declared, stream)
                     spool = spool or Spool(self.disk, mailbox)
                     await spool.write(bytes(held))
                     held.clear()
@@ -86,43 +113,44 @@ class Collector:
                 size += len(block)
                 more = message.get("more_body", False)
             if spool is None:
-                return Body(BytesIO(held), size)
+                return Body(BytesIO(held), size, declared)
             if held:
                 await spool.write(bytes(held))
             whole, spool = await spool.file(), None
-            return Body(whole, size)
+            return Body(whole, size, declared)
         finally:
             if spool is not None:
                 spool.discard()
 
-    def describe(self, environ: Environ, body: Body, declared: int | None) -> None:
+    def _describe(self, environ: Environ, body: Body) -> None:
         """Puts the body into ``environ``. Raises ``Refused``: 413, or 400 where it is shorter than it should be."""
         environ["wsgi.input"] = body.input
         if body.stream is not None:
             return  # its length is what the client says, if it says one
-        self._check_size(body.size)
-        if declared is not None and body.size < declared:
-            raise Refused(400, f"the request body has {body.size} bytes, Content-Length says {declared}")
+        size, declared = body.size, body.declared
+        self._check_size(size)
+        if declared is not None and size < declared:
+            raise Refused(400, f"the request body has {size} bytes, Content-Length says {declared}")
         # The length as counted, also for a chunked body: frameworks read nothing without one. It is not chunked here.
         chunked = environ.pop("HTTP_TRANSFER_ENCODING", None) is not None
-        if body.size or chunked or declared is not None:
-            environ["CONTENT_LENGTH"] = str(body.size)
+        if size or chunked or declared is not None:
+            environ["CONTENT_LENGTH"] = str(size)
 
-    def discard(self, body: Body, mailbox: Mailbox) -> None:
+    def discard(self, body: BinaryIO, mailbox: Mailbox) -> None:
         """Closes the input of a request that no app gets: a large file takes a while, which is not the loop's."""
-        if isinstance(body.input, Input) and body.stream is None:
-            run_in(self.disk, mailbox, body.input.close)
+        if isinstance(body, Input) and not isinstance(body.raw, Stream):
+            run_in(self.disk, mailbox, body.close)
         else:
-            body.input.close()
+            body.close()
 
-    async def feed(
-        self, receive: Receive, stream: Stream, size: int, declared: int | None, left: Callable[[], None], /
-    ) -> None:
+    async def feed(self, receive: Receive, body: Body, left: Callable[[], None], /) -> None:
         """Stream mode: the rest of the body as it arrives, then listening for the client's leaving.
 
         Once the app reads no more, the rest is dropped: what it left must not keep anybody from listening.
         Until then an app that does not read may keep it from being heard: ``Stream`` says when.
         """
+        stream, size, declared = body.stream, body.size, body.declared
+        assert stream is not None  # noqa: S101  # for the type: it is fed
         more = True
         end: BridgeError | None = None
         try:

@@ -27,24 +27,17 @@ class Refused(Exception):  # noqa: N818  # not an error: an answer
         self.text = text
 
 
-async def refuse(scope: Scope, receive: Receive, send: Send, refused: Refused, watches: Watches) -> None:
+async def refuse(scope: Scope, watch: Watch, refused: Refused) -> None:
     """Sends the short response that ``refused`` names.
 
-    A client may leave without having taken it, which ``send()`` does not notice on hypercorn's HTTP/2: see ``Watch``.
-    The rest of the request body, if there is more, is dropped meanwhile.
+    A client may leave without having taken it, which ``send()`` does not notice on hypercorn's HTTP/2: so it is sent
+    by the ``watch``, which the caller makes, and cancels.
     """
-    watch = Watch(watches, listen_with(receive, more=True), send, _nothing)
     try:
         await _send_refusal(scope, watch.send, refused)
     except OSError:
         # By the ASGI specification (2.4) what send() raises to a client that has left.
         logger.debug("the client left before it got %d", refused.status)
-    finally:
-        watch.cancel()
-
-
-def _nothing() -> None:
-    """Nobody else has to know that the client has left."""
 
 
 async def _send_refusal(scope: Scope, send: Send, refused: Refused) -> None:
@@ -91,12 +84,12 @@ async def refuse_handshake(
     Where the server can't send one, the client gets 403; but a client that may try again is told so, by a WebSocket
     that is closed with 1013 as soon as it is open.
     """
-    if denies(scope):
-        await refuse(scope, receive, denial(send), refused, watches)
-        return
-    watch = Watch(watches, listen_with(receive), send, _nothing)
+    denied = denies(scope)
+    watch = Watch(watches, listen_with(receive), denial(send) if denied else send, _nothing)
     try:
-        if refused.status == 503:
+        if denied:
+            await refuse(scope, watch, refused)
+        elif refused.status == 503:
             await watch.send({"type": "websocket.accept"})
             await send_close(send, watch.send, _TRY_AGAIN, refused.text)
         else:
@@ -105,3 +98,7 @@ async def refuse_handshake(
         logger.debug("the client left before its handshake was refused")
     finally:
         watch.cancel()
+
+
+def _nothing() -> None:
+    """Nobody else has to know that the client has left."""

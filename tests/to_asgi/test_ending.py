@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from bridge import WsgiToAsgi
-from bridge.to_asgi import response as module
+from bridge.to_asgi import request as module
 from bridge.types import Environ, Message, StartResponse
 from tests.support.asgi import HANG, Exchange
 from tests.support.served import Served, arrival, wait_for_jobs
@@ -163,7 +163,7 @@ def test_a_body_that_can_t_be_closed_ends_the_call_too(caplog: pytest.LogCapture
 
     async def main() -> None:
         async with Served(hello) as adapter:
-            with patch("bridge.to_asgi.adapter.BytesIO", lambda _: Unclosable()):
+            with patch("bridge.to_asgi.collect.BytesIO", lambda _: Unclosable()):
                 assert (await get(adapter).run()).complete
 
     asyncio.run(main())

@@ -10,7 +10,7 @@ import pytest
 
 from bridge import ConnectionClosed, WebSocket, WsgiToAsgi
 from bridge.threads.pool import ThreadPool
-from bridge.to_asgi import adapter as to_asgi
+from bridge.to_asgi import service
 from bridge.to_asgi.wires import Loops
 from bridge.types import Environ, StartResponse
 from tests.support.asgi import HANG, Exchange
@@ -158,7 +158,7 @@ def test_what_all_loops_share_is_made_once(serve: MakeServer, monkeypatch: pytes
             second.set()
         return made[-1]
 
-    monkeypatch.setattr(to_asgi, "ThreadPool", make)
+    monkeypatch.setattr(service, "ThreadPool", make)
     adapter = WsgiToAsgi(hello, threads=1)
     servers = [serve(adapter), serve(adapter)]
     barrier = threading.Barrier(2)

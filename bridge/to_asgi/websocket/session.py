@@ -4,7 +4,7 @@ The server's events go to the app through an ``Inbox`` (or a ``Relay``), by the 
 the app makes comes through a ``Channel`` and is sent by the session's own task. Each side has one task: ``receive()``
 and ``send()`` of the server have one caller at a time.
 
-It is over when the app's call has ended, as a request is (``to_asgi.response``): a server that waits for its requests
+It is over when the app's call has ended, as a request is (``to_asgi.request``): a server that waits for its requests
 at its end waits for what the app does after its client has left. An error is raised after a second of that.
 """
 

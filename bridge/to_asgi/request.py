@@ -1,0 +1,276 @@
+"""One HTTP request to a WSGI app: the loop's side of it, from its scope to the end of the app's call.
+
+Its way: the scope is mapped (``mapping.environ``), the body collected (``collect``), and a ``WsgiCall`` handed to a
+worker thread. The worker puts what the app makes into a ``Channel``; here it is taken and sent (``sending``). All of
+this is on the loop's thread, in the task of the request. How far it has come, ``_Stage``, is what decides how it ends,
+and what there is to listen to beside it.
+
+When it returns, the call has ended, ``close()`` included: a test client sees what the app's teardown did, and a server
+that waits for its requests at its end waits for the app. The client does not wait for ``close()``: it runs while the
+last batch is sent. So there are two orders. A quick ``close()`` is over when the loop has sent, and the loop, which
+looks then, needs no second wake-up; a slow one wakes it. Where the response was a list, nothing is left to close, and
+the worker has ended before it wakes the loop at all. What else may happen:
+
+- The client leaves: the app hears of it at its next chunk, and its end is waited for.
+- The app fails, or ``send()`` raises. The server can answer, or cut the connection, when it gets the error, and so the
+  client does wait for ``close()`` then; for a second, in case that it hangs.
+- Both at once, or the client leaves before: the server gets one error. That of the app is logged.
+- The task is cancelled: that ends it at once. Who cancels does not want to wait; the pool still counts the call, and
+  the lifespan's shutdown waits for it.
+- The loop stops: nobody waits any more, and what the worker posts is lost.
+"""
+
+import enum
+import functools
+
+from ..errors import Overloaded, RequestBodyTooLarge
+from ..mapping.environ import build_environ
+from ..types import Environ, Receive, Scope, Send
+from .call import WsgiCall
+from .channel import Batch, Channel, End
+from .collect import Body
+from .file import FileWrapper
+from .hints import EarlyHints
+from .lost import log_beside
+from .refusal import Refused, refuse
+from .sending import break_off, send_batch
+from .service import Service
+from .watch import Listening, Watch, listen_with
+from .wires import Wires
+
+__all__ = ["Request"]
+
+#: Bytes of a body up to which a response is short: servers have 64 KiB between themselves and a connection before
+#: send() waits (asyncio's high-water mark, and uvicorn's own).
+_SHORT = 65536
+#: Seconds that an app's error waits for the end of its call.
+_CLOSING = 1.0
+
+
+class _Stage(enum.Enum):
+    """How far a request has come."""
+
+    #: Its body is on the way to the bridge.
+    COLLECTING = enum.auto()
+    #: The app has it, and may read what is left of its body. Nothing of the response is sent.
+    CALLED = enum.auto()
+    #: The response is under way: who ends it now cuts it off.
+    STARTED = enum.auto()
+    #: The bridge answers in place of the app. What is left of the body is nobody's.
+    REFUSED = enum.auto()
+
+
+class Request:
+    """All fields are of the request's own task."""
+
+    __slots__ = (
+        "_body",
+        "_channel",
+        "_receive",
+        "_scope",
+        "_send",
+        "_service",
+        "_stage",
+        "_watch",
+        "_wires",
+    )
+
+    # For those that reach an app.
+    _body: Body
+    _channel: Channel
+
+    def __init__(self, service: Service, wires: Wires, scope: Scope, receive: Receive, send: Send) -> None:
+        self._service = service
+        self._wires = wires
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._stage = _Stage.COLLECTING
+        # Who listens for the client's leaving, where anybody need.
+        self._watch: Watch | None = None
+
+    async def run(self) -> None:
+        """Until the end of the call. Raises the app's error, or what cuts a response off, or what ``send()`` raised."""
+        try:
+            try:
+                environ = build_environ(self._scope)
+            except ValueError as exc:
+                raise Refused(400, str(exc)) from None
+            body = await self._service.collector.collect(environ, self._receive, self._wires.mailbox)
+            if body is not None:
+                self._hand_over(environ, body)
+                await self._respond()
+        except Refused as refused:
+            await self.refuse(refused)
+
+    async def refuse(self, refused: Refused) -> None:
+        """Answers in place of the app."""
+        self._stage = _Stage.REFUSED
+        try:
+            await refuse(self._scope, self._listen(), refused)
+        finally:
+            self._stop_listening()
+
+    # Beside it.
+
+    def _listen(self) -> Watch:
+        """Has somebody listen for the client's leaving, soon: the one who calls ``receive()`` from now on."""
+        if self._watch is None:
+            listening: Listening
+            if self._stage is _Stage.REFUSED:
+                listening, left = listen_with(self._receive, more=True), _nobody
+            else:
+                left = self._channel.leave
+                if self._body.stream is None:
+                    listening = listen_with(self._receive)
+                else:
+                    listening = functools.partial(self._service.collector.feed, self._receive, self._body)
+            self._watch = Watch(self._wires.watches, listening, self._send, left)
+        return self._watch
+
+    def _stop_listening(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    # To the app.
+
+    def _hand_over(self, environ: Environ, body: Body) -> None:
+        service, wires, extensions = self._service, self._wires, self._scope.get("extensions")
+        self._body = body
+        self._channel = channel = Channel(wires.mailbox, service.response_buffer)
+        environ["wsgi.multithread"] = service.multithread
+        environ["wsgi.file_wrapper"] = FileWrapper
+        environ["waitress.client_disconnected"] = channel.ask
+        hints = None
+        if extensions and "http.response.early_hint" in extensions:
+            environ["wsgi.early_hints"] = hints = EarlyHints(channel)
+        files = extensions if service.sendfile else None
+        loop = wires.mailbox.loop
+        call = WsgiCall(service.app, environ, channel, loop if service.on_server_loop else None, files, hints)
+        try:
+            pool = service.pool or service.make_pool()
+            waits = pool.submit(call)
+        except BaseException as exc:
+            service.collector.discard(body.input, wires.mailbox)
+            if isinstance(exc, Overloaded):
+                raise service.busy.refused(exc) from None
+            raise
+        self._stage = _Stage.CALLED
+        if body.stream is not None:
+            self._listen().start()  # who listens feeds the app too
+        elif waits:
+            # For a thread, perhaps for long: the client may give up, and need not have its turn then.
+            self._listen()
+        if waits:
+            service.busy.waits(loop, pool)
+
+    # From the app.
+
+    async def _respond(self) -> None:
+        channel = self._channel
+        failed: BaseException | None = None
+        sent = False
+        try:
+            await self._send_all()
+            sent = True
+        except Exception as exc:  # noqa: BLE001  # it is raised at the end
+            # Of send(): by the ASGI specification (2.4) an OSError says that the client has left.
+            failed = exc
+            channel.leave()
+        except BaseException:
+            channel.leave()
+            raise
+        finally:
+            # On every way out of here: the worker waits for nobody any more, and nobody has its error.
+            error, running = channel.close()
+            if error is not None and not sent:
+                # What is raised is another one.
+                log_beside(error, self._scope.get("method", "GET"), self._scope["path"])
+                error = None
+            self._stop_listening()
+            if self._body.stream is not None:
+                self._body.stream.release()
+        if error is None and failed is None:
+            if running:
+                await channel.until_ended()
+            return
+        try:
+            if running:
+                await channel.until_ended(_CLOSING)
+            if failed is None and error is not None:
+                failed = self._as_raised(error)
+            if failed is not None:
+                raise failed
+        finally:
+            # Their tracebacks lead to this frame.
+            del error, failed
+
+    async def _send_all(self) -> None:
+        channel = self._channel
+        batch = await channel.take()
+        if _may_wait(self._scope, batch):
+            # Before the first send(): with a client that does not read, even that may take for ever.
+            self._listen()
+        watch = self._watch
+        send = self._send if watch is None else watch.send
+        while True:
+            if self._body.stream is not None and batch.end is not End.MORE:
+                # The app reads no more, and what it left must not keep anybody from listening.
+                self._body.stream.release()
+            await send_batch(send, batch)
+            if self._stage is _Stage.CALLED and _starts(batch):
+                self._stage = _Stage.STARTED
+            if batch.end is not End.MORE or watch is None:
+                return
+            if _ends_by_path(batch):
+                # granian opens the file after send() has returned. Its http.disconnect comes about then, not
+                # surely later: see _is_path() in file.py for the files that this is good enough for. It does not come
+                # at all where a middleware has kept the path to itself, and the app's thread waits meanwhile.
+                await watch.has_left()
+                return
+            if not batch.items:
+                watch.start()  # the app asks whether the client is there
+            batch = channel.more() or await channel.take()
+            if batch.end is End.MORE:
+                # So that a client that left before this chunk is known to have left at the next one.
+                watch.start()
+
+    def _as_raised(self, error: BaseException) -> BaseException | None:
+        """The app's error, in the way in which the server understands it."""
+        if self._stage is _Stage.STARTED:
+            return break_off(error, self._scope, self._send)
+        if isinstance(error, RequestBodyTooLarge):
+            return Refused(413, str(error))  # the app gave no answer of its own
+        return error
+
+
+def _nobody() -> None:
+    """Nobody else has to know that the client has left."""
+
+
+def _may_wait(scope: Scope, batch: Batch) -> bool:
+    """Whether a ``send()`` of ``batch``, the first one, may wait for the client.
+
+    A stream of HTTP/2 or HTTP/3 has a window that the client gives, for it alone and with the others of the connection;
+    it may be used up, so that one byte waits. In HTTP/1 what is short fits between the server and the connection; and
+    if it should not, for the client reads nothing of the responses before, its leaving ends the connection and with it
+    the wait.
+    """
+    if batch.end is End.MORE or scope.get("http_version") in {"2", "3"}:
+        return True
+    last = batch.items[-1] if batch.items else b""
+    return len(batch.items) > 2 or (isinstance(last, bytes) and len(last) > _SHORT)
+
+
+def _starts(batch: Batch) -> bool:
+    """Whether ``batch``, the first one or after others of early hints, has the start of the response."""
+    # Early hints come before it alone, so the last item tells.
+    last = batch.items[-1] if batch.items else None
+    return last is not None and (isinstance(last, bytes) or last["type"] != "http.response.early_hint")
+
+
+def _ends_by_path(batch: Batch) -> bool:
+    """Whether the last item of ``batch`` hands a file over by its path."""
+    last = batch.items[-1] if batch.items else b""
+    return not isinstance(last, bytes) and last["type"] == "http.response.pathsend"
