@@ -130,6 +130,7 @@ class ExecutorPool:
         if job is None:
             return
         after = run_job(job)
+        job = None  # who sees it counted out may look for what it has left
         with self._lock:
             drained = self._count(-1)
         for call in drained:
