@@ -13,9 +13,10 @@ import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
+from ..threads.jobs import run_in
+from ..threads.mailbox import Mailbox
 from ..threads.pool import ThreadPool
-from ..to_asgi.body import BLOCK, run_in
-from ..to_asgi.channel import Mailbox
+from ..to_asgi.body import BLOCK
 from ..types import Message, Receive
 
 __all__ = ["Reader", "Tape"]

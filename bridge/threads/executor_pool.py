@@ -17,7 +17,8 @@ from collections import OrderedDict
 from concurrent.futures import Executor, Future
 
 from ..errors import Overloaded
-from .pool import After, Job, Load, call_after, reset_after_fork, run_job
+from .fork import reset_after_fork
+from .jobs import After, Job, Load, call_after, run_job
 
 __all__ = ["ExecutorPool"]
 

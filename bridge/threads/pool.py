@@ -60,60 +60,20 @@ from __future__ import annotations  # threading.Lock is no type before 3.13
 
 import contextvars
 import logging
-import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from queue import SimpleQueue
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from ..errors import Overloaded
+from .fork import reset_after_fork
+from .jobs import After, Job, Load, call_after, run_job
 
-__all__ = ["After", "Gate", "Job", "Load", "Pool", "ThreadPool", "call_after", "reset_after_fork", "run_job"]
+__all__ = ["Gate", "ThreadPool"]
 
 logger = logging.getLogger("bridge")
-
-After = Callable[[], None]
-
-
-class Job(Protocol):
-    """What a pool runs; neither method may raise. It is submitted once, and equals no other one."""
-
-    def run(self) -> After | None:
-        """Does the work. What it returns is called when the thread has counted itself free.
-
-        That is the place to tell others that the work is done: what they submit in answer finds this thread free,
-        and no second one is woken for it.
-        """
-
-    def abandon(self, error: BaseException) -> None:
-        """Called instead of ``run()`` where no thread could be had."""
-
-
-class Load(NamedTuple):
-    """What a pool has to do at one moment."""
-
-    #: Jobs that run.
-    running: int
-    #: Jobs that wait for a thread.
-    waiting: int
-    #: Jobs that came before the first one that waits, ever; all that came, where none waits. It never gets smaller.
-    begun: int
-    #: Jobs that came, ever.
-    come: int
-
-
-class Pool(Protocol):
-    """What the adapters need of a pool."""
-
-    def submit(self, job: Job) -> bool: ...
-    def withdraw(self, job: Job) -> bool: ...
-    def open(self) -> None: ...
-    def drain(self, drained: After) -> None: ...
-    def unfinished(self) -> int: ...
-    def load(self) -> Load: ...
 
 
 class Gate(Protocol):
@@ -333,45 +293,3 @@ class ThreadPool:
         for call in drained:
             call_after(call)
         return False
-
-
-def run_job(job: Job) -> After | None:
-    """Runs ``job``, and logs it if it breaks the rule that it may not raise."""
-    try:
-        return job.run()
-    except BaseException:
-        # The counts must stay right, and the other requests have a thread.
-        logger.exception("a job raised")
-        return None
-
-
-def call_after(after: After) -> None:
-    """Calls what a job has returned, in the same way."""
-    try:
-        after()
-    except BaseException:
-        logger.exception("what tells that a job is done raised")
-
-
-class Forking(Protocol):
-    """What is empty in a child made by ``fork()``."""
-
-    def _reset(self) -> None: ...
-
-
-_pools: weakref.WeakSet[Forking] = weakref.WeakSet()
-
-
-def reset_after_fork(pool: Forking) -> None:
-    """Has ``pool`` start empty in each child, as long as it lives."""
-    _pools.add(pool)
-
-
-def _after_fork_in_child() -> None:
-    # Only this thread exists here, and another one may have held a lock when the parent forked.
-    for pool in list(_pools):
-        pool._reset()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

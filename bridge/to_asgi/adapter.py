@@ -14,10 +14,10 @@ from ..errors import Overloaded
 from ..kind import check_kind
 from ..lifespan import answer_lifespan
 from ..threads.executor_pool import ExecutorPool
+from ..threads.mailbox import Mailbox
 from ..threads.pool import ThreadPool
 from ..types import AnyReceive, AnyScope, AnySend, Receive, Scope, Send, WSGIApp
 from .busy import BusyLog
-from .channel import Mailbox
 from .collect import BodyMode, Collector
 from .refusal import Refused, refuse_handshake
 from .request import Request
@@ -274,7 +274,7 @@ class WsgiToAsgi:
         for pool in pools:
             future = mailbox.loop.create_future()
             drained.append(future)
-            pool.drain(functools.partial(mailbox.post, functools.partial(_settle, future)))
+            pool.drain(functools.partial(mailbox.post, future))
         if self._loops.any_runs():
             for pool in pools:
                 pool.open()
@@ -289,8 +289,3 @@ class WsgiToAsgi:
 def _check_number(name: str, value: object, least: int) -> None:
     if not isinstance(value, int) or value < least:
         raise ValueError(f"{name} is {value!r}; it has to be a whole number of at least {least}")
-
-
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

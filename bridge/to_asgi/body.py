@@ -12,13 +12,13 @@ import io
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import BridgeError, ClientDisconnected
-from ..threads.pool import After, ThreadPool
+from ..threads.jobs import run_in
+from ..threads.mailbox import Mailbox
+from ..threads.pool import ThreadPool
 from ..threads.waiting import until_done
-from .channel import Mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Buffer  # type: ignore[attr-defined,unused-ignore]  # since 3.12; here for types only
@@ -119,50 +119,6 @@ class Spool:
             finally:
                 # The error that it raises leads back to this frame, and so would this frame to the error.
                 del writing
-
-
-class _Run:
-    """A job that calls ``function`` and settles ``future`` on its loop."""
-
-    __slots__ = ("_error", "_function", "_future", "_mailbox")
-
-    def __init__(self, function: Callable[[], None], future: asyncio.Future[None], mailbox: Mailbox) -> None:
-        self._function = function
-        self._future: asyncio.Future[None] | None = future
-        self._mailbox = mailbox
-        self._error: BaseException | None = None
-
-    def run(self) -> After:
-        try:
-            self._function()
-        except BaseException as exc:  # noqa: BLE001  # it is raised where the future is awaited
-            self._error = exc
-        return self._tell
-
-    def abandon(self, error: BaseException) -> None:
-        self._error = error
-        self._tell()
-
-    def _tell(self) -> None:
-        self._mailbox.post(self._settle)
-
-    def _settle(self) -> None:
-        # The error's traceback leads to this object, by the frame of run(): from here nothing may lead to the error.
-        error, self._error = self._error, None
-        future, self._future = self._future, None
-        if future is None or future.cancelled():
-            return
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
-
-
-def run_in(pool: ThreadPool, mailbox: Mailbox, function: Callable[[], None]) -> asyncio.Future[None]:
-    """Loop side: has a thread of ``pool`` call ``function``; the future has its result on the loop."""
-    future: asyncio.Future[None] = mailbox.loop.create_future()
-    pool.submit(_Run(function, future, mailbox))
-    return future
 
 
 class Stream(io.RawIOBase):
@@ -291,8 +247,9 @@ class Stream(io.RawIOBase):
                     raise type(self._error)(*self._error.args)
                 if self._blocks:
                     size = self._read(view)
-                    wake = self._wanted and self._size <= self._limit // 2
-                    if wake:
+                    # Set by room(), under the lock.
+                    waiter = self._waiter if self._wanted and self._size <= self._limit // 2 else None
+                    if waiter is not None:
                         self._wanted = False
                     break
                 if self._ended or not view:
@@ -300,8 +257,8 @@ class Stream(io.RawIOBase):
                 gate = self._gate = threading.Lock()
                 gate.acquire()
             gate.acquire()
-        if wake:
-            self._mailbox.post(self._wake)
+        if waiter is not None:
+            self._mailbox.post(waiter)
         return size
 
     def _read(self, view: memoryview) -> int:

@@ -23,7 +23,8 @@ from collections import deque
 from time import monotonic
 
 from ..errors import Overloaded
-from ..threads.pool import Load, Pool, reset_after_fork
+from ..threads.fork import reset_after_fork
+from ..threads.jobs import Load, Pool
 from .refusal import Refused
 
 __all__ = ["BusyLog"]

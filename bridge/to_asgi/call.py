@@ -17,7 +17,7 @@ from asgiref.sync import SyncToAsync
 from ..errors import ApplicationError, ApplicationExit, ClientDisconnected
 from ..log import request_name
 from ..mapping.headers import BODYLESS, Start, start_of_response
-from ..threads.pool import After
+from ..threads.jobs import After
 from ..types import Environ, ExcInfo, Message, Write, WSGIApp
 from .channel import Channel, Item
 from .file import FileWrapper, file_message, regular_file
@@ -33,7 +33,7 @@ _JOINED = 65536
 
 
 class WsgiCall:
-    """A request for a worker: a job of ``threads.pool``."""
+    """A request for a worker: a job of ``threads.jobs``."""
 
     __slots__ = (
         "_app",

@@ -1,9 +1,8 @@
 """The bounded hand-over between a worker thread and an event loop, abort from either end.
 
-``Mailbox`` wakes a loop: one self-pipe write for everything that worker threads post before the loop gets to look.
-``Channel`` carries one response from its worker to its loop, or what several threads of an app send on a WebSocket.
+A ``Channel`` carries one response from its worker to its loop, or what several threads of an app send on a WebSocket.
 
-Guarantees of a channel:
+What it guarantees:
 
 - What the worker puts is there for the loop at once, and in order. The loop is woken only if it waits; all that is
   there when it looks goes out together.
@@ -16,6 +15,10 @@ Guarantees of a channel:
   ``begin()`` let it run. Whoever of the two comes first, ``_running`` and ``_wanted`` change under one lock, so that
   either the loop sees that the call has ended, or ``end()`` sees that the loop waits, and wakes it.
 
+The loop waits for one future at a time. It is in ``_wanted`` until somebody has a reason to wake the loop, and whoever
+takes it out of there settles it. A thread may lose its turn between the two, and the loop be woken by ``abort()``
+meanwhile, and wait for another future by then: the late one is done, and nobody hears of it.
+
 Who owns what: ``_waiter`` is the loop's. All other fields are guarded by ``_lock``, which either side holds for a few
 operations on them. Nothing is called under it.
 """
@@ -24,15 +27,17 @@ from __future__ import annotations  # threading.Lock is no type before 3.13
 
 import asyncio
 import enum
+import functools
 import threading
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ..errors import ClientDisconnected
+from ..threads.mailbox import Mailbox, settle
 from ..threads.waiting import until_done
 from ..types import Message
 
-__all__ = ["Batch", "Channel", "End", "Item", "Mailbox"]
+__all__ = ["Batch", "Channel", "End", "Item"]
 
 #: Items that may be on their way before the worker waits, however small they are. Each of them was made by the app, and
 #: for nobody if the client has left: that is what bytes don't count. Fewer make whole downloads slower, more make
@@ -41,43 +46,6 @@ _ITEMS = 256
 
 #: A piece of the body, or a message that goes to ``send()`` as it is.
 Item = bytes | Message
-
-
-class Mailbox:
-    """Calls back on a loop's thread, for any number of threads; many posts make one wake-up."""
-
-    __slots__ = ("_armed", "_lock", "_posted", "loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._lock = threading.Lock()
-        self._posted: list[Callable[[], None]] = []
-        # True: the loop has been woken and has not looked yet.
-        self._armed = False
-
-    def post(self, callback: Callable[[], None]) -> None:
-        """Any thread: has ``callback`` called by the loop. It must not raise.
-
-        Nothing happens if the loop is closed: whoever waited on it is gone with it.
-        """
-        with self._lock:
-            self._posted.append(callback)
-            if self._armed:
-                return
-            self._armed = True
-        try:
-            self.loop.call_soon_threadsafe(self._deliver)
-        except RuntimeError:
-            if not self.loop.is_closed():
-                raise
-
-    def _deliver(self) -> None:
-        with self._lock:
-            posted, self._posted = self._posted, []
-            # Before the callbacks run: what is posted from here on wakes the loop again.
-            self._armed = False
-        for callback in posted:
-            callback()
 
 
 class End(enum.Enum):
@@ -137,9 +105,9 @@ class Channel:
         self.error: BaseException | None = None
         # The closed gate at which workers wait, however many; whoever takes it out of here opens it.
         self._gate: threading.Lock | None = None
-        # Loop side: what wait() waits for. _wanted says that it does, and that nobody has posted the wake-up yet.
+        # What the loop waits for; in _wanted too, until somebody settles it.
         self._waiter: asyncio.Future[None] = mailbox.loop.create_future()
-        self._wanted = True
+        self._wanted: asyncio.Future[None] | None = self._waiter
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -158,10 +126,9 @@ class Channel:
         """Worker side: the call has ended, ``close()`` included, and its thread is free."""
         with self._lock:
             self._running = False
-            wake = self._wanted
-            self._wanted = False
-        if wake:
-            self._mailbox.post(self._wake)
+            waiter, self._wanted = self._wanted, None
+        if waiter is not None:
+            self._mailbox.post(waiter)
 
     def ask(self) -> bool:
         """Any thread: whether the client is known to have left. Never waits.
@@ -173,10 +140,9 @@ class Channel:
             if self._asked or self._aborted or self._end is not End.MORE:
                 return self._left
             self._asked = True
-            wake = self._wanted
-            self._wanted = False
-        if wake:
-            self._mailbox.post(self._wake)
+            waiter, self._wanted = self._wanted, None
+        if waiter is not None:
+            self._mailbox.post(waiter)
         return False
 
     @property
@@ -202,12 +168,11 @@ class Channel:
                 raise ClientDisconnected("the client left before the end of the response")
             self._items.extend(items)
             self._pending += size
-            wake = self._wanted
-            self._wanted = False
+            waiter, self._wanted = self._wanted, None
             full = self._pending + self._sending > self._limit or len(self._items) + self._taken > _ITEMS
             gate = self._close_gate() if full else None
-        if wake:
-            self._mailbox.post(self._wake)
+        if waiter is not None:
+            self._mailbox.post(waiter)
         if gate is not None:
             self._pass(gate)
 
@@ -250,9 +215,8 @@ class Channel:
             self.error = error
             if ends:
                 self._running = False
-            wake = self._wanted
-            self._wanted = False
-        return self._post_wake if wake else None
+            waiter, self._wanted = self._wanted, None
+        return None if waiter is None else functools.partial(self._mailbox.post, waiter)
 
     def _close_gate(self) -> threading.Lock:
         """Under the lock: the gate to wait at, the one that is closed already where another thread waits there."""
@@ -269,20 +233,12 @@ class Channel:
         if self.aborted:
             raise ClientDisconnected("the client left before the end of the response")
 
-    def _post_wake(self) -> None:
-        self._mailbox.post(self._wake)
-
     # The loop's side.
-
-    def _wake(self) -> None:
-        if not self._waiter.done():  # it was cancelled, or abort() came first
-            self._waiter.set_result(None)
 
     async def take(self) -> Batch:
         """Loop side: waits until there is something, and takes all of it.
 
-        A batch with ``MORE`` and no items says that somebody asks whether the client is there: see ``ask()``. A wake-up
-        that comes late, for items that are taken already, gives such a batch too, which does no harm.
+        A batch with ``MORE`` and no items says that somebody asks whether the client is there: see ``ask()``.
         """
         await self._waiter
         with self._lock:
@@ -309,8 +265,7 @@ class Channel:
             if self._items or self._end is not End.MORE or self._aborted or self._asked is not self._heard:
                 batch = self._take()
             else:
-                self._waiter = self._mailbox.loop.create_future()
-                self._wanted = True
+                self._waiter = self._wanted = self._mailbox.loop.create_future()
         if gate is not None:
             gate.release()
         return batch
@@ -339,21 +294,13 @@ class Channel:
         """Loop side, after ``abort()``: waits until the call has ended, at most for ``seconds``.
 
         A call that has not begun by now never will, and is not waited for.
-
-        A wake-up may be late: that of a ``put()`` whose thread lost its turn between the lock and the post. So what
-        counts is whether the call runs, and each wake-up has it looked at again.
         """
-        loop = self._mailbox.loop
-        deadline = None if seconds is None else loop.time() + seconds
-        while True:
-            with self._lock:
-                if not self._running:
-                    return
-                waiter = self._waiter = loop.create_future()
-                self._wanted = True
-            timeout = None if deadline is None else deadline - loop.time()
-            if not await until_done(waiter, timeout):
+        with self._lock:
+            if not self._running:
                 return
+            # Nobody but end() takes it: put() and finish() do nothing after abort().
+            waiter = self._wanted = self._mailbox.loop.create_future()
+        await until_done(waiter, seconds)
 
     def leave(self) -> None:
         """Loop side: ``abort()``, for the client has left, or the server has given the request up."""
@@ -367,8 +314,8 @@ class Channel:
             if self._aborted:
                 return
             self._aborted = True
-            self._wanted = False
+            self._wanted = None
             gate, self._gate = self._gate, None
         if gate is not None:
             gate.release()
-        self._wake()
+        settle(self._waiter)

@@ -11,10 +11,11 @@ from typing import BinaryIO, Literal, NamedTuple
 
 from ..errors import BridgeError, RequestBodyTooLarge
 from ..mapping.headers import parse_content_length
+from ..threads.jobs import run_in
+from ..threads.mailbox import Mailbox
 from ..threads.pool import ThreadPool
 from ..types import Environ, Receive
-from .body import BLOCK, Input, Spool, Stream, disconnected, run_in
-from .channel import Mailbox
+from .body import BLOCK, Input, Spool, Stream, disconnected
 from .refusal import Refused
 from .watch import until_disconnect
 

@@ -7,14 +7,13 @@ without a lock, at each request; so it is never changed, but replaced by another
 
 from __future__ import annotations  # threading.Lock is no type before 3.13
 
-import os
 import threading
-import weakref
 from asyncio import AbstractEventLoop
 from collections.abc import Mapping
 from typing import Protocol
 
-from .channel import Mailbox
+from ..threads.fork import reset_after_fork
+from ..threads.mailbox import Mailbox
 from .watch import Watches
 
 __all__ = ["Loops", "Session", "Wires"]
@@ -42,9 +41,10 @@ class Loops:
 
     def __init__(self) -> None:
         self._reset()
-        _all.add(self)
+        reset_after_fork(self)
 
     def _reset(self) -> None:
+        # The parent's loops don't run in a child, though they say so.
         self.wires: Mapping[AbstractEventLoop, Wires] = {}
         self.lock = threading.Lock()
 
@@ -85,16 +85,3 @@ class Loops:
         return {
             other: wires for other, wires in self.wires.items() if other is not loop and not other.is_closed()
         }
-
-
-_all: weakref.WeakSet[Loops] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    # The parent's loops don't run here, though they say so; and another thread may have held a lock.
-    for loops in list(_all):
-        loops._reset()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

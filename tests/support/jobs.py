@@ -4,7 +4,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from bridge.threads.pool import After, ThreadPool
+from bridge.threads.jobs import After
+from bridge.threads.pool import ThreadPool
 from tests.support.asgi import HANG
 
 __all__ = ["Make", "Work", "drain", "idle", "pools", "until"]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bridge.threads.mailbox import Mailbox
 from bridge.threads.pool import ThreadPool
-from bridge.to_asgi.channel import Mailbox
 from tests.support.asgi import HANG
 from tests.support.threads import wait_for_no_bridge_threads
 

@@ -10,7 +10,7 @@ import pytest
 
 from bridge import Overloaded
 from bridge.threads.executor_pool import ExecutorPool
-from bridge.threads.pool import After
+from bridge.threads.jobs import After
 from tests.support.asgi import HANG
 from tests.support.jobs import Work
 

@@ -8,7 +8,9 @@ from unittest.mock import patch
 
 import pytest
 
-from bridge.threads.pool import After, ThreadPool, _after_fork_in_child
+from bridge.threads.fork import _after_fork_in_child
+from bridge.threads.jobs import After
+from bridge.threads.pool import ThreadPool
 from tests.support.asgi import HANG
 from tests.support.jobs import Make, Work, drain, idle, pools, until
 from tests.support.threads import bridge_threads, wait_for_no_bridge_threads

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bridge.threads.pool import After, Gate, ThreadPool, _work
+from bridge.threads.jobs import After
+from bridge.threads.pool import Gate, ThreadPool, _work
 from tests.support.orders import Order, explore
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from bridge import ClientDisconnected, RequestBodyTooLarge
 from bridge.errors import BridgeError
+from bridge.threads.mailbox import Mailbox
 from bridge.to_asgi import body as body_module
 from bridge.to_asgi.body import BLOCK, Input, Spool, Stream, disconnected
-from bridge.to_asgi.channel import Mailbox
 from tests.support.asgi import HANG
 from tests.support.loop_thread import LoopThread, disk_pool, loop_threads
 

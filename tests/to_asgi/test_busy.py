@@ -9,7 +9,9 @@ from unittest.mock import patch
 import pytest
 
 from bridge import Overloaded, WsgiToAsgi, compat
-from bridge.threads.pool import After, Job, Load, ThreadPool, _after_fork_in_child
+from bridge.threads.fork import _after_fork_in_child
+from bridge.threads.jobs import After, Job, Load
+from bridge.threads.pool import ThreadPool
 from bridge.to_asgi import busy
 from bridge.to_asgi.busy import BusyLog
 from tests.support.asgi import HANG

@@ -221,7 +221,7 @@ def _check_code(code: object) -> None:
 
 
 class WebSocketCall(WsgiCall):
-    """The call of an app for a handshake: a job of ``threads.pool``."""
+    """The call of an app for a handshake: a job of ``threads.jobs``."""
 
     __slots__ = ("_pair", "_websocket")
 

@@ -11,13 +11,12 @@ Who owns what: all fields are guarded by ``_changed``'s lock, which either side 
 """
 
 import asyncio
-import functools
 import threading
 import time
 from collections import deque
 
 from ...errors import ConnectionClosed
-from ..channel import Mailbox
+from ...threads.mailbox import Mailbox
 
 __all__ = ["OVERHEAD", "Inbox"]
 
@@ -110,9 +109,4 @@ class Inbox:
 
     def _settle(self, room: asyncio.Future[None] | None) -> None:
         if room is not None:
-            self._mailbox.post(functools.partial(_resolve, room))
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():  # put() may have been cancelled
-        future.set_result(None)
+            self._mailbox.post(room)

@@ -18,7 +18,8 @@ from wsproto import ConnectionType, WSConnection, events
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from bridge import ApplicationError
-from bridge.to_asgi.channel import Channel, Mailbox
+from bridge.threads.mailbox import Mailbox
+from bridge.to_asgi.channel import Channel
 from bridge.to_asgi.websocket.relay import Relay, RelayPair
 from bridge.types import Environ, Message, StartResponse, WSGIApp
 from tests.support.asgi import HANG, Exchange

@@ -1,0 +1,240 @@
+"""The end of a channel: abort() ends every wait, the end of the call is waited for, and who asks is answered."""
+
+import asyncio
+import contextlib
+import threading
+from unittest.mock import patch
+
+import pytest
+
+from bridge import ClientDisconnected
+from bridge.threads.mailbox import Mailbox
+from bridge.to_asgi.channel import Batch, Channel, End
+from tests.support.asgi import HANG
+from tests.support.channels import finish, new_channel, run, worker_waits
+from tests.support.worker import Worker
+
+
+@pytest.mark.parametrize("call", ["put", "flush"])
+def test_abort_wakes_the_worker(call: str) -> None:
+    async def main() -> None:
+        channel = new_channel(10)
+        channel.put([b"x"], 1)
+        worker = Worker(channel.flush if call == "flush" else lambda: channel.put([b"x" * 10], 10))
+        await worker_waits(channel)
+        channel.abort()
+        assert isinstance(await worker.end(), ClientDisconnected)
+        assert channel.aborted
+
+    run(main)
+
+
+def test_nothing_is_taken_after_abort() -> None:
+    async def main() -> None:
+        channel = new_channel()
+        channel.abort()
+        channel.abort()
+        with pytest.raises(ClientDisconnected):
+            channel.put([b"x"], 1)
+        with pytest.raises(ClientDisconnected):
+            channel.flush()
+        assert channel.finish([b"x"], 1, LookupError("nobody hears it")) is None
+        assert (await channel.take()).end is End.BROKEN
+        assert channel.error is None
+
+    run(main)
+
+
+def test_abort_wakes_the_loop() -> None:
+    async def main() -> None:
+        channel = new_channel()
+        taking = asyncio.ensure_future(channel.take())
+        await asyncio.sleep(0)
+        channel.abort()
+        assert await taking == Batch([], End.BROKEN)
+
+    run(main)
+
+
+def test_abort_after_more_ends_the_next_take() -> None:
+    async def main() -> None:
+        channel = new_channel()
+        channel.put([b"x"], 1)
+        await channel.take()
+        assert channel.more() is None
+        channel.abort()
+        assert (await channel.take()).end is End.BROKEN
+
+    run(main)
+
+
+def test_a_cancelled_take_and_a_late_wake_up() -> None:
+    """The worker has posted the wake-up when the task is cancelled."""
+
+    async def main() -> None:
+        channel = new_channel()
+        taking = asyncio.ensure_future(channel.take())
+        await asyncio.sleep(0)
+        channel.put([b"x"], 1)
+        taking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await taking
+        channel.abort()
+        await asyncio.sleep(0)
+        with pytest.raises(ClientDisconnected):
+            channel.put([b"x"], 1)
+
+    run(main)
+
+
+def test_abort_in_a_race_with_put() -> None:
+    """Whichever comes first, the worker ends, and so does the loop's wait."""
+
+    async def main() -> None:
+        for _ in range(300):
+            channel = new_channel(5)
+            barrier = threading.Barrier(2)
+
+            def work(channel: Channel = channel, barrier: threading.Barrier = barrier) -> None:
+                barrier.wait(HANG)
+                for _ in range(10):
+                    channel.put([b"xx"], 2)
+
+            worker = Worker(work)
+            barrier.wait(HANG)
+            channel.abort()
+            await channel.take()
+            assert isinstance(await worker.end(), ClientDisconnected)
+
+    run(main)
+
+
+# The end of the call, and the client's leaving.
+
+
+def test_a_call_that_has_not_begun_is_not_waited_for() -> None:
+    async def main() -> None:
+        channel = new_channel()
+        channel.abort()
+        await channel.until_ended()
+        assert channel.begin() is False
+        await channel.until_ended()
+
+    run(main)
+
+
+@pytest.mark.parametrize("first", ["worker", "loop"])
+def test_the_end_of_the_call_is_waited_for(first: str) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        channel = new_channel()
+        assert channel.begin()
+        finish(channel, [b"x"], 1)
+        assert (await channel.take()).end is End.COMPLETE
+        channel.abort()
+        with patch.object(loop, "call_soon_threadsafe", wraps=loop.call_soon_threadsafe) as wake:
+            if first == "worker":
+                channel.end()
+                await channel.until_ended()
+                assert wake.call_count == 0
+            else:
+                await channel.until_ended(0.001)
+                waiting = asyncio.ensure_future(channel.until_ended())
+                await asyncio.sleep(0)
+                assert not waiting.done()
+                channel.end()
+                await waiting
+                assert wake.call_count == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("seconds", [None, HANG])
+def test_a_wake_up_that_is_late_is_not_the_end_of_the_call(seconds: float | None) -> None:
+    """The worker has lost its turn in ``put()``, between the lock and the post."""
+
+    class Late(Mailbox):
+        def post(self, future: asyncio.Future[None], error: BaseException | None = None) -> None:
+            if threading.current_thread().name == "worker" and not posting.is_set():
+                posting.set()
+                assert go.wait(HANG)
+            super().post(future, error)
+
+    posting, go, closing, closed = (threading.Event() for _ in range(4))
+
+    async def main() -> None:
+        channel = Channel(Late(asyncio.get_running_loop()), 100)
+
+        def work() -> None:
+            assert channel.begin()
+            channel.put([b"x"], 1)
+            closing.set()
+            assert closed.wait(HANG)
+            channel.end()
+
+        worker = Worker(work)
+        assert await asyncio.to_thread(posting.wait, HANG)
+        channel.abort()  # the client has left
+        waiting = asyncio.ensure_future(channel.until_ended(seconds))
+        await asyncio.sleep(0)
+        go.set()
+        assert await asyncio.to_thread(closing.wait, HANG)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        closed.set()
+        await waiting
+        assert await worker.end() is None
+
+    run(main)
+
+
+def test_the_end_of_the_call_in_a_race() -> None:
+    async def main() -> None:
+        for _ in range(300):
+            channel = new_channel()
+            assert channel.begin()
+            finish(channel)
+            await channel.take()
+            barrier = threading.Barrier(2)
+
+            def work(channel: Channel = channel, barrier: threading.Barrier = barrier) -> None:
+                barrier.wait(HANG)
+                channel.end()
+
+            worker = Worker(work)
+            barrier.wait(HANG)
+            await channel.until_ended()
+            assert await worker.end() is None
+
+    run(main)
+
+
+def test_who_asks_has_the_loop_told_once() -> None:
+    async def main() -> None:
+        channel = new_channel()
+        assert channel.ask() is False
+        assert await channel.take() == Batch([], End.MORE)
+        assert channel.ask() is False
+        assert channel.more() is None
+        channel.put([b"x"], 1)
+        assert await channel.take() == Batch([b"x"], End.MORE)
+        channel.leave()
+        assert channel.ask() is True
+        assert channel.aborted
+
+    run(main)
+
+
+def test_who_asks_while_the_loop_sends() -> None:
+    async def main() -> None:
+        channel = new_channel()
+        channel.put([b"x"], 1)
+        await channel.take()
+        assert channel.ask() is False
+        assert channel.more() == Batch([], End.MORE)
+        assert channel.more() is None
+        channel.abort()
+        assert channel.ask() is False, "the response is over, and its client was there"
+
+    run(main)
