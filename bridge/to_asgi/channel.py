@@ -12,15 +12,25 @@ What it guarantees:
   the loop has sent enough, and by ``abort()``, which the loop's side calls on whatever way it leaves. All that wait
   stand at one gate, so that none is forgotten: whoever passes it leaves it open for the next.
 - The loop can wait for the end of the call, by ``until_ended()``: its job tells of it by ``end()`` on any way out, if
-  ``begin()`` let it run. Whoever of the two comes first, ``_running`` and ``_wanted`` change under one lock, so that
+  ``begin()`` let it run. Whoever of the two comes first, ``_work`` and ``_wanted`` change under one lock, so that
   either the loop sees that the call has ended, or ``end()`` sees that the loop waits, and wakes it.
+- After ``finish()`` nothing is added, and nobody goes to stand at the gate: what is put is dropped, for the loop does
+  not look again.
 
 The loop waits for one future at a time. It is in ``_wanted`` until somebody has a reason to wake the loop, and whoever
 takes it out of there settles it. A thread may lose its turn between the two, and the loop be woken by ``abort()``
 meanwhile, and wait for another future by then: the late one is done, and nobody hears of it.
 
-Who owns what: ``_waiter`` is the loop's. All other fields are guarded by ``_lock``, which either side holds for a few
-operations on them. Nothing is called under it.
+Who owns what: ``_waiter`` and ``_quiet`` are the loop's. All other fields are guarded by ``_lock``, which either side
+holds for a few operations on them. Nothing is called under it. Two things are done without it:
+
+- ``aborted`` is read. It becomes true once, and never false again, so that who reads it may see it late, and does no
+  more than what ``put()`` then says no to.
+- ``close()``, where it comes last. A usual response is a start, a chunk and the end, put by ``finish(ends=True)``. When
+  the loop takes these, the worker is done with the channel, and no thread stands at the gate. Others that the app
+  may have started can put, ask and flush as before: that changes nothing, for the response has its end. So all that
+  ``close()`` has to do is to say that it is over, in ``_aborted``, and to take the error out. A request takes the lock
+  three times so: to begin, to finish, and to take.
 """
 
 from __future__ import annotations  # threading.Lock is no type before 3.13
@@ -30,7 +40,7 @@ import enum
 import functools
 import threading
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from ..errors import ClientDisconnected
 from ..threads.mailbox import Mailbox, settle
@@ -57,11 +67,27 @@ class End(enum.Enum):
     BROKEN = enum.auto()
 
 
-class Batch(NamedTuple):
+@dataclass(slots=True)
+class Batch:
     """What a channel held at one moment."""
 
     items: list[Item]
     end: End
+
+
+class _Work(enum.Enum):
+    """What the worker does for a channel."""
+
+    #: Its job waits for a thread, or will not run at all.
+    AHEAD = enum.auto()
+    #: It is between ``begin()`` and ``end()``.
+    RUNNING = enum.auto()
+    OVER = enum.auto()
+
+
+# An enum's members are looked up by a function on Python 3.11, at the price of a lock, and a request does so ten times.
+_MORE, _COMPLETE, _BROKEN = End
+_AHEAD, _RUNNING, _OVER = _Work
 
 
 class Channel:
@@ -79,11 +105,12 @@ class Channel:
         "_lock",
         "_mailbox",
         "_pending",
-        "_running",
+        "_quiet",
         "_sending",
         "_taken",
         "_waiter",
         "_wanted",
+        "_work",
         "error",
     )
 
@@ -96,15 +123,17 @@ class Channel:
         self._pending = 0  # bytes in _items
         self._sending = 0  # bytes that the loop has taken and not yet sent, and 1 for having taken anything
         self._taken = 0  # items of those
-        self._end = End.MORE
+        self._end = _MORE
         self._aborted = False
         self._left = False  # aborted because the client left, or the server gave the request up
         self._asked = False  # somebody wants to know when the client leaves,
         self._heard = False  # and the loop has been told
-        self._running = False  # the worker is between begin() and end()
+        self._work = _AHEAD
+        #: The app's, after a batch that is ``BROKEN``, until ``close()``.
         self.error: BaseException | None = None
         # The closed gate at which workers wait, however many; whoever takes it out of here opens it.
         self._gate: threading.Lock | None = None
+        self._quiet = False  # close() has nothing to end
         # What the loop waits for; in _wanted too, until somebody settles it.
         self._waiter: asyncio.Future[None] = mailbox.loop.create_future()
         self._wanted: asyncio.Future[None] | None = self._waiter
@@ -119,13 +148,15 @@ class Channel:
     def begin(self) -> bool:
         """Worker side: the call begins. ``False``: it must not, for nobody waits for its response any more."""
         with self._lock:
-            self._running = not self._aborted
-            return self._running
+            if self._aborted:
+                return False
+            self._work = _RUNNING
+            return True
 
     def end(self) -> None:
         """Worker side: the call has ended, ``close()`` included, and its thread is free."""
         with self._lock:
-            self._running = False
+            self._work = _OVER
             waiter, self._wanted = self._wanted, None
         if waiter is not None:
             self._mailbox.post(waiter)
@@ -137,7 +168,7 @@ class Channel:
         and the answer stays what it was.
         """
         with self._lock:
-            if self._asked or self._aborted or self._end is not End.MORE:
+            if self._asked or self._aborted or self._end is not _MORE:
                 return self._left
             self._asked = True
             waiter, self._wanted = self._wanted, None
@@ -147,25 +178,31 @@ class Channel:
 
     @property
     def aborted(self) -> bool:
-        """The client has left, or the server has given the request up: nobody takes what is put here."""
-        with self._lock:
-            return self._aborted
+        """Nobody takes any more what is put here: the client has left, the request was given up, or has its response.
+
+        It may be seen late by another thread than the loop's.
+        """
+        return self._aborted
 
     @property
     def broken(self) -> bool:
         """Worker side: the error of its ``finish()`` counted, and the loop has it."""
         with self._lock:
-            return self._end is End.BROKEN
+            return self._end is _BROKEN
 
     def put(self, items: Iterable[Item], size: int) -> None:
         """Worker side, any thread: hands ``items`` over, ``size`` bytes in all; waits while too much is on its way.
+
+        After the end of the response they are dropped.
 
         Raises:
             ClientDisconnected: nobody takes it any more.
         """
         with self._lock:
             if self._aborted:
-                raise ClientDisconnected("the client left before the end of the response")
+                raise _left()
+            if self._end is not _MORE:
+                return
             self._items.extend(items)
             self._pending += size
             waiter, self._wanted = self._wanted, None
@@ -186,9 +223,11 @@ class Channel:
         """
         while True:
             with self._lock:
-                if not self._aborted and not self._items and not self._sending:
+                if self._aborted or self._end is not _MORE:
+                    raise _left()
+                if not self._items and not self._sending:
                     return
-                gate = None if self._aborted else self._close_gate()
+                gate = self._close_gate()
             self._pass(gate)
 
     def finish(
@@ -207,14 +246,14 @@ class Channel:
         more to do. Until then the loop does not see the end.
         """
         with self._lock:
-            if self._end is not End.MORE or self._aborted:
+            if self._end is not _MORE or self._aborted:
                 return None
             self._items.extend(items)
             self._pending += size
-            self._end = End.COMPLETE if error is None else End.BROKEN
+            self._end = _COMPLETE if error is None else _BROKEN
             self.error = error
             if ends:
-                self._running = False
+                self._work = _OVER
             waiter, self._wanted = self._wanted, None
         return None if waiter is None else functools.partial(self._mailbox.post, waiter)
 
@@ -226,12 +265,11 @@ class Channel:
             gate.acquire()
         return gate
 
-    def _pass(self, gate: threading.Lock | None) -> None:
-        if gate is not None:
-            with gate:
-                pass  # it stays open behind this thread, for the next one that stands there
-        if self.aborted:
-            raise ClientDisconnected("the client left before the end of the response")
+    def _pass(self, gate: threading.Lock) -> None:
+        with gate:
+            pass  # it stays open behind this thread, for the next one that stands there
+        if self._aborted:  # set before the gate was opened
+            raise _left()
 
     # The loop's side.
 
@@ -262,7 +300,7 @@ class Channel:
             ):
                 gate, self._gate = self._gate, None
             batch = None
-            if self._items or self._end is not End.MORE or self._aborted or self._asked is not self._heard:
+            if self._items or self._end is not _MORE or self._aborted or self._asked is not self._heard:
                 batch = self._take()
             else:
                 self._waiter = self._wanted = self._mailbox.loop.create_future()
@@ -276,7 +314,8 @@ class Channel:
         self._taken = len(items)
         self._pending = 0
         self._heard = self._asked
-        return Batch(items, End.BROKEN if self._aborted else self._end)
+        self._quiet = self._work is _OVER and self._end is not _MORE and self._gate is None
+        return Batch(items, _BROKEN if self._aborted else self._end)
 
     def close(self) -> tuple[BaseException | None, bool]:
         """Loop side: ``abort()``; returns the app's error, and whether the call has still to end.
@@ -284,11 +323,17 @@ class Channel:
         The channel has the error no more: its traceback leads to the frames of the call, and those to this channel, and
         that must not become a circle.
         """
-        self.abort()
-        # Set before, and not after, by the worker: finish() does nothing after abort().
-        with self._lock:
+        # The error was set before, and not after, by the worker: finish() does nothing after abort().
+        if self._quiet:
+            self._aborted = True
             error, self.error = self.error, None
-            return error, self._running
+            return error, False
+        with self._lock:
+            gate = self._abort()
+            error, self.error = self.error, None
+            running = self._work is _RUNNING
+        self._wake(gate)
+        return error, running
 
     async def until_ended(self, seconds: float | None = None) -> None:
         """Loop side, after ``abort()``: waits until the call has ended, at most for ``seconds``.
@@ -296,7 +341,7 @@ class Channel:
         A call that has not begun by now never will, and is not waited for.
         """
         with self._lock:
-            if not self._running:
+            if self._work is not _RUNNING:
                 return
             # Nobody but end() takes it: put() and finish() do nothing after abort().
             waiter = self._wanted = self._mailbox.loop.create_future()
@@ -306,16 +351,29 @@ class Channel:
         """Loop side: ``abort()``, for the client has left, or the server has given the request up."""
         with self._lock:
             self._left = True
-        self.abort()
+            gate = self._abort()
+        self._wake(gate)
 
     def abort(self) -> None:
-        """Loop side: nobody takes anything any more. Ends both waits; nothing to do after the end."""
+        """Loop side: nobody takes anything any more. Ends both waits; only the first call counts."""
         with self._lock:
-            if self._aborted:
-                return
-            self._aborted = True
-            self._wanted = None
-            gate, self._gate = self._gate, None
+            gate = self._abort()
+        self._wake(gate)
+
+    def _abort(self) -> threading.Lock | None:
+        """Under the lock. Returns the gate, to be opened outside it."""
+        if self._aborted:
+            return None  # until_ended() may wait by now, and _wanted is its own
+        self._aborted = True
+        self._wanted = None
+        gate, self._gate = self._gate, None
+        return gate
+
+    def _wake(self, gate: threading.Lock | None) -> None:
         if gate is not None:
             gate.release()
         settle(self._waiter)
+
+
+def _left() -> ClientDisconnected:
+    return ClientDisconnected("the client left before the end of the response")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -109,6 +110,106 @@ def test_abort_in_a_race_with_put() -> None:
     run(main)
 
 
+# After the end of the response.
+
+
+class CountingLock:
+    """In place of a channel's lock."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.count += 1
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+@pytest.mark.parametrize("error", [None, LookupError("mine")])
+def test_a_response_that_ends_with_its_call_takes_the_lock_three_times(error: LookupError | None) -> None:
+    async def main() -> None:
+        channel = new_channel()
+        lock: Any = CountingLock()
+        channel._lock = lock
+        assert channel.begin()
+        tell = channel.finish([b"x"], 1, error, ends=True)
+        assert tell is not None
+        tell()
+        assert (await channel.take()).items == [b"x"]
+        assert channel.close() == (error, False)
+        assert lock.count == 3
+        assert channel.error is None
+        assert channel.aborted
+
+    run(main)
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["it goes on", "with its call"])
+def test_what_comes_after_the_end_is_dropped_and_never_waits(ends: bool) -> None:
+    """An app may have given write(), or a WebSocket, to another thread."""
+
+    async def main() -> None:
+        channel = new_channel(10)
+        assert channel.begin()
+        tell = channel.finish([b"x"], 1, ends=ends)
+        assert tell is not None
+        channel.put([b"y" * 1000], 1000)
+        with pytest.raises(ClientDisconnected):
+            channel.flush()
+        tell()
+        assert await channel.take() == Batch([b"x"], End.COMPLETE)
+        channel.put([b"y" * 1000], 1000)
+        with pytest.raises(ClientDisconnected):
+            channel.flush()
+        assert channel.ask() is False
+        assert channel.close() == (None, not ends)
+        with pytest.raises(ClientDisconnected):
+            channel.put([b"y"], 1)
+        assert channel.ask() is False
+
+    run(main)
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["before it is taken", "after it is taken"])
+def test_a_thread_that_stands_at_the_gate_at_the_end_is_let_go(taken: bool) -> None:
+    async def main() -> None:
+        channel = new_channel(10)
+        assert channel.begin()
+        worker = Worker(lambda: channel.put([b"x" * 11], 11))
+        await worker_waits(channel)
+        if taken:
+            assert await channel.take() == Batch([b"x" * 11], End.MORE)
+        assert channel.finish([b"y"], 1, ends=True) is None
+        batch = channel.more() if taken else await channel.take()
+        assert batch is not None
+        assert batch.end is End.COMPLETE
+        if taken:
+            assert await worker.end() is None, "more() counts the other one as sent"
+        assert channel.close() == (None, False)
+        assert isinstance(await worker.end(), type(None) if taken else ClientDisconnected)
+
+    run(main)
+
+
+def test_a_job_that_begins_after_the_loop_has_ended_the_response_is_refused() -> None:
+    """A server that stops closes a WebSocket whose job has no thread yet."""
+
+    async def main() -> None:
+        channel = new_channel()
+        finish(channel, [{"type": "websocket.close"}])
+        assert (await channel.take()).end is End.COMPLETE
+        lock: Any = CountingLock()
+        channel._lock = lock
+        assert channel.close() == (None, False)
+        assert lock.count == 1, "begin() may run at this moment"
+        assert not channel.begin()
+
+    run(main)
+
+
 # The end of the call, and the client's leaving.
 
 
@@ -145,6 +246,22 @@ def test_the_end_of_the_call_is_waited_for(first: str) -> None:
                 channel.end()
                 await waiting
                 assert wake.call_count == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("again", ["abort", "leave", "close"])
+def test_who_waits_for_the_end_of_the_call_hears_of_it_whatever_comes_between(again: str) -> None:
+    async def main() -> None:
+        channel = new_channel()
+        assert channel.begin()
+        assert channel.close() == (None, True)
+        waiting = asyncio.ensure_future(channel.until_ended())
+        await asyncio.sleep(0)
+        getattr(channel, again)()
+        worker = Worker(channel.end)
+        await waiting
+        assert await worker.end() is None
 
     run(main)
 
