@@ -22,7 +22,7 @@ from .collect import BodyMode, Collector
 from .refusal import Refused, refuse_handshake
 from .request import Request
 from .service import Service
-from .websocket.session import WebSockets, shut_down
+from .websocket.sockets import WebSockets, shut_down
 from .wires import Loops
 
 __all__ = ["WsgiToAsgi"]

@@ -16,11 +16,11 @@ from ..threads.fork import reset_after_fork
 from ..threads.mailbox import Mailbox
 from .watch import Watches
 
-__all__ = ["Loops", "Session", "Wires"]
+__all__ = ["Loops", "OpenWebSocket", "Wires"]
 
 
-class Session(Protocol):
-    """An open WebSocket."""
+class OpenWebSocket(Protocol):
+    """What the shutdown knows of one."""
 
     def close(self, code: int, reason: str) -> None: ...
 
@@ -33,7 +33,7 @@ class Wires:
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.mailbox = Mailbox(loop)
         self.watches = Watches(loop)
-        self.sessions: set[Session] = set()
+        self.sessions: set[OpenWebSocket] = set()
 
 
 class Loops:

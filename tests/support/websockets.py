@@ -1,13 +1,29 @@
 """A WebSocket of a ``WsgiToAsgi`` in process: the test is the ASGI server, its messages are the specification's."""
 
+import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from bridge import WebSocket, WsgiToAsgi
 from bridge.types import Environ, Message, Scope, StartResponse, WSGIApp
 from tests.support.asgi import Exchange
+from tests.support.served import Served
 
-__all__ = ["closing", "connect", "disconnect", "handler", "received", "sent", "websocket_scope"]
+__all__ = [
+    "Ending",
+    "closing",
+    "connect",
+    "disconnect",
+    "echo",
+    "echo_forever",
+    "handler",
+    "received",
+    "sent",
+    "serve",
+    "turn",
+    "websocket_scope",
+]
 
 
 def websocket_scope(path: str = "/", *, denial: bool = False, **more: Any) -> Scope:
@@ -77,3 +93,55 @@ def handler(serve: Callable[[WebSocket], object]) -> WSGIApp:
         return []
 
     return app
+
+
+def serve(
+    app: Callable[..., Any], *events: Any, options: dict[str, Any] | None = None, **scope: Any
+) -> Exchange:
+    """Serve one WebSocket whose client sends ``events``; raise what the adapter raises."""
+
+    async def main() -> Exchange:
+        async with Served(app, **(options or {})) as adapter:
+            exchange = connect(adapter, **scope)
+            exchange.feed(*events)
+            await exchange.run()
+            return exchange
+
+    return asyncio.run(main())
+
+
+async def turn() -> None:
+    """Let everything run that is ready."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def echo(websocket: WebSocket) -> None:
+    """Send back what comes, until the client leaves."""
+    for message in websocket:
+        websocket.send(message)
+
+
+def echo_forever(websocket: WebSocket) -> None:
+    """Send back what comes; raises when the client leaves."""
+    while True:
+        websocket.send(websocket.receive())
+
+
+class Ending:
+    """Serves by ``serve``, and keeps what it raises."""
+
+    def __init__(self, serve: Callable[[WebSocket], object]) -> None:
+        self.serve = serve
+        self.error: BaseException | None = None
+        self.ended = threading.Event()
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
+        try:
+            self.serve(environ["wsgi.websocket"])
+        except BaseException as exc:
+            self.error = exc
+            raise
+        finally:
+            self.ended.set()
+        return []

@@ -13,7 +13,7 @@ from __future__ import annotations  # threading.Lock is no type before 3.13
 import enum
 import threading
 from asyncio import AbstractEventLoop
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...errors import ApplicationError, ClientDisconnected, ConnectionClosed
@@ -23,25 +23,33 @@ from ...types import Environ, Message, WSGIApp
 from ..call import WsgiCall
 from ..channel import Channel, Item
 from ..lost import is_of_client
+from .codes import APP_ERROR, LOST, NORMAL, SENDABLE
 from .inbox import OVERHEAD, Inbox
 from .relay import RelayPair
 
 __all__ = ["WebSocket", "WebSocketCall"]
 
-#: RFC 6455, section 7.4, and the registry that it opens: what an endpoint may send.
-_CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
-#: RFC 6455, section 7.4.1: the server met what it did not expect.
-_APP_ERROR = 1011
 #: RFC 6455, section 5.5: a control frame has 125 bytes, of which the code takes two.
 _REASON_LENGTH = 123
 
 
-class _State(enum.Enum):
+class AppState(enum.Enum):
+    """What the app has done with its WebSocket."""
+
     CONNECTING = enum.auto()
     OPEN = enum.auto()
     CLOSED = enum.auto()
-    #: The app has answered the handshake with a response.
+    #: It has answered the handshake with a response.
     REFUSED = enum.auto()
+
+
+#: Where each state may go to. The last two are final.
+_NEXT: Mapping[AppState, Container[AppState]] = {
+    AppState.CONNECTING: {AppState.OPEN, AppState.CLOSED, AppState.REFUSED},
+    AppState.OPEN: {AppState.CLOSED},
+    AppState.CLOSED: (),
+    AppState.REFUSED: (),
+}
 
 
 class WebSocket:
@@ -65,7 +73,7 @@ class WebSocket:
         # Held while something goes into the channel, and for as long as that waits: what is sent later, a close too,
         # comes later. It guards the way of _state, but for the end of the call.
         self._lock = threading.Lock()
-        self._state = _State.CONNECTING
+        self._state = AppState.CONNECTING
 
     def __repr__(self) -> str:
         return f"<WebSocket {self._state.name.lower()}>"
@@ -83,7 +91,7 @@ class WebSocket:
             ConnectionClosed: the client is gone.
         """
         with self._lock:
-            if self._state is _State.OPEN:
+            if self._state is AppState.OPEN:
                 raise ApplicationError("accept() was called, but the WebSocket is accepted already")
             self._accept(subprotocol, headers)
 
@@ -118,12 +126,12 @@ class WebSocket:
         else:
             raise TypeError(f"send() wants str or bytes, not {type(data).__name__}")
         with self._lock:
-            if self._state is _State.CONNECTING:
+            if self._state is AppState.CONNECTING:
                 self._accept(None, ())
             self._check_open()
             self._put(message, len(data) + OVERHEAD)
 
-    def close(self, code: int = 1000, reason: str = "") -> None:
+    def close(self, code: int = NORMAL, reason: str = "") -> None:
         """Closes it; nothing happens if it is closed already. Before ``accept()``, the client's handshake gets 403.
 
         Args:
@@ -136,9 +144,8 @@ class WebSocket:
                 f"close() got a reason of {len(reason.encode())} bytes; RFC 6455, 5.5, allows 123"
             )
         with self._lock:
-            if self._state in {_State.CLOSED, _State.REFUSED}:
+            if not self._go(AppState.CLOSED):
                 return
-            self._state = _State.CLOSED
             self._inbox.close(code, reason)
             try:
                 self._channel.put([{"type": "websocket.close", "code": code, "reason": reason}], 0)
@@ -159,26 +166,24 @@ class WebSocket:
     @property
     def opened(self) -> bool:
         """Whether the app has accepted or closed it: its response is not wanted any more."""
-        return self._state in {_State.OPEN, _State.CLOSED}
+        return self._state in {AppState.OPEN, AppState.CLOSED}
 
     def refuse(self) -> None:
         """The app's response goes out."""
         with self._lock:
-            if self._state is _State.CONNECTING:
-                self._state = _State.REFUSED
-                self._inbox.close(1006, "")
+            if self._go(AppState.REFUSED):
+                self._inbox.close(LOST, "")
 
     def end(self) -> None:
         """The app's call is over. Takes no lock: another thread may have it, and wait for the client."""
-        if self._state is not _State.REFUSED:
-            self._state = _State.CLOSED
+        self._go(AppState.CLOSED)
 
-    # Under the lock, but for the first.
+    # Under the lock, but for the first, and end().
 
     def _ensure_accepted(self) -> None:
-        if self._state is _State.CONNECTING:
+        if self._state is AppState.CONNECTING:
             with self._lock:
-                if self._state is _State.CONNECTING:
+                if self._state is AppState.CONNECTING:
                     self._accept(None, ())
 
     def _accept(self, subprotocol: str | None, headers: Iterable[tuple[str, str]]) -> None:
@@ -195,15 +200,22 @@ class WebSocket:
                     "the subprotocol is an argument of its own"
                 )
         self._check_open()
-        self._state = _State.OPEN
+        self._go(AppState.OPEN)
         self._put({"type": "websocket.accept", "subprotocol": subprotocol, "headers": fields}, 0)
 
+    def _go(self, state: AppState) -> bool:
+        """Whether the way leads from the present state to ``state``; then it is gone."""
+        if state not in _NEXT[self._state]:
+            return False
+        self._state = state
+        return True
+
     def _check_open(self) -> None:
-        if self._state is _State.REFUSED:
+        if self._state is AppState.REFUSED:
             raise ApplicationError(
                 "the app has answered the handshake with a response; the WebSocket is refused"
             )
-        if self._state is _State.CLOSED:
+        if self._state is AppState.CLOSED:
             raise self._inbox.closed()
 
     def _put(self, message: Message, size: int) -> None:
@@ -214,7 +226,7 @@ class WebSocket:
 
 
 def _check_code(code: object) -> None:
-    if not isinstance(code, int) or not (code in _CLOSE_CODES or 3000 <= code <= 4999):
+    if not isinstance(code, int) or not (code in SENDABLE or 3000 <= code <= 4999):
         raise ValueError(
             f"close() got the code {code!r}; RFC 6455, 7.4, allows 1000 - 1014 but for 1004 - 1006, and 3000 - 4999"
         )
@@ -262,7 +274,7 @@ class WebSocketCall(WsgiCall):
     def _finish_opened(self) -> None:
         """Frameworks make a response of an exception in a view, which is all that there is to see of it here."""
         failed = self._start is not None and self._start.status >= 500
-        self._finish([{"type": "websocket.close", "code": _APP_ERROR, "reason": ""}] if failed else [])
+        self._finish([{"type": "websocket.close", "code": APP_ERROR, "reason": ""}] if failed else [])
 
     def _take_start(self) -> Message:
         start = super()._take_start()

@@ -17,6 +17,7 @@ from collections import deque
 
 from ...errors import ConnectionClosed
 from ...threads.mailbox import Mailbox
+from .codes import LOST
 
 __all__ = ["OVERHEAD", "Inbox"]
 
@@ -77,7 +78,7 @@ class Inbox:
     def closed(self) -> ConnectionClosed:
         """The error for who comes after ``close()``; a new one each time, for each gets a traceback."""
         with self._changed:
-            return ConnectionClosed(*(self._end or (1006, "")))
+            return ConnectionClosed(*(self._end or (LOST, "")))
 
     # The threads' side.
 

@@ -16,13 +16,14 @@ import importlib.util
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ApplicationError
 from ...mapping.headers import HOP_BY_HOP
-from ...types import Message, Send
+from ...types import Message
 from ..channel import Channel
+from .codes import LOST, NO_CODE, NORMAL
 
 if TYPE_CHECKING:
     import h11
@@ -35,11 +36,10 @@ OPENED = "bridge.relay"
 
 logger = logging.getLogger("bridge")
 
-_BLOCK = 65536
+#: Bytes that are read at a time of what the app writes.
+_READ = 65536
 #: "Switching Protocols" (RFC 9110, section 15.2.2).
 _SWITCHING = 101
-#: Codes of RFC 6455, section 7.4.1: a normal end; none was sent; the connection was lost.
-_NORMAL, _NO_CODE, _LOST = 1000, 1005, 1006
 
 
 class RelayPair:
@@ -147,19 +147,19 @@ class _LazySocket:
 class Relay:
     """The loop's end of the pair. All of it is on the loop's thread, in two tasks.
 
-    The session's own task is in ``run()``, which reads what the app writes, and answers its pings and its close. The
-    task that listens to the client calls ``deliver()``. Both write to the socket, and wait while the app does not read;
-    so a frame is made and written under ``_writing``, and nothing comes between its parts. ``disconnect()`` is called
-    from anywhere on the loop, and can't wait: where a frame is half written, it writes nothing.
+    The session's own task goes through ``messages()``, which reads what the app writes, and answers its pings and its
+    close. The task that listens to the client calls ``deliver()``. Both write to the socket, and wait while the app
+    does not read; so a frame is made and written under ``_writing``, and nothing comes between its parts.
+    ``disconnect()`` is called from anywhere on the loop, and can't wait: where a frame is half written, it writes
+    nothing.
     """
 
-    def __init__(self, pair: RelayPair, send: Send) -> None:
+    def __init__(self, pair: RelayPair) -> None:
         import h11
         from wsproto.connection import Connection, ConnectionType
 
         self._loop = asyncio.get_running_loop()
         self._socket = pair.peer()
-        self._send = send
         self._frames = Connection(ConnectionType.CLIENT)
         self._http = h11.Connection(h11.CLIENT)
         # The app has the real request in its environ; this one only makes h11 expect a response to it.
@@ -172,31 +172,39 @@ class Relay:
 
     # The session's task.
 
-    async def run(self, accepted: Callable[[], None]) -> tuple[int, str] | None:
-        """Relays until the app closes or ends; calls ``accepted`` when it completes the handshake.
+    async def messages(self) -> AsyncGenerator[Message, None]:
+        """What the app writes, as messages of the ASGI WebSocket specification, until it closes or ends.
 
-        Returns the code and the reason of the app's close, ``None`` if it has sent none.
+        The first one is its accept; there is none where it refuses. The last one is its close, if it has sent that.
+
+        Raises:
+            ApplicationError: the app writes something else.
         """
-        data = await self._handshake(accepted)
+        response = await self._handshake()
+        if response is None:
+            return
+        yield _accept(response)
+        data: bytes | None = self._http.trailing_data[0]
         while data is not None:
             self._frames.receive_data(data)
             for event in self._frames.events():
-                close = await self._event(event)
-                if close is not None:
-                    return close
+                message = await self._event(event)
+                if message is not None:
+                    yield message
+                    if message["type"] == "websocket.close":
+                        return
             data = await self._read()
-        return None
 
     async def _read(self) -> bytes | None:
         """What the app has written; ``None`` at its end."""
         try:
-            data = await self._loop.sock_recv(self._socket, _BLOCK)
+            data = await self._loop.sock_recv(self._socket, _READ)
         except ConnectionError:  # it closed its end and had not read everything
             return None
         return data or None
 
-    async def _handshake(self, accepted: Callable[[], None]) -> bytes | None:
-        """Reads the response to the handshake. Returns what came after it; ``None``: the app has not accepted."""
+    async def _handshake(self) -> h11.InformationalResponse | None:
+        """Reads the response to the handshake. ``None``: the app has not accepted."""
         import h11
 
         while True:
@@ -211,37 +219,36 @@ class Relay:
                 self._http.receive_data(data)
             elif isinstance(event, h11.InformationalResponse):
                 if event.status_code == _SWITCHING:
-                    accepted()
-                    await self._send(_accept(event))
-                    return self._http.trailing_data[0]
+                    return event
             else:
                 logger.warning("the app refused a WebSocket on its socket; the client gets 403 for %r", event)
                 return None
 
-    async def _event(self, event: events.Event) -> tuple[int, str] | None:
+    async def _event(self, event: events.Event) -> Message | None:
+        """Answers what the app wants answered. Returns what the client gets; ``None``: nothing, or not yet."""
         from wsproto import events
         from wsproto.connection import ConnectionState
 
         if isinstance(event, events.Message):
-            await self._message(event)
-        elif isinstance(event, events.Ping):
+            return self._message(event)
+        if isinstance(event, events.Ping):
             await self._write(event.response())
         elif isinstance(event, events.CloseConnection):
             if self._frames.state is ConnectionState.OPEN:  # wsproto's own, for what it can't read
                 raise ApplicationError(f"the app wrote no WebSocket frame to its socket: {event.reason}")
             await self._write(event.response())
-            return (_NORMAL if event.code == _NO_CODE else int(event.code)), event.reason or ""
+            code = NORMAL if event.code == NO_CODE else int(event.code)
+            return {"type": "websocket.close", "code": code, "reason": event.reason or ""}
         return None
 
-    async def _message(self, event: events.Message[Any]) -> None:
+    def _message(self, event: events.Message[Any]) -> Message | None:
         self._parts.append(event.data if isinstance(event.data, str) else bytes(event.data))
         if not event.message_finished:
-            return
+            return None
         parts, self._parts = self._parts, []
         if isinstance(event.data, str):
-            await self._send({"type": "websocket.send", "text": "".join(parts)})
-        else:
-            await self._send({"type": "websocket.send", "bytes": b"".join(parts)})
+            return {"type": "websocket.send", "text": "".join(parts)}
+        return {"type": "websocket.send", "bytes": b"".join(parts)}
 
     # The listening task, and for the last but one whoever closes the WebSocket.
 
@@ -264,10 +271,10 @@ class Relay:
         from wsproto.connection import ConnectionState
         from wsproto.frame_protocol import CloseReason
 
-        if code == _LOST or self._frames.state is not ConnectionState.OPEN or self._writing.locked():
+        if code == LOST or self._frames.state is not ConnectionState.OPEN or self._writing.locked():
             return
         # wsproto sends none for this very object, and 1000 for its number.
-        sent = CloseReason.NO_STATUS_RCVD if code == _NO_CODE else code
+        sent = CloseReason.NO_STATUS_RCVD if code == NO_CODE else code
         close = events.CloseConnection(code=sent, reason=reason or None)
         with contextlib.suppress(OSError):  # it does not read, or has closed its end
             self._socket.send(self._frames.send(close))

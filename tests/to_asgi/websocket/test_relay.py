@@ -1,109 +1,26 @@
 """The relay: libraries that take the WebSocket's socket from the environ, and apps that speak the protocol on it."""
 
 import asyncio
-import contextlib
-import gc
-import importlib.util
-import itertools
-import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import simple_websocket
-from wsproto import ConnectionType, WSConnection, events
-from wsproto.frame_protocol import FrameProtocol, Opcode
+from wsproto import WSConnection, events
 
 from bridge import ApplicationError
-from bridge.threads.mailbox import Mailbox
 from bridge.to_asgi.channel import Channel
-from bridge.to_asgi.websocket.relay import Relay, RelayPair
-from bridge.types import Environ, Message, StartResponse, WSGIApp
-from tests.support.asgi import HANG, Exchange
+from bridge.types import Environ, StartResponse
+from tests.support.asgi import HANG
+from tests.support.relays import Library, Speaker, no_descriptors_left, serve_accepted
 from tests.support.served import Served, arrival
 from tests.support.websockets import closing, connect, disconnect, received, sent
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
 
-
-@pytest.fixture(autouse=True)
-def no_descriptors_left() -> Iterator[None]:
-    """Prove that both ends of each pair are closed."""
-    before = _sockets()
-    yield
-    for thread in threading.enumerate():
-        if "simple_websocket" in thread.name:
-            thread.join(HANG)
-    gc.collect()  # an error and its traceback hold each other, and the app's end of the pair
-    assert _sockets() == before
-
-
-def _sockets() -> int:
-    count = 0
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
-        try:
-            count += os.readlink(f"/proc/self/fd/{name}").startswith("socket:")  # noqa: PTH115
-        except FileNotFoundError:
-            continue  # the listing's own
-    return count
-
-
-class Library:
-    """An app that is ``serve(ws)``, served by simple-websocket, as flask-sock does it."""
-
-    def __init__(self, serve: Callable[[simple_websocket.Server], object], **options: Any) -> None:
-        self.serve = serve
-        self.options = options
-        self.closed: tuple[int, str | None] | None = None
-        self.ended = threading.Event()
-
-    def __call__(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
-        ws = simple_websocket.Server.accept(environ, **self.options)
-        try:
-            self.serve(ws)
-            ws.close()
-        except simple_websocket.ConnectionClosed as exc:
-            self.closed = (exc.reason, exc.message)
-        finally:
-            self.ended.set()
-        start_response("200 OK", [("Content-Length", "0")])
-        return [b""]
-
-
-class Speaker:
-    """An app that speaks the protocol by itself: ``speak(socket, connection)`` after the handshake's request."""
-
-    def __init__(self, speak: Callable[[socket.socket, WSConnection], object]) -> None:
-        self.speak = speak
-
-    def __call__(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
-        connection = WSConnection(ConnectionType.SERVER)
-        connection.receive_data(
-            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
-            + environ["HTTP_SEC_WEBSOCKET_KEY"].encode()
-            + b"\r\n\r\n"
-        )
-        (request,) = connection.events()
-        assert isinstance(request, events.Request)
-        self.speak(environ["werkzeug.socket"], connection)
-        return []
-
-
-def serve(app: WSGIApp, *messages: Any, **scope: Any) -> Exchange:
-    """Serve one client that sends ``messages`` when it is accepted."""
-
-    async def main() -> Exchange:
-        async with Served(app) as adapter:
-            async with connect(adapter, **scope) as exchange:
-                await exchange.wait_until(lambda: bool(exchange.messages))
-                exchange.feed(*messages)
-            return exchange
-
-    return asyncio.run(main())
+no_leftovers = pytest.fixture(autouse=True)(no_descriptors_left)
 
 
 # With simple-websocket.
@@ -116,21 +33,23 @@ def test_messages_both_ways() -> None:
         for _ in range(4):
             ws.send(ws.receive())
 
-    exchange = serve(Library(app), received("text"), received(b"binary"), received(""), received(large))
+    exchange = serve_accepted(
+        Library(app), received("text"), received(b"binary"), received(""), received(large)
+    )
     assert exchange.messages[0] == {"type": "websocket.accept", "subprotocol": None, "headers": []}
     assert sent(exchange) == ["text", b"binary", "", large]
     assert closing(exchange) == (1000, "")
 
 
 def test_a_subprotocol() -> None:
-    exchange = serve(Library(lambda ws: None, subprotocols=["b"]), subprotocols=["a", "b"])
+    exchange = serve_accepted(Library(lambda ws: None, subprotocols=["b"]), subprotocols=["a", "b"])
     assert exchange.messages[0]["subprotocol"] == "b"
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1011, "broken"), (4000, "é"), (3999, "x" * 100)])
 def test_the_app_s_close(code: int, reason: str) -> None:
     close: Any = simple_websocket.Server.close  # typed for its enum, documented for numbers
-    exchange = serve(Library(lambda ws: close(ws, code, reason)))
+    exchange = serve_accepted(Library(lambda ws: close(ws, code, reason)))
     assert closing(exchange) == (code, reason)
 
 
@@ -199,7 +118,7 @@ def test_a_library_that_raises_as_werkzeug_wants_it() -> None:
         ws.close()
         raise ConnectionError
 
-    assert closing(serve(app)) == (1000, "")
+    assert closing(serve_accepted(app)) == (1000, "")
 
 
 def test_the_shutdown_closes() -> None:
@@ -279,7 +198,7 @@ def test_fragments_and_pings() -> None:
         assert isinstance(pong, events.Pong)
         assert bytes(pong.payload) == b"there?"
 
-    exchange = serve(Speaker(speak))
+    exchange = serve_accepted(Speaker(speak))
     assert exchange.messages[0]["headers"] == [(b"set-cookie", b"a=b")]
     assert sent(exchange) == ["éü", b"12"]
     assert closing(exchange) == (1000, "")
@@ -289,7 +208,7 @@ def test_a_refusal_on_the_socket(caplog: pytest.LogCaptureFixture) -> None:
     def speak(sock: socket.socket, connection: WSConnection) -> None:
         sock.sendall(connection.send(events.RejectConnection(status_code=409)))
 
-    exchange = serve(Speaker(speak))
+    exchange = serve_accepted(Speaker(speak))
     assert closing(exchange) == (1000, "")
     assert len(exchange.messages) == 1
     assert any("409" in record.getMessage() for record in caplog.records)
@@ -324,7 +243,7 @@ def test_an_end_without_a_close() -> None:
         sock.sendall(connection.send(events.AcceptConnection()))
         sock.close()
 
-    assert closing(serve(Speaker(speak))) == (1000, "")
+    assert closing(serve_accepted(Speaker(speak))) == (1000, "")
 
 
 def test_an_app_that_waits_in_two_threads_is_told_of_the_end() -> None:
@@ -366,160 +285,3 @@ def test_an_app_that_waits_in_two_threads_is_told_of_the_end() -> None:
 
     asyncio.run(main())
     assert len(raised) == 2
-
-
-# The relay alone.
-
-
-@pytest.mark.parametrize("half_written", [True, False])
-def test_a_close_is_never_written_into_another_frame(half_written: bool) -> None:
-    """The app reads again, and the client leaves before the loop has written on."""
-
-    async def main() -> bytes:
-        loop = asyncio.get_running_loop()
-        pair = RelayPair(Channel(Mailbox(loop), 1000))
-        own = pair.open()
-        relay = Relay(pair, _no_send)
-        message = b"x" * (8_000_000 if half_written else 200)
-        delivering = asyncio.create_task(relay.deliver(message))
-        # As far as the socket takes it.
-        for _ in range(3):
-            await asyncio.sleep(0)
-        assert delivering.done() is not half_written
-        own.setblocking(False)
-        read = b""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                read += own.recv(1_000_000)
-        # The loop has not come to write: there is room for the close, in the middle of the message.
-        relay.disconnect(4000, "bye")
-        pair.release()
-        while part := own.recv(1_000_000):
-            read += part
-        await delivering
-        pair.close()
-        pair.drop()
-        return read
-
-    read = asyncio.run(main())
-    # RFC 6455, section 5.2: the client's frames are masked, with the four bytes before the payload.
-    start = 14 if half_written else 8
-    masks = itertools.cycle(read[start - 4 : start])
-    end = None if half_written else start + 200
-    payload = read[start:end]
-    assert bytes(byte ^ mask for byte, mask in zip(payload, masks, strict=False)) == b"x" * len(payload)
-    if half_written:
-        assert start < len(read) < 8_000_000
-        return
-    reader = FrameProtocol(client=False, extensions=[])
-    reader.receive_bytes(read)
-    first, second = reader.received_frames()
-    assert first.payload == b"x" * 200
-    assert second.opcode is Opcode.CLOSE
-    assert second.payload == (4000, "bye")
-
-
-def test_no_frame_follows_a_close() -> None:
-    """One that waits until another is written is not made before it is its turn."""
-
-    async def main() -> bytes:
-        pair = RelayPair(Channel(Mailbox(asyncio.get_running_loop()), 1000))
-        own = pair.open()
-        relay = Relay(pair, _no_send)
-        async with relay._writing:
-            waiting = asyncio.create_task(relay.deliver("late"))
-            await asyncio.sleep(0)
-        # Released, and the waiting one has not been called yet.
-        relay.disconnect(4000, "")
-        await waiting
-        pair.release()
-        read = own.recv(1000)
-        pair.close()
-        pair.drop()
-        return read
-
-    read = asyncio.run(main())
-    assert read[0] == 0x80 | Opcode.CLOSE
-    assert len(read) == 2 + 4 + 2, "a head, a mask, a code, and nothing after them"
-
-
-async def _no_send(message: Message) -> None:
-    raise AssertionError(message)
-
-
-# The socket itself.
-
-
-def test_an_app_that_does_not_use_it_has_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
-        assert "werkzeug.socket" in environ
-        assert not hasattr(environ["werkzeug.socket"], "__array__")  # what copies and debuggers ask for
-        environ["wsgi.websocket"].send("x")
-        return []
-
-    async def main() -> None:
-        async with Served(app) as adapter:
-            assert sent(await connect(adapter).run()) == ["x"]
-
-    with asyncio.Runner() as runner:
-        runner.get_loop()  # which has a pair of its own, to be woken by
-        monkeypatch.delattr(socket, "socketpair")
-        runner.run(main())
-
-
-def test_it_is_a_socket_in_all_that_is_asked_of_it() -> None:
-    def speak(sock: socket.socket, connection: WSConnection) -> None:
-        assert sock.fileno() > 0
-        assert sock.family == socket.AF_UNIX
-        assert sock.gettimeout() is None
-        sock.sendall(connection.send(events.AcceptConnection()))
-
-    serve(Speaker(speak))
-
-
-def test_without_wsproto(monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *more: None if name == "wsproto" else find(name, *more)
-    )
-
-    async def main() -> None:
-        async with Served(Library(lambda ws: None)) as adapter:
-            with pytest.raises(ApplicationError, match=r"asgi-wsgi-bridge\[websocket\]"):
-                await connect(adapter).run()
-
-    asyncio.run(main())
-
-
-def test_an_app_that_takes_it_after_the_client_has_left() -> None:
-    errors: list[BaseException] = []
-    go, ended = threading.Event(), threading.Event()
-    release = RelayPair.release
-
-    def release_and_go(pair: RelayPair) -> None:
-        release(pair)
-        go.set()
-
-    async def main() -> None:
-
-        def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
-            assert go.wait(HANG)
-            try:
-                simple_websocket.Server.accept(environ)
-            except OSError as exc:
-                errors.append(exc)
-                raise
-            finally:
-                ended.set()
-            return []
-
-        async with Served(app) as adapter:
-            exchange = connect(adapter)
-            async with exchange:
-                exchange.feed(disconnect(1006))
-            assert ended.is_set()
-        assert exchange.messages == []
-
-    with patch.object(RelayPair, "release", release_and_go):
-        asyncio.run(main())
-    assert len(errors) == 1
