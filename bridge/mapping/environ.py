@@ -24,6 +24,7 @@ from urllib.parse import quote, unquote_to_bytes
 from ..types import Environ, Scope
 from .chain import inherit_environ
 from .hidden import Hidden
+from .learnt import Learnt
 from .processes import is_one_of_several
 from .tls import tls_environ
 
@@ -43,12 +44,6 @@ _BASE: Environ = {
 # PEP 3333 knows two schemes; a WebSocket handshake is an HTTP request.
 _SCHEMES = {"ws": "http", "wss": "https"}
 _PORTS = {"http": "80", "https": "443"}
-
-# Header name -> environ key, "" for a name that is dropped. The bound is for clients that make names up: what is not
-# in the cache is worked out each time. Two threads may add the same entry at once: they add the same value.
-_CACHE_SIZE = 1024
-_CACHE_NAME_LENGTH = 64
-_keys: dict[bytes, str] = {}
 
 
 def build_environ(scope: Scope) -> Environ:
@@ -125,28 +120,22 @@ def environ_key(name: bytes) -> str:
     Dropped are names with an underscore, which the key can't tell from one with a hyphen (``X_User`` would pass for a
     proxy's ``X-User``), and ``Proxy``, which would become the variable HTTP_PROXY of CGI programs.
     """
-    key = _keys.get(name)
-    if key is not None:
-        return key
     upper = name.decode("latin-1").upper()
     if "_" in upper or upper == "PROXY":
-        key = ""
-    elif upper in {"CONTENT-TYPE", "CONTENT-LENGTH"}:
-        key = upper.replace("-", "_")
-    else:
-        key = "HTTP_" + upper.replace("-", "_")
-    if len(_keys) < _CACHE_SIZE and len(name) <= _CACHE_NAME_LENGTH:
-        _keys[bytes(name)] = key
-    return key
+        return ""
+    if upper in {"CONTENT-TYPE", "CONTENT-LENGTH"}:
+        return upper.replace("-", "_")
+    return "HTTP_" + upper.replace("-", "_")
+
+
+_keys = Learnt(environ_key)
 
 
 def _add_headers(environ: Environ, headers: Any) -> None:
     """Repeated fields become one: cookies joined as RFC 6265 (5.4) does, the others as RFC 9110 (5.3)."""
     repeated: dict[str, list[str]] | None = None
     for name, value in headers:
-        key = _keys.get(name)
-        if key is None:
-            key = environ_key(name)
+        key = _keys[name]
         if not key:
             continue
         if key not in environ:

@@ -1,25 +1,36 @@
-"""A WSGI response as ASGI messages: status, headers, and what both directions share of them. Pure functions.
+"""A response's status and headers, from either interface to the other. Pure functions.
 
-The request's side is in ``mapping.environ`` (scope -> environ) and ``mapping.scope`` (environ -> scope).
+``start_of_response()`` is the way from WSGI to ASGI, ``response_head()`` the way back. Both refuse what would write a
+header of its own, keep back hop-by-hop fields, for the connection is the server's affair (PEP 3333, "Other HTTP
+Features"), and see to it that there is one Content-Length at most. It is dropped where the status has no content: RFC
+9110, section 8.6, forbids it there (204), or servers hold it against the empty body that follows (304).
+
+There is a loop for each way, side by side, with the checks that they share below. One loop for both would have to be
+told for each field of which type it is, how it is read, and whether blanks around it go: that made it slower.
+
+The request's headers are in ``mapping.environ`` (scope -> environ) and ``mapping.scope`` (environ -> scope).
 """
 
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from http import HTTPStatus
+from typing import Any, NamedTuple, TypeVar
 
 from ..errors import ApplicationError
-from ..types import Message
+from ..types import Headers, Message
+from .learnt import Learnt
 
 __all__ = [
     "BODYLESS",
     "HOP_BY_HOP",
-    "TOKEN",
+    "Head",
     "Start",
-    "agreed_content_length",
-    "check_value",
     "parse_content_length",
+    "response_head",
     "start_of_response",
 ]
+
+_T = TypeVar("_T", str, bytes)
 
 #: The fields that PEP 3333 ("Other HTTP Features") keeps from applications; the same set as wsgiref's is_hop_by_hop().
 HOP_BY_HOP = frozenset(
@@ -36,16 +47,12 @@ HOP_BY_HOP = frozenset(
 )
 #: RFC 9110, section 6.4.1: responses that never have content (as any response to HEAD).
 BODYLESS = frozenset({204, 304})
-#: RFC 9110, section 5.6.2.
-TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# RFC 9110, section 5.6.2.
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # RFC 9110, section 5.5: what no field value may contain. A tab is allowed.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
-# Both caches hold what applications send, which is a small vocabulary; the bound is for an application that makes
-# names up. Two threads may add the same entry at once: they add the same value.
-_CACHE_SIZE = 1024
-_names: dict[str, bytes] = {}
-_statuses: dict[str, int] = {}
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus if status >= 200}
 
 
 class Start(NamedTuple):
@@ -56,28 +63,37 @@ class Start(NamedTuple):
     content_length: int | None
 
 
+class Head(NamedTuple):
+    """What ``start_response()`` is called with, and what the headers promise."""
+
+    status: str
+    headers: Headers
+    content_length: int | None
+    #: RFC 9110, section 6.4.1: the status has no content.
+    bodyless: bool
+
+
 def start_of_response(status: object, headers: object) -> Start:
     """What ``start_response(status, headers)`` means, as an ``http.response.start`` message.
 
     Raises:
         ApplicationError: the status or a header is not of the type or form that PEP 3333 asks for.
     """
-    code = _statuses.get(status) if type(status) is str else None
-    if code is None:
-        code = _learn_status(status)
+    code = _codes[status] if type(status) is str else _code(status)
     fields: list[tuple[bytes, bytes]] = []
     content_length: int | None = None
-    for pair in headers if type(headers) is list else _header_list(headers):
-        name, value = pair if type(pair) is tuple and len(pair) == 2 else _pair(pair)
-        if type(name) is not str or type(value) is not str:
-            name, value = _pair(pair)
-        encoded_name = _names.get(name)
-        if encoded_name is None:
-            encoded_name = _learn_name(name)
-        if not encoded_name:
-            continue  # hop-by-hop: the connection is the server's affair
+    for pair in headers if type(headers) is list else _iterable(headers, _FROM_WSGI):
+        try:
+            name, value = pair
+        except (TypeError, ValueError):
+            name = value = None
+        if type(name) is not str or type(value) is not str or isinstance(pair, str):
+            name, value = _pair(pair, str, _FROM_WSGI)
+        field = _lower_names[name]
+        if not field:
+            continue
         if not value.isprintable():
-            check_value(name, value)
+            _check_value(name, value)
         try:
             encoded = value.encode("latin-1").strip(b" \t")
         except UnicodeEncodeError as exc:
@@ -85,42 +101,137 @@ def start_of_response(status: object, headers: object) -> Start:
                 f"the header {name!r} has the value {value!r}, which is not latin-1: "
                 'PEP 3333 ("Unicode Issues") wants native strings that hold bytes'
             ) from exc
-        if encoded_name == b"content-length":
-            length = agreed_content_length(encoded, content_length)
-            if content_length is not None or code in BODYLESS:
-                # A second one that says the same; or one that RFC 9110, section 8.6, forbids (204), or that servers
-                # hold against the empty body that follows (304).
-                content_length = length
+        if field == b"content-length":
+            repeated = content_length is not None
+            content_length = _agreed_content_length(encoded, content_length)
+            if repeated or code in BODYLESS:
                 continue
-            content_length = length
-        fields.append((encoded_name, encoded))
+        fields.append((field, encoded))
     return Start({"type": "http.response.start", "status": code, "headers": fields}, code, content_length)
 
 
-def _header_list(headers: object) -> Iterable[Any]:
-    """What is given in place of the list that PEP 3333 asks for: another iterable is taken, as servers do."""
+def response_head(status: object, headers: object) -> Head:
+    """What the status and the headers of an ``http.response.start`` message mean, as ``start_response()`` takes them.
+
+    Raises:
+        ApplicationError: the status or a header is not of the type or form that the ASGI specification
+            ("Response Start") and RFC 9110 ask for.
+    """
+    line = _STATUS_LINES.get(status) if type(status) is int else None
+    if line is None:
+        line = _status_line(status)
+    bodyless = status in BODYLESS
+    native: Headers = []
+    content_length: int | None = None
+    for pair in headers if type(headers) is list else _iterable(headers, _FROM_ASGI):
+        try:
+            name, value = pair
+        except (TypeError, ValueError):
+            name = value = None
+        if type(name) is not bytes or type(value) is not bytes:
+            name, value = _pair(pair, bytes, _FROM_ASGI)
+        field = _native_names[name]
+        if not field:
+            continue
+        text = value.decode("latin-1")
+        if not text.isprintable():
+            _check_value(field, text)
+        # 14 is the length of "content-length": most names are told from it without a call.
+        if len(field) == 14 and field.lower() == "content-length":
+            repeated = content_length is not None
+            content_length = _agreed_content_length(value, content_length)
+            if repeated or bodyless:
+                continue
+        native.append((field, text))
+    return Head(line, native, content_length, bodyless)
+
+
+# What both ways share. An application that breaks a rule is told where, what it wanted to be, and of what.
+
+
+class _Rule(NamedTuple):
+    giver: str
+    headers: str
+    header: str
+
+
+_FROM_WSGI = _Rule(
+    "start_response() got",
+    "PEP 3333 wants a list of (name, value) tuples",
+    "PEP 3333 wants a (name, value) tuple of two strings",
+)
+_FROM_ASGI = _Rule(
+    "http.response.start has",
+    "ASGI wants (name, value) pairs",
+    "ASGI wants a (name, value) pair of byte strings",
+)
+
+
+def _iterable(headers: object, rule: _Rule) -> Iterable[Any]:
+    """What is given in place of a list: another iterable is taken, as servers do."""
     if isinstance(headers, (str, bytes, dict)) or not isinstance(headers, Iterable):
-        raise ApplicationError(
-            f"start_response() got {type(headers).__name__} as its headers; "
-            "PEP 3333 wants a list of (name, value) tuples"
-        )
+        raise ApplicationError(f"{rule.giver} {type(headers).__name__} as its headers; {rule.headers}")
     return headers
 
 
-def _pair(pair: Any) -> tuple[str, str]:
+def _pair(pair: Any, kind: type[_T], rule: _Rule) -> tuple[_T, _T]:
     """A header that is no tuple of two plain strings: it may still be a list, or of subclasses."""
     try:
         name, value = pair
     except (TypeError, ValueError):
         name = value = None
-    if isinstance(name, str) and isinstance(value, str):
+    # A string of two characters is a pair of strings as well, and no header.
+    if isinstance(name, kind) and isinstance(value, kind) and not isinstance(pair, str):
         return name, value
-    raise ApplicationError(
-        f"the header {pair!r} is not of the form that PEP 3333 wants: a (name, value) tuple of two strings"
-    )
+    raise ApplicationError(f"{rule.giver} the header {pair!r}; {rule.header}")
 
 
-def _learn_status(status: object) -> int:
+def _check_value(name: str, value: str) -> None:
+    """Raises ``ApplicationError`` for a header value with a control character other than a tab."""
+    if _CONTROL.search(value):
+        raise ApplicationError(
+            f"the header {name!r} has the value {value!r}: a control character in it, CR and LF above all, would let "
+            "it write headers of its own (RFC 9110, 5.5)"
+        )
+
+
+def _agreed_content_length(value: bytes, before: int | None) -> int:
+    """The application's Content-Length, where ``before`` is that of an earlier header; the two have to agree."""
+    if not value.isdigit():
+        raise ApplicationError(f"the application's Content-Length is {value!r}, not a number (RFC 9110, 8.6)")
+    length = int(value)
+    if before is not None and before != length:
+        raise ApplicationError(f"the application sends two Content-Length headers, {before} and {length}")
+    return length
+
+
+def _lower_name(name: str) -> bytes:
+    """A header's name as ASGI wants it, in lower case; empty for one that is not passed on."""
+    _check_name(name)
+    lowered = name.lower()
+    return b"" if lowered in HOP_BY_HOP else lowered.encode("ascii")
+
+
+def _native_name(name: bytes) -> str:
+    """A header's name for WSGI; empty for one that is not passed on."""
+    text = name.decode("latin-1")
+    _check_name(text)
+    return "" if text.lower() in HOP_BY_HOP else text
+
+
+def _check_name(name: str) -> None:
+    if not _TOKEN.fullmatch(name):
+        raise ApplicationError(f"the header name {name!r} is not a field name (RFC 9110, 5.1)")
+
+
+_lower_names = Learnt(_lower_name)
+_native_names = Learnt(_native_name)
+
+
+# Statuses.
+
+
+def _code(status: object) -> int:
     """The number in ``"200 OK"``; the reason may be missing, as servers of the field allow."""
     if not isinstance(status, str):
         raise ApplicationError(
@@ -138,39 +249,22 @@ def _learn_status(status: object) -> int:
         raise ApplicationError(
             f"start_response() got the status {status!r}; an informational status is not a response (RFC 9110, 15.2)"
         )
-    if len(_statuses) < _CACHE_SIZE:
-        _statuses[status] = code
     return code
 
 
-def _learn_name(name: str) -> bytes:
-    """A header's name as ASGI wants it, in lower case; empty for one that is not passed on."""
-    if not TOKEN.fullmatch(name):
-        raise ApplicationError(f"the header name {name!r} is not a field name (RFC 9110, 5.1)")
-    lowered = name.lower()
-    encoded = b"" if lowered in HOP_BY_HOP else lowered.encode("ascii")
-    if len(_names) < _CACHE_SIZE:
-        _names[name] = encoded
-    return encoded
+_codes: Learnt[str, int] = Learnt(_code)
 
 
-def check_value(name: str, value: str) -> None:
-    """Raises ``ApplicationError`` for a header value with a control character other than a tab."""
-    if _CONTROL.search(value):
+def _status_line(status: object) -> str:
+    # bool is an int as well, and so is http.HTTPStatus, which is welcome.
+    if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 999:
         raise ApplicationError(
-            f"the header {name!r} has the value {value!r}: a control character in it, CR and LF above all, would let "
-            "it write headers of its own (RFC 9110, 5.5)"
+            f"http.response.start has the status {status!r}; ASGI wants an integer, here of 200 or more"
         )
+    return _STATUS_LINES.get(int(status)) or f"{int(status)} Unknown"
 
 
-def agreed_content_length(value: bytes, before: int | None) -> int:
-    """The application's Content-Length, where ``before`` is that of an earlier header; the two have to agree."""
-    if not value.isdigit():
-        raise ApplicationError(f"the application's Content-Length is {value!r}, not a number (RFC 9110, 8.6)")
-    length = int(value)
-    if before is not None and before != length:
-        raise ApplicationError(f"the application sends two Content-Length headers, {before} and {length}")
-    return length
+# The request's Content-Length.
 
 
 def parse_content_length(environ: dict[str, Any]) -> int | None:

@@ -22,7 +22,7 @@ from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 
 from ..errors import ApplicationError, ClientDisconnected
 from ..log import log_app_error
-from ..mapping.scope import Head, response_head
+from ..mapping.headers import Head, response_head
 from ..types import ASGIApp, Environ, Headers, Message, Receive, Scope, Send
 from .request_body import BLOCK
 

@@ -1,5 +1,6 @@
-"""A WSGI response's status and headers as an ASGI message; and the request's Content-Length."""
+"""A response's status and headers, from either interface to the other; and the request's Content-Length."""
 
+import http
 from typing import Any
 
 import pytest
@@ -8,7 +9,13 @@ from hypothesis import strategies as st
 
 from bridge import ApplicationError
 from bridge.mapping import headers as module
-from bridge.mapping.headers import BODYLESS, HOP_BY_HOP, TOKEN, parse_content_length, start_of_response
+from bridge.mapping.headers import (
+    BODYLESS,
+    HOP_BY_HOP,
+    parse_content_length,
+    response_head,
+    start_of_response,
+)
 
 
 def fields(*headers: tuple[str, str], status: str = "200 OK") -> list[tuple[bytes, bytes]]:
@@ -155,7 +162,7 @@ def test_no_header_can_write_another(headers: list[tuple[str, str]]) -> None:
     except ApplicationError:
         return
     for name, value in passed:
-        assert TOKEN.fullmatch(name.decode("ascii"))
+        assert module._TOKEN.fullmatch(name.decode("ascii"))
         assert name == name.lower()
         assert not set(value) & set(b"\r\n\0")
         assert value == value.strip(b" \t")
@@ -176,6 +183,7 @@ def test_no_header_can_write_another(headers: list[tuple[str, str]]) -> None:
         [("X", 5)],
         [(b"X", "y")],
         ["abc"],
+        ["ab"],
     ],
     ids=repr,
 )
@@ -211,6 +219,94 @@ def test_a_bodyless_status_has_no_content_length(code: int) -> None:
     assert start.message["headers"] == [(b"x-a", b"b")]
 
 
+# The way back: an ASGI message's status and headers, for start_response().
+
+
+class TestHead:
+    def test_status_and_headers(self) -> None:
+        head = response_head(200, [(b"content-type", b"text/plain"), (b"X-Mixed", b"\xe9")])
+        assert head.status == "200 OK"
+        assert head.headers == [("content-type", "text/plain"), ("X-Mixed", "\xe9")]
+        assert head.content_length is None
+        assert not head.bodyless
+
+    @pytest.mark.parametrize(
+        ("status", "line"),
+        [(http.HTTPStatus.NOT_FOUND, "404 Not Found"), (299, "299 Unknown"), (999, "999 Unknown")],
+    )
+    def test_unusual_statuses(self, status: int, line: str) -> None:
+        assert response_head(status, []).status == line
+
+    @pytest.mark.parametrize("status", [None, "200", True, 99, 101, 1000, 200.0])
+    def test_what_is_no_status(self, status: object) -> None:
+        with pytest.raises(ApplicationError, match=r"status .*ASGI wants an integer"):
+            response_head(status, [])
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            b"Connection",
+            b"keep-alive",
+            b"transfer-encoding",
+            b"TE",
+            b"upgrade",
+            b"Trailers",
+            b"proxy-authenticate",
+        ],
+    )
+    def test_hop_by_hop_headers_are_kept_from_the_server(self, name: bytes) -> None:
+        assert response_head(200, [(name, b"x"), (b"a", b"b")]).headers == [("a", "b")]
+
+    @pytest.mark.parametrize("value", [b"a\r\nb: c", b"a\nb", b"a\x00", b"\x7f"])
+    def test_a_value_with_a_control_character_is_refused(self, value: bytes) -> None:
+        with pytest.raises(ApplicationError, match="control character"):
+            response_head(200, [(b"x", value)])
+
+    @pytest.mark.parametrize("value", [b"a\tb", b"\xa0", b"\x85", b""])
+    def test_other_values_are_not(self, value: bytes) -> None:
+        assert response_head(200, [(b"x", value)]).headers == [("x", value.decode("latin-1"))]
+
+    @pytest.mark.parametrize("name", [b"", b"a b", b"a:", b"a\r\n", b"\xe9"])
+    def test_what_is_no_name(self, name: bytes) -> None:
+        with pytest.raises(ApplicationError, match="not a field name"):
+            response_head(200, [(name, b"x")])
+
+    @pytest.mark.parametrize(
+        "pair", [("a", "b"), (b"a", "b"), (b"a",), b"ab", None, (b"a", b"b", b"c"), [1, 2]]
+    )
+    def test_what_is_no_header(self, pair: object) -> None:
+        with pytest.raises(ApplicationError, match="pair of byte strings"):
+            response_head(200, [pair])
+
+    @pytest.mark.parametrize("headers", [None, b"ab", {"a": "b"}, 5])
+    def test_what_are_no_headers(self, headers: object) -> None:
+        with pytest.raises(ApplicationError, match=r"ASGI wants \(name, value\) pairs"):
+            response_head(200, headers)
+
+    def test_any_iterable_of_lists_will_do(self) -> None:
+        assert response_head(200, iter([[b"a", b"b"]])).headers == [("a", "b")]
+
+    def test_content_length(self) -> None:
+        head = response_head(200, [(b"Content-Length", b"5"), (b"content-length", b"5")])
+        assert head.content_length == 5
+        assert head.headers == [("Content-Length", "5")]
+
+    @pytest.mark.parametrize("status", [204, 304])
+    def test_no_content_length_without_content(self, status: int) -> None:
+        head = response_head(status, [(b"content-length", b"5")])
+        assert head.headers == []
+        assert head.bodyless
+
+    @pytest.mark.parametrize("value", [b"", b"-1", b"five", b"5, 5"])
+    def test_what_is_no_content_length(self, value: bytes) -> None:
+        with pytest.raises(ApplicationError, match="Content-Length"):
+            response_head(200, [(b"content-length", value)])
+
+    def test_two_that_differ(self) -> None:
+        with pytest.raises(ApplicationError, match="two Content-Length headers, 5 and 6"):
+            response_head(200, [(b"content-length", b"5"), (b"content-length", b"6")])
+
+
 # Content-Length of the request.
 
 
@@ -241,5 +337,7 @@ def test_what_apps_make_up_does_not_fill_the_memory() -> None:
         assert fields((f"X-Made-Up-{number}", "x"), status=f"200 made up {number}") == [
             (f"x-made-up-{number}".encode(), b"x")
         ]
-    assert len(module._names) <= module._CACHE_SIZE
-    assert len(module._statuses) <= module._CACHE_SIZE
+        name = f"X-Made-Up-{number}"
+        assert response_head(200, [(name.encode(), b"x")]).headers == [(name, "x")]
+    for learnt in (module._lower_names, module._native_names, module._codes):
+        assert 0 < len(learnt) <= learnt.entries

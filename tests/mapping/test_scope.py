@@ -1,6 +1,5 @@
-"""environ -> scope, and the start of a response as start_response() takes it."""
+"""An environ as a scope."""
 
-import http
 import string
 from typing import Any
 
@@ -8,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import ApplicationError
 from bridge.mapping.environ import build_environ
-from bridge.mapping.scope import build_scope, response_head
+from bridge.mapping.scope import build_scope
 from tests.support.wsgi import environ_for
 
 
@@ -179,13 +177,57 @@ class TestHeaders:
         assert (b"x-latin", b"\xe9") in headers
         assert (b"x-decoded", "€".encode()) in headers
 
-    def test_names_that_clients_make_up_do_not_fill_the_cache(self) -> None:
+    def test_the_same_keys_in_another_order(self) -> None:
+        environ = environ_for(HTTP_A="a", HTTP_B="b", CONTENT_TYPE="text/plain")
+        for keys in (environ, dict(reversed(environ.items()))):
+            for _ in range(2):  # learnt, and looked up
+                headers = build_scope(keys, {})["headers"]
+                names = [key for key in keys if key in {"HTTP_HOST", "HTTP_A", "HTTP_B"}]
+                assert [name for name, _ in headers] == [
+                    *(name[5:].lower().encode() for name in names),
+                    b"content-type",
+                ]
+
+    def test_other_values_under_the_same_keys(self) -> None:
+        """What is learnt of a set of keys holds for any values of them."""
+        for value, expected in (("one", b"one"), ("\xe9", b"\xe9"), ("", b""), ("\u20ac", "\u20ac".encode())):
+            for content_type in ("", "text/plain"):
+                headers = dict(scope_of(HTTP_X_CHANGING=value, CONTENT_TYPE=content_type)["headers"])
+                assert headers[b"x-changing"] == expected
+                assert headers.get(b"content-type") == (content_type.encode() or None)
+
+    def test_a_value_that_is_no_string_is_an_error_each_time(self) -> None:
+        for value in ("1", None, 1, b"1"):
+            environ = environ_for() | {"HTTP_X_TYPED": value}
+            if value == "1":
+                assert (b"x-typed", b"1") in build_scope(environ, {})["headers"]
+                continue
+            with pytest.raises((AttributeError, TypeError)):
+                build_scope(environ, {})
+
+    def test_names_that_clients_make_up_do_not_fill_the_memory(self) -> None:
         from bridge.mapping import scope as module
 
         for number in range(3000):
             scope_of(**{f"HTTP_X_MADE_UP_{number}": "1"})
-        assert len(module._field_names) <= module._CACHE_SIZE
+        scope_of(**{"HTTP_X_" + "A" * 5000: "1"})
+        scope_of(**{f"HTTP_X_MANY_{number}": "1" for number in range(1000)})
+        for learnt in (module._field_names, module._fields_among):
+            assert 0 < len(learnt) <= learnt.entries
+        assert max(map(len, module._field_names)) <= module._field_names.longest
+        assert max(sum(map(len, keys)) for keys in module._fields_among) <= module._fields_among.longest
         assert (b"x-made-up-2999", b"1") in scope_of(HTTP_X_MADE_UP_2999="1")["headers"]
+
+    def test_a_server_s_keys_are_looked_up_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from bridge.mapping import scope as module
+
+        environ = environ_for(HTTP_X_PLANNED="1")
+        first = build_scope(environ, {})["headers"]
+        monkeypatch.setattr(module._fields_among, "work_out", None)  # an error, were it called
+        assert build_scope({**environ, "HTTP_X_PLANNED": "2"}, {})["headers"] == [
+            *first[:-1],
+            (b"x-planned", b"2"),
+        ]
 
 
 class TestExtensions:
@@ -254,88 +296,3 @@ def test_an_environ_comes_back_the_same(
         key: value for key, value in environ.items() if not key.startswith("wsgi.")
     }
     assert back["wsgi.url_scheme"] == scheme
-
-
-class TestHead:
-    def test_status_and_headers(self) -> None:
-        head = response_head(200, [(b"content-type", b"text/plain"), (b"X-Mixed", b"\xe9")])
-        assert head.status == "200 OK"
-        assert head.headers == [("content-type", "text/plain"), ("X-Mixed", "\xe9")]
-        assert head.content_length is None
-        assert not head.bodyless
-
-    @pytest.mark.parametrize(
-        ("status", "line"),
-        [(http.HTTPStatus.NOT_FOUND, "404 Not Found"), (299, "299 Unknown"), (999, "999 Unknown")],
-    )
-    def test_unusual_statuses(self, status: int, line: str) -> None:
-        assert response_head(status, []).status == line
-
-    @pytest.mark.parametrize("status", [None, "200", True, 99, 101, 1000, 200.0])
-    def test_what_is_no_status(self, status: object) -> None:
-        with pytest.raises(ApplicationError, match=r"status .*ASGI wants an integer"):
-            response_head(status, [])
-
-    @pytest.mark.parametrize(
-        "name",
-        [
-            b"Connection",
-            b"keep-alive",
-            b"transfer-encoding",
-            b"TE",
-            b"upgrade",
-            b"Trailers",
-            b"proxy-authenticate",
-        ],
-    )
-    def test_hop_by_hop_headers_are_kept_from_the_server(self, name: bytes) -> None:
-        assert response_head(200, [(name, b"x"), (b"a", b"b")]).headers == [("a", "b")]
-
-    @pytest.mark.parametrize("value", [b"a\r\nb: c", b"a\nb", b"a\x00", b"\x7f"])
-    def test_a_value_with_a_control_character_is_refused(self, value: bytes) -> None:
-        with pytest.raises(ApplicationError, match="control character"):
-            response_head(200, [(b"x", value)])
-
-    @pytest.mark.parametrize("value", [b"a\tb", b"\xa0", b"\x85", b""])
-    def test_other_values_are_not(self, value: bytes) -> None:
-        assert response_head(200, [(b"x", value)]).headers == [("x", value.decode("latin-1"))]
-
-    @pytest.mark.parametrize("name", [b"", b"a b", b"a:", b"a\r\n", b"\xe9"])
-    def test_what_is_no_name(self, name: bytes) -> None:
-        with pytest.raises(ApplicationError, match="not a field name"):
-            response_head(200, [(name, b"x")])
-
-    @pytest.mark.parametrize(
-        "pair", [("a", "b"), (b"a", "b"), (b"a",), b"ab", None, (b"a", b"b", b"c"), [1, 2]]
-    )
-    def test_what_is_no_header(self, pair: object) -> None:
-        with pytest.raises(ApplicationError, match="pair of byte strings"):
-            response_head(200, [pair])
-
-    @pytest.mark.parametrize("headers", [None, b"ab", {"a": "b"}, 5])
-    def test_what_are_no_headers(self, headers: object) -> None:
-        with pytest.raises(ApplicationError, match=r"ASGI wants \(name, value\) pairs"):
-            response_head(200, headers)
-
-    def test_any_iterable_of_lists_will_do(self) -> None:
-        assert response_head(200, iter([[b"a", b"b"]])).headers == [("a", "b")]
-
-    def test_content_length(self) -> None:
-        head = response_head(200, [(b"Content-Length", b"5"), (b"content-length", b"5")])
-        assert head.content_length == 5
-        assert head.headers == [("Content-Length", "5")]
-
-    @pytest.mark.parametrize("status", [204, 304])
-    def test_no_content_length_without_content(self, status: int) -> None:
-        head = response_head(status, [(b"content-length", b"5")])
-        assert head.headers == []
-        assert head.bodyless
-
-    @pytest.mark.parametrize("value", [b"", b"-1", b"five", b"5, 5"])
-    def test_what_is_no_content_length(self, value: bytes) -> None:
-        with pytest.raises(ApplicationError, match="Content-Length"):
-            response_head(200, [(b"content-length", value)])
-
-    def test_two_that_differ(self) -> None:
-        with pytest.raises(ApplicationError, match="two Content-Length headers, 5 and 6"):
-            response_head(200, [(b"content-length", b"5"), (b"content-length", b"6")])

@@ -1,0 +1,49 @@
+"""What is worked out once for a name and then looked up: names of header fields, statuses, sets of keys.
+
+Servers and applications use few names. Clients, and some applications, make names up: so no cache may grow with them,
+keep what is long, or stop being one.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import TypeVar
+
+__all__ = ["Learnt"]
+
+_K = TypeVar("_K", bound=Hashable)
+_V = TypeVar("_V")
+
+
+class Learnt(dict[_K, _V]):
+    """``learnt[key]`` is what ``work_out(key)`` returns, or raises; a result is kept, an error is not.
+
+    When it is full it is emptied: whoever fills it with names of his own costs the others that each of theirs is worked
+    out again, once. Two threads may add the same key at once: they add the same value; the bound may be passed by as
+    many entries as there are such threads.
+
+    Args:
+        work_out: a pure function.
+        entries: how many are kept at most.
+        longest: the size of a key that is kept.
+        size: the size of a key; its length, unless it is made of others.
+    """
+
+    def __init__(
+        self,
+        work_out: Callable[[_K], _V],
+        *,
+        entries: int = 1024,
+        longest: int = 64,
+        size: Callable[[_K], int] = len,  # type: ignore[assignment]  # a default can't depend on the type of the keys
+    ) -> None:
+        self.work_out = work_out
+        self.entries = entries
+        self.longest = longest
+        self.size = size
+
+    def __missing__(self, key: _K) -> _V:
+        value = self.work_out(key)
+        if self.size(key) <= self.longest:
+            if len(self) >= self.entries:
+                self.clear()
+            self[key] = value
+        return value
