@@ -24,9 +24,11 @@ from .iterables import watch_collector
 from .lifespan_loop import shut_down_on_own, shut_down_on_shared, start_on_own, start_on_shared
 from .loop_hints import LoopHints
 from .loops.asyncio_names import running_loop
+from .loops.exit_and_fork import at_exit, leave_alone
 from .loops.kept import LoopFactory, refuse_running_loop
-from .loops.loops import LoopPool, SharedLoop, at_exit, leave_alone
 from .loops.mode import LoopMode, default_mode, log_default_mode, refuse_in_greenlets
+from .loops.pool import LoopPool
+from .loops.shared import SharedLoop
 from .own_loop import RequestExchange
 from .request_body import LengthRequiredError, RequestBody, warn_of_interpreters
 from .shared_loop import SharedExchange

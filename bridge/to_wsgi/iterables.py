@@ -36,7 +36,7 @@ from typing import Any, Protocol, Self
 from ..errors import ClientDisconnected
 from ..types import StartResponse
 from .loops.asyncio_names import running_loop
-from .loops.loops import leave_alone
+from .loops.exit_and_fork import leave_alone
 
 __all__ = ["ResponseStream", "WholeResponse", "watch_collector"]
 

@@ -14,8 +14,9 @@ from ..lifespan import SHUTDOWN_LIMIT, Lifespan
 from .attempts import Attempts
 from .exchange import work_for
 from .loops.asyncio_names import running_loop
+from .loops.exit_and_fork import leave_alone
 from .loops.kept import LoopFactory, close_loop, in_another_thread, make_loop
-from .loops.loops import SharedLoop, leave_alone
+from .loops.shared import SharedLoop
 from .shared_loop import SharedExchange, end_all
 
 __all__ = ["shut_down_on_own", "shut_down_on_shared", "start_on_own", "start_on_shared"]

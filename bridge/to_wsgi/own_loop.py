@@ -51,7 +51,7 @@ from .iterables import ResponseStream, WholeResponse
 from .loop_hints import LoopHints
 from .loops.asyncio_names import running_loop
 from .loops.kept import close_loop, in_another_thread, refuse_running_loop
-from .loops.loops import LoopPool
+from .loops.pool import LoopPool
 from .request_body import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
 
 __all__ = ["RequestExchange"]

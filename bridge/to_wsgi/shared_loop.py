@@ -43,7 +43,7 @@ from .exchange import (
 from .heads import HEAD_WAIT, send_head, sends_head
 from .iterables import ResponseStream
 from .loops.asyncio_names import running_loop
-from .loops.loops import SharedLoop
+from .loops.shared import SharedLoop
 from .request_body import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
 
 __all__ = ["SharedExchange", "end_all"]

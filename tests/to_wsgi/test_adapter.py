@@ -165,7 +165,7 @@ class TestShutdown:
         monkeypatch.setattr("bridge.to_wsgi.shared_loop.GRACE", 0.01)
         # Where it does, the test fails, and does not hang.
         monkeypatch.setattr("bridge.to_wsgi.lifespan_loop._LIMIT", 5.0)
-        monkeypatch.setattr("bridge.to_wsgi.loops.loops._JOIN", 5.0)
+        monkeypatch.setattr("bridge.to_wsgi.loops.shared._JOIN", 5.0)
         shut_down, over = threading.Event(), threading.Event()
         events: list[str] = []
 

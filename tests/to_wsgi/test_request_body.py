@@ -10,8 +10,8 @@ import pytest
 
 from bridge.errors import ClientDisconnected
 from bridge.to_wsgi.adapter import AsgiToWsgi
-from bridge.to_wsgi.loops.loops import SharedLoop
 from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.to_wsgi.loops.shared import SharedLoop
 from bridge.to_wsgi.request_body import RequestBody
 from bridge.types import Message, Receive, Scope, Send
 from tests.support.wsgi import call, environ_for, started

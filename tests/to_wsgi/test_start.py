@@ -249,7 +249,7 @@ class TestClose:
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr("bridge.to_wsgi.lifespan_loop._LIMIT", 0.05)
-        monkeypatch.setattr("bridge.to_wsgi.loops.loops._JOIN", 0.05)
+        monkeypatch.setattr("bridge.to_wsgi.loops.shared._JOIN", 0.05)
         blocked, go = threading.Event(), threading.Event()
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:

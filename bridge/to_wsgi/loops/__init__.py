@@ -1,7 +1,10 @@
 """The event loops that ASGI apps run on.
 
-``mode`` says which of them, where nobody does. ``kept`` are loops that serve one request at a time and are kept for the
-next, ``threads`` the threads that stay with such a loop, ``loops`` their pool, and the one loop that all requests of
-a process share. ``asyncio_names`` lists the private names of asyncio that they lean on; ``greenlets`` knows processes
-in which greenlets have taken the place of threads.
+- ``mode``: which kind of loop, where nobody says.
+- ``pool``: the loops that serve one request at a time. ``kept`` makes and closes them, ``request_loop`` is asyncio's
+  own, ``other_loop`` any other; ``threads`` has the threads that stay with one.
+- ``shared``: the one loop that serves all requests of a process.
+- ``exit_and_fork``: what becomes of loops at the interpreter's exit and in a forked child.
+- ``asyncio_names``: the private names of asyncio that the bridge uses; ``greenlets``: processes in which greenlets have
+  taken the place of threads.
 """

@@ -13,7 +13,9 @@ import pytest
 from bridge import AsgiToWsgi
 from bridge.to_wsgi.loops import asyncio_names
 from bridge.to_wsgi.loops.asyncio_names import LOOP, missing_names
-from bridge.to_wsgi.loops.kept import OtherLoop, RequestLoop, new_kept_loop
+from bridge.to_wsgi.loops.kept import new_kept_loop
+from bridge.to_wsgi.loops.other_loop import OtherLoop
+from bridge.to_wsgi.loops.request_loop import RequestLoop
 from bridge.types import Receive, Scope, Send
 from tests.support.wsgi import call, environ_for
 from tests.to_wsgi.apps import START, last, part

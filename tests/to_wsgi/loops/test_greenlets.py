@@ -157,7 +157,7 @@ from gevent import monkey
 monkey.patch_all()
 import asyncio, threading, time
 import greenlet
-from bridge.to_wsgi.loops.loops import SharedLoop
+from bridge.to_wsgi.loops.shared import SharedLoop
 
 def looks():
     try:
@@ -210,7 +210,7 @@ def test_a_loop_that_would_stop_all_greenlets_is_refused(factory: str) -> None:
 from gevent import monkey
 monkey.patch_all()
 import asyncio, uvloop
-from bridge.to_wsgi.loops.loops import SharedLoop
+from bridge.to_wsgi.loops.shared import SharedLoop
 try:
     SharedLoop.acquire({factory}).release()
 except RuntimeError as error:

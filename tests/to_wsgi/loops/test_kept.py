@@ -22,7 +22,7 @@ import pytest
 from fastapi import FastAPI
 
 from bridge import AsgiToWsgi
-from bridge.to_wsgi.loops.kept import RequestLoop
+from bridge.to_wsgi.loops.request_loop import RequestLoop
 from bridge.types import Receive, Scope, Send
 from tests.support.wsgi import Answer, call, environ_for
 from tests.to_wsgi.apps import START, hello, last, part

@@ -1,171 +1,27 @@
-"""Event loops: those that serve one request at a time, and the one that serves all.
+"""The loop that serves all requests (``loop="shared"``), in one background thread.
 
-``LoopPool``, for ``loop="request"``: a loop is taken for a request, run in whichever thread the server gave,
-and given back if it ended clean, for the next request. A loop that is not running belongs to no thread, so
-idle ones are kept in one stack and not by the threads: threads may end, and nothing has to be closed for
-them.
-
-``SharedLoop``, for ``loop="shared"``: one loop in one background thread, shared by all adapters of the
-process that use the same ``loop_factory``, as all apps share one on an ASGI server. It ends when the last of
-them lets go.
-
-After a fork nothing of this is alive in the child: the parent's epoll descriptor is shared with it, and a
-thread is not copied. A child leaves what it inherited alone (closing an inherited loop would take the
-parent's wake-up pipe out of the parent's epoll set) and starts anew.
+All adapters of the process that use the same ``loop_factory`` share it, as all apps share one on an ASGI server. It
+ends when the last of them lets go.
 """
 
 import asyncio
-import atexit
 import contextlib
 import logging
 import os
-import sys
 import threading
 import time
-import weakref
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from .asyncio_names import running_loop
 from .greenlets import GreenletLoop, patched_by
-from .kept import KeptLoop, LoopFactory, close_loop, make_loop, new_kept_loop
+from .kept import LoopFactory, make_loop
 
-__all__ = [
-    "LoopPool",
-    "SharedLoop",
-    "at_exit",
-    "leave_alone",
-]
+__all__ = ["SharedLoop"]
 
 logger = logging.getLogger("bridge")
 
-# Idle loops that a pool keeps. Each has three file descriptors; more than this many requests at once are
-# rare.
-_MAX_IDLE = 64
-# Seconds that requests have to end when their pool is closed.
-_LINGER = 5.0
 # Seconds that the shared loop has to end its tasks and itself.
 _JOIN = 60.0
-
-
-class LoopPool:
-    """Loops for requests. Any thread may call any method."""
-
-    def __init__(self, factory: LoopFactory | None) -> None:
-        if factory is None and sys.platform == "win32":
-            # Only the proactor loop, asyncio's own choice there, has subprocesses.
-            factory = asyncio.new_event_loop
-        self._factory = factory
-        self.pid = os.getpid()
-        # Last in, first out: the loop that is used next is the one still in the CPU's cache. A
-        # deque's append() and pop() need no lock.
-        self._idle: deque[KeptLoop] = deque()
-        self._closed = False
-        self._lock = threading.Condition()
-        # Guarded by the lock: the loops that may be waiting, each with what ends the wait when the pool is
-        # closed.
-        self._waiting: dict[asyncio.AbstractEventLoop, Callable[[], object]] = {}
-        _pools.add(self)
-
-    def __repr__(self) -> str:
-        return f"<LoopPool idle={len(self._idle)} closed={self._closed}>"
-
-    def take(self) -> KeptLoop:
-        """A loop without anything on it."""
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return new_kept_loop(self._factory)
-
-    def give_back(
-        self, kept: KeptLoop, left: Callable[[set[asyncio.Task[Any]]], object] | None = None
-    ) -> None:
-        """Keep a loop for another request if it is as good as new; else end what is left, and close it.
-
-        ``left`` is called with the tasks that are left.
-        """
-        try:
-            clean = kept.settle()
-        except BaseException:
-            close_loop(kept.loop)
-            raise
-        if not clean and left is not None:
-            left(kept.unfinished())
-        if not clean or len(self._idle) >= _MAX_IDLE:
-            close_loop(kept.loop)
-            return
-        self._idle.append(kept)
-        if self._closed:
-            # close() may have looked before this one came. Else it looks after, for it sets _closed first.
-            self._close_idle()
-
-    def run(self, kept: KeptLoop, leave: Callable[[], object]) -> None:
-        """Run a loop until it is stopped; ``leave`` is called on it if the pool is closed before."""
-        with self._lock:
-            if self._closed:
-                kept.loop.call_soon(leave)
-            self._waiting[kept.loop] = leave
-        try:
-            kept.run()
-        finally:
-            with self._lock:
-                del self._waiting[kept.loop]
-                if self._closed:
-                    self._lock.notify_all()
-
-    def close(self) -> None:
-        """Close the idle loops, and each other one when its request is done.
-
-        Those that wait are told to end, and waited for a while, but for the caller's own.
-        """
-        with self._lock:
-            self._closed = True
-            # With the lock: a loop that is in here can't be closed meanwhile.
-            for loop, leave in self._waiting.items():
-                loop.call_soon_threadsafe(leave)
-            own = running_loop()
-            self._lock.wait_for(lambda: self._waiting.keys() <= {own}, _LINGER)
-        self._close_idle()
-
-    def _close_idle(self) -> None:
-        while self._idle:
-            try:
-                kept = self._idle.pop()
-            except IndexError:
-                return
-            kept.loop.close()
-
-    def close_at_exit(self) -> None:
-        """As ``close()``, if nobody has, and the pool is this process' own."""
-        if self.pid == os.getpid() and not self._closed:
-            self.close()
-
-    def __del__(self) -> None:
-        # An adapter that nobody closed. In a forked child the loops are the parent's: see the module's text.
-        if self.pid == os.getpid():
-            self.close()
-        else:
-            leave_alone(self._idle)
-
-
-# Every pool that is alive. At its exit the interpreter waits for threads that are no daemons, and anyio's are none:
-# those of idle loops end with the loops.
-_pools: "weakref.WeakSet[LoopPool]" = weakref.WeakSet()
-
-
-def _close_pools() -> None:
-    for pool in list(_pools):
-        pool.close_at_exit()
-
-
-# What a parent process had, kept from being collected, which would close it.
-_inherited: list[object] = []
-
-
-def leave_alone(inherited: object) -> None:
-    """Keep, in a forked child, what has the parent's loops."""
-    _inherited.append(inherited)
 
 
 class SharedLoop:
@@ -380,19 +236,3 @@ _shared = _Shared()
 if hasattr(os, "register_at_fork"):
     # The lock may be held by a thread that does not exist in the child.
     os.register_at_fork(after_in_child=_shared.reset)
-
-
-def at_exit(callback: Callable[[], object]) -> None:
-    """Call ``callback`` when the interpreter exits, while threads can still be started if at all possible.
-
-    What atexit has runs after ``concurrent.futures`` was shut down, so that a lifespan that closes a pool
-    with ``asyncio.to_thread()`` would fail there; and after the wait for threads, which a request that waits
-    for an event would make endless. ``threading`` has an earlier moment, which ``concurrent.futures`` itself
-    uses: private, and present in each supported version. Not every server that embeds Python gets there, so
-    that ``callback`` is called at both, and has to bear it.
-    """
-    getattr(threading, "_register_atexit", atexit.register)(callback)
-    atexit.register(callback)
-
-
-at_exit(_close_pools)

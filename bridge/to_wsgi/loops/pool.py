@@ -1,0 +1,139 @@
+"""The loops that serve one request at a time (``loop="request"``), kept between two requests.
+
+A loop is taken for a request, run in whichever thread the server gave, and given back if it ended clean, for the next
+request. A loop that is not running belongs to no thread, so idle ones are kept in one stack and not by the threads:
+threads may end, and nothing has to be closed for them.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from .asyncio_names import running_loop
+from .exit_and_fork import at_exit, leave_alone
+from .kept import KeptLoop, LoopFactory, close_loop, new_kept_loop
+
+__all__ = ["LoopPool"]
+
+# Idle loops that a pool keeps. Each has three file descriptors; more than this many requests at once are rare.
+_MAX_IDLE = 64
+# Seconds that requests have to end when their pool is closed.
+_CLOSE_WAIT = 5.0
+
+
+class LoopPool:
+    """Loops for requests. Any thread may call any method."""
+
+    def __init__(self, factory: LoopFactory | None) -> None:
+        if factory is None and sys.platform == "win32":
+            # Only the proactor loop, asyncio's own choice there, has subprocesses.
+            factory = asyncio.new_event_loop
+        self._factory = factory
+        self.pid = os.getpid()
+        # Last in, first out: the loop that is used next is the one still in the CPU's cache. A
+        # deque's append() and pop() need no lock.
+        self._idle: deque[KeptLoop] = deque()
+        self._closed = False
+        self._lock = threading.Condition()
+        # Guarded by the lock: the loops that may be waiting, each with what ends the wait when the pool is
+        # closed.
+        self._waiting: dict[asyncio.AbstractEventLoop, Callable[[], object]] = {}
+        _pools.add(self)
+
+    def __repr__(self) -> str:
+        return f"<LoopPool idle={len(self._idle)} closed={self._closed}>"
+
+    def take(self) -> KeptLoop:
+        """A loop without anything on it."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return new_kept_loop(self._factory)
+
+    def give_back(
+        self, kept: KeptLoop, left: Callable[[set[asyncio.Task[Any]]], object] | None = None
+    ) -> None:
+        """Keep a loop for another request if it is as good as new; else end what is left, and close it.
+
+        ``left`` is called with the tasks that are left.
+        """
+        try:
+            clean = kept.settle()
+        except BaseException:
+            close_loop(kept.loop)
+            raise
+        if not clean and left is not None:
+            left(kept.unfinished())
+        if not clean or len(self._idle) >= _MAX_IDLE:
+            close_loop(kept.loop)
+            return
+        self._idle.append(kept)
+        if self._closed:
+            # close() may have looked before this one came. Else it looks after, for it sets _closed first.
+            self._close_idle()
+
+    def run(self, kept: KeptLoop, leave: Callable[[], object]) -> None:
+        """Run a loop until it is stopped; ``leave`` is called on it if the pool is closed before."""
+        with self._lock:
+            if self._closed:
+                kept.loop.call_soon(leave)
+            self._waiting[kept.loop] = leave
+        try:
+            kept.run()
+        finally:
+            with self._lock:
+                del self._waiting[kept.loop]
+                if self._closed:
+                    self._lock.notify_all()
+
+    def close(self) -> None:
+        """Close the idle loops, and each other one when its request is done.
+
+        Those that wait are told to end, and waited for a while, but for the caller's own.
+        """
+        with self._lock:
+            self._closed = True
+            # With the lock: a loop that is in here can't be closed meanwhile.
+            for loop, leave in self._waiting.items():
+                loop.call_soon_threadsafe(leave)
+            own = running_loop()
+            self._lock.wait_for(lambda: self._waiting.keys() <= {own}, _CLOSE_WAIT)
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            try:
+                kept = self._idle.pop()
+            except IndexError:
+                return
+            kept.loop.close()
+
+    def close_at_exit(self) -> None:
+        """As ``close()``, if nobody has, and the pool is this process' own."""
+        if self.pid == os.getpid() and not self._closed:
+            self.close()
+
+    def __del__(self) -> None:
+        # An adapter that nobody closed. In a forked child the loops are the parent's: see the module's text.
+        if self.pid == os.getpid():
+            self.close()
+        else:
+            leave_alone(self._idle)
+
+
+# Every pool that is alive. At its exit the interpreter waits for threads that are no daemons, and anyio's are none:
+# those of idle loops end with the loops.
+_pools: "weakref.WeakSet[LoopPool]" = weakref.WeakSet()
+
+
+def _close_pools() -> None:
+    for pool in list(_pools):
+        pool.close_at_exit()
+
+
+at_exit(_close_pools)
