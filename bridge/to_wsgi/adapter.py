@@ -1,12 +1,9 @@
 """``AsgiToWsgi``: an ASGI application on a WSGI server.
 
-What lasts longer than a request is in a ``_Runtime``, made at the first request of a process and left behind
-by a fork: the loops, and the application's lifespan. A request is an exchange: ``to_wsgi.own_loop`` or
-``to_wsgi.shared_loop``.
+What lasts longer than a request is in a ``Runtime``, made at the first request of a process and left behind by a fork:
+the loops, and the application's lifespan. A request is an exchange: ``to_wsgi.own_loop`` or ``to_wsgi.shared_loop``.
 """
 
-import asyncio
-import inspect
 import logging
 import os
 import threading
@@ -15,22 +12,18 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..kind import check_kind
-from ..lifespan import Lifespan, LifespanMode
+from ..lifespan import LifespanMode
 from ..mapping.scope import build_scope
 from ..types import AnyStartResponse, ASGIApp, Environ, StartResponse
-from .attempts import Attempts
-from .exchange import works_for
 from .iterables import watch_collector
-from .lifespan_loop import shut_down_on_own, shut_down_on_shared, start_on_own, start_on_shared
-from .loop_hints import LoopHints
 from .loops.asyncio_names import running_loop
-from .loops.exit_and_fork import at_exit, leave_alone
+from .loops.exit_and_fork import in_forked_child, leave_alone
 from .loops.kept import LoopFactory, refuse_running_loop
-from .loops.mode import LoopMode, default_mode, log_default_mode, refuse_in_greenlets
-from .loops.pool import LoopPool
+from .loops.mode import LoopMode, default_mode, log_default_mode, refuse_in_greenlets, warn_of_interpreters
 from .loops.shared import SharedLoop
 from .own_loop import RequestExchange
-from .request_body import LengthRequiredError, RequestBody, warn_of_interpreters
+from .request_body import LengthRequiredError, RequestBody
+from .runtime import Runtime
 from .shared_loop import SharedExchange
 
 __all__ = ["AsgiToWsgi"]
@@ -103,7 +96,7 @@ class AsgiToWsgi:
         self.loop_factory = loop_factory
         self.lifespan: LifespanMode = lifespan
         self.sendfile = sendfile
-        self._runtime: _Runtime | None = None
+        self._runtime: Runtime | None = None
 
     def __repr__(self) -> str:
         return f"<AsgiToWsgi {self.app!r} loop={self.loop!r} lifespan={self.lifespan!r}>"
@@ -156,7 +149,7 @@ class AsgiToWsgi:
                 "await asyncio.to_thread(...) uses another thread"
             )
 
-    def _begin(self, environ: Environ) -> "_Runtime":
+    def _begin(self, environ: Environ) -> Runtime:
         if self.loop == "request":
             refuse_in_greenlets()
         warn_of_interpreters(environ)
@@ -167,7 +160,9 @@ class AsgiToWsgi:
             if runtime is None or made:
                 if runtime is not None:
                     leave_alone(runtime)
-                self._runtime = runtime = _Runtime(self)
+                self._runtime = runtime = Runtime(
+                    self.app, self.loop or default_mode(), self.loop_factory, self.lifespan
+                )
         if made and self.loop is None:
             log_default_mode()
         return runtime
@@ -203,123 +198,6 @@ class AsgiToWsgi:
         self.close()
 
 
-class _Runtime:
-    """What an adapter has in one process: its loops and the lifespan.
-
-    Who makes an attempt owns ``lifespan`` and its loop until it is over, and after it the thread that ends it
-    all; ``to_wsgi.attempts`` says which. ``started`` goes from false to true once, after all that a request reads
-    of it.
-    """
-
-    def __init__(self, adapter: AsgiToWsgi) -> None:
-        self.pid = os.getpid()
-        mode = adapter.loop or default_mode()
-        self.pool = LoopPool(adapter.loop_factory) if mode == "request" else None
-        self.started = False
-        self.state: dict[str, Any] = {}
-        self._app = adapter.app
-        self._mode = adapter.lifespan
-        self._loop_factory = adapter.loop_factory
-        self._attempts = Attempts()
-        self._shared: SharedLoop | None = None
-        # Of the shared loop's thread.
-        self.running: set[SharedExchange] = set()
-        # Whose the requests are, to who works for one.
-        self._owner: object = self.running if self.pool is None else self.pool
-        self._lifespan: Lifespan | None = None
-        self._lifespan_loop: asyncio.AbstractEventLoop | None = None
-        self.hints = LoopHints()
-
-    def check_close(self) -> None:
-        """Refuse to be closed by who is waited for.
-
-        Raises:
-            RuntimeError: as ``AsgiToWsgi.close()``.
-        """
-        if (
-            (self._shared is not None and self._shared.is_current())
-            or works_for(self._owner)
-            or _interrupts(self, self._owner)
-        ):
-            raise RuntimeError(
-                "an adapter can't be closed from inside one of its requests or its lifespan: it waits for them to "
-                "end. Call close() when they have ended"
-            )
-
-    def shared_loop(self) -> SharedLoop:
-        if self._shared is None:
-            raise RuntimeError("the adapter was closed while it had requests")
-        return self._shared
-
-    def start(self) -> None:
-        """Start the loop and the lifespan, or wait until another request has.
-
-        Raises:
-            LifespanError: the startup failed.
-            RuntimeError: the adapter is closed.
-        """
-        self._attempts.make(self._start, self._end)
-        self.started = True
-
-    def _start(self, limit: float | None) -> None:
-        with _lock:
-            # From here to close(): there may be something that wants to be ended at exit.
-            _runtimes.add(self)
-        if self.pool is None and self._shared is None:
-            self._shared = SharedLoop.acquire(self._loop_factory)
-        if self._mode != "off":
-            self._lifespan = lifespan = Lifespan(self._app, self._mode)
-            if self._shared is not None:
-                start_on_shared(lifespan, self._shared, self._attempts, limit, self._owner)
-            else:
-                started = start_on_own(lifespan, self._loop_factory, self._attempts, limit, self._owner)
-                if started is not None:
-                    self._lifespan_loop, left = started
-                    self.hints.after_startup(left)
-            self.state = lifespan.state
-        if self._lifespan_loop is None and self._shared is None:
-            # The loops close themselves with their pool.
-            with _lock:
-                _runtimes.discard(self)
-
-    def close(self) -> None:
-        """End everything; a second call does nothing. A startup that is under way is told to end."""
-        if self.pid == os.getpid() and self._attempts.close():
-            self._end()
-
-    def _end(self) -> None:
-        lifespan, loop, shared = self._lifespan, self._lifespan_loop, self._shared
-        self._lifespan = self._lifespan_loop = self._shared = None
-        try:
-            if self.pool is not None:
-                self.pool.close()
-            if shared is not None:
-                shut_down_on_shared(lifespan, shared, self.running)
-            elif lifespan is not None and loop is not None:
-                shut_down_on_own(lifespan, loop)
-        finally:
-            if shared is not None:
-                shared.release()
-            with _lock:
-                _runtimes.discard(self)
-
-
-def _interrupts(runtime: _Runtime, owner: object) -> bool:
-    """Whether this call was made from within the adapter's own work in this thread, as a signal handler's is."""
-    here = inspect.currentframe()
-    # Not this frame itself, whose variables would then keep it.
-    frame = None if here is None else here.f_back
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, (RequestExchange, SharedExchange)):
-            if caller.belongs_to(owner):
-                return True
-        elif caller is runtime and frame.f_code.co_name == "start":
-            return True
-        frame = frame.f_back
-    return False
-
-
 def _refuse_websocket(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     logger.warning(
         "a WebSocket handshake for %r was refused: WSGI has no WebSocket; it takes an ASGI server",
@@ -340,28 +218,13 @@ def _refuse(start_response: StartResponse, status: str, text: str) -> Iterable[b
     return [body]
 
 
-# Guards _runtimes, and the adapters' _runtime.
+# Guards the adapters' _runtime. It may be held by a thread that does not exist in a forked child.
 _lock = threading.Lock()
-# What wants to be ended at exit.
-_runtimes: set[_Runtime] = set()
-
-
-def _close_all() -> None:
-    with _lock:
-        runtimes = list(_runtimes)
-    for runtime in runtimes:
-        try:
-            runtime.close()
-        except Exception:
-            logger.exception("an application's shutdown failed at exit")
 
 
 def _after_fork() -> None:
-    """The lock may be held by a thread that does not exist in the child."""
     global _lock  # noqa: PLW0603
     _lock = threading.Lock()
 
 
-at_exit(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+in_forked_child(_after_fork)

@@ -8,7 +8,6 @@ import importlib
 import logging
 import select
 import socket
-import sys
 import tempfile
 from collections.abc import Callable
 from typing import IO, Any
@@ -25,7 +24,6 @@ __all__ = [
     "RequestBody",
     "body_length",
     "client_probe",
-    "warn_of_interpreters",
 ]
 
 logger = logging.getLogger("bridge")
@@ -194,21 +192,6 @@ def client_probe(environ: Environ) -> Callable[[], bool] | None:
     if sock is not None:
         return lambda: _hung_up(sock)
     return None
-
-
-def warn_of_interpreters(environ: Environ) -> None:
-    """Say what to do where mod_wsgi does not run the application in the main interpreter.
-
-    Until Python 3.12 asyncio keeps the running loop in one place for all interpreters of a process, and takes
-    one's for another's. mod_wsgi makes an interpreter for each application and port unless told otherwise.
-    """
-    group = environ.get("mod_wsgi.application_group")
-    if group and sys.version_info < (3, 12):
-        logger.warning(
-            "mod_wsgi runs the application in the interpreter %r, and asyncio mixes up the event loops of several "
-            "before Python 3.12: use WSGIApplicationGroup %%{GLOBAL}",
-            group,
-        )
 
 
 def _hung_up(sock: Any) -> bool:

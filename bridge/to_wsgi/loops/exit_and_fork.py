@@ -8,10 +8,11 @@ would take the parent's wake-up pipe out of the parent's epoll set.
 """
 
 import atexit
+import os
 import threading
 from collections.abc import Callable
 
-__all__ = ["at_exit", "leave_alone"]
+__all__ = ["at_exit", "in_forked_child", "leave_alone"]
 
 # What a parent process had, kept from being collected, which would close it.
 _inherited: list[object] = []
@@ -20,6 +21,12 @@ _inherited: list[object] = []
 def leave_alone(inherited: object) -> None:
     """Keep, in a forked child, what has the parent's loops."""
     _inherited.append(inherited)
+
+
+def in_forked_child(callback: Callable[[], object]) -> None:
+    """Call ``callback`` in each child that the process forks, before anything else runs there."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=callback)
 
 
 def at_exit(callback: Callable[[], object]) -> None:

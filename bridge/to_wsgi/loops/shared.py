@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from .exit_and_fork import in_forked_child
 from .greenlets import GreenletLoop, patched_by
 from .kept import LoopFactory, make_loop
 
@@ -233,6 +234,5 @@ class _Shared:
 
 
 _shared = _Shared()
-if hasattr(os, "register_at_fork"):
-    # The lock may be held by a thread that does not exist in the child.
-    os.register_at_fork(after_in_child=_shared.reset)
+# The lock may be held by a thread that does not exist in the child.
+in_forked_child(_shared.reset)

@@ -1,0 +1,169 @@
+"""What an adapter has in one process for longer than a request: its loops, and its app's lifespan."""
+
+import asyncio
+import inspect
+import logging
+import os
+import threading
+from typing import Any
+
+from ..lifespan import Lifespan, LifespanMode
+from ..types import ASGIApp
+from .attempts import Attempts
+from .exchange import works_for
+from .lifespan_loop import shut_down_on_own, shut_down_on_shared, start_on_own, start_on_shared
+from .loop_hints import LoopHints
+from .loops.exit_and_fork import at_exit, in_forked_child
+from .loops.kept import LoopFactory
+from .loops.mode import LoopMode
+from .loops.pool import LoopPool
+from .loops.shared import SharedLoop
+from .own_loop import RequestExchange
+from .shared_loop import SharedExchange
+
+__all__ = ["Runtime"]
+
+logger = logging.getLogger("bridge")
+
+
+class Runtime:
+    """What an adapter has in one process: its loops and the lifespan.
+
+    Who makes an attempt owns ``lifespan`` and its loop until it is over, and after it the thread that ends it
+    all; ``to_wsgi.attempts`` says which. ``started`` goes from false to true once, after all that a request reads
+    of it.
+    """
+
+    def __init__(
+        self, app: ASGIApp, mode: LoopMode, loop_factory: LoopFactory | None, lifespan: LifespanMode
+    ) -> None:
+        self.pid = os.getpid()
+        self.pool = LoopPool(loop_factory) if mode == "request" else None
+        self.started = False
+        self.state: dict[str, Any] = {}
+        self._app = app
+        self._lifespan_mode: LifespanMode = lifespan
+        self._loop_factory = loop_factory
+        self._attempts = Attempts()
+        self._shared: SharedLoop | None = None
+        # Of the shared loop's thread.
+        self.running: set[SharedExchange] = set()
+        # Whose the requests are, to who works for one.
+        self._owner: object = self.running if self.pool is None else self.pool
+        self._lifespan: Lifespan | None = None
+        self._lifespan_loop: asyncio.AbstractEventLoop | None = None
+        self.hints = LoopHints()
+
+    def check_close(self) -> None:
+        """Refuse to be closed by who is waited for.
+
+        Raises:
+            RuntimeError: as ``AsgiToWsgi.close()``.
+        """
+        if (
+            (self._shared is not None and self._shared.is_current())
+            or works_for(self._owner)
+            or _interrupts(self, self._owner)
+        ):
+            raise RuntimeError(
+                "an adapter can't be closed from inside one of its requests or its lifespan: it waits for them to "
+                "end. Call close() when they have ended"
+            )
+
+    def shared_loop(self) -> SharedLoop:
+        if self._shared is None:
+            raise RuntimeError("the adapter was closed while it had requests")
+        return self._shared
+
+    def start(self) -> None:
+        """Start the loop and the lifespan, or wait until another request has.
+
+        Raises:
+            LifespanError: the startup failed.
+            RuntimeError: the adapter is closed.
+        """
+        self._attempts.make(self._start, self._end)
+        self.started = True
+
+    def _start(self, limit: float | None) -> None:
+        with _lock:
+            # From here to close(): there may be something that wants to be ended at exit.
+            _runtimes.add(self)
+        if self.pool is None and self._shared is None:
+            self._shared = SharedLoop.acquire(self._loop_factory)
+        if self._lifespan_mode != "off":
+            self._lifespan = lifespan = Lifespan(self._app, self._lifespan_mode)
+            if self._shared is not None:
+                start_on_shared(lifespan, self._shared, self._attempts, limit, self._owner)
+            else:
+                started = start_on_own(lifespan, self._loop_factory, self._attempts, limit, self._owner)
+                if started is not None:
+                    self._lifespan_loop, left = started
+                    self.hints.after_startup(left)
+            self.state = lifespan.state
+        if self._lifespan_loop is None and self._shared is None:
+            # The loops close themselves with their pool.
+            with _lock:
+                _runtimes.discard(self)
+
+    def close(self) -> None:
+        """End everything; a second call does nothing. A startup that is under way is told to end."""
+        if self.pid == os.getpid() and self._attempts.close():
+            self._end()
+
+    def _end(self) -> None:
+        lifespan, loop, shared = self._lifespan, self._lifespan_loop, self._shared
+        self._lifespan = self._lifespan_loop = self._shared = None
+        try:
+            if self.pool is not None:
+                self.pool.close()
+            if shared is not None:
+                shut_down_on_shared(lifespan, shared, self.running)
+            elif lifespan is not None and loop is not None:
+                shut_down_on_own(lifespan, loop)
+        finally:
+            if shared is not None:
+                shared.release()
+            with _lock:
+                _runtimes.discard(self)
+
+
+def _interrupts(runtime: Runtime, owner: object) -> bool:
+    """Whether this call was made from within the adapter's own work in this thread, as a signal handler's is."""
+    here = inspect.currentframe()
+    # Not this frame itself, whose variables would then keep it.
+    frame = None if here is None else here.f_back
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, (RequestExchange, SharedExchange)):
+            if caller.belongs_to(owner):
+                return True
+        elif caller is runtime and frame.f_code.co_name == "start":
+            return True
+        frame = frame.f_back
+    return False
+
+
+# Guards _runtimes. It may be held by a thread that does not exist in a forked child.
+_lock = threading.Lock()
+# What wants to be ended at exit.
+_runtimes: set[Runtime] = set()
+
+
+def _close_all() -> None:
+    with _lock:
+        runtimes = list(_runtimes)
+    for runtime in runtimes:
+        try:
+            runtime.close()
+        except Exception:
+            logger.exception("an application's shutdown failed at exit")
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+at_exit(_close_all)
+in_forked_child(_after_fork)
