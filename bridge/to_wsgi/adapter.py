@@ -22,7 +22,7 @@ from .loops.kept import LoopFactory, refuse_running_loop
 from .loops.mode import LoopMode, default_mode, log_default_mode, refuse_in_greenlets, warn_of_interpreters
 from .loops.shared import SharedLoop
 from .own_loop import RequestExchange
-from .request_body import LengthRequiredError, RequestBody
+from .request_body import LengthRequiredError, find_body
 from .runtime import Runtime
 from .shared_loop import SharedExchange
 
@@ -124,7 +124,7 @@ class AsgiToWsgi:
             runtime.start()
         scope = build_scope(environ, runtime.state, sendfile=self.sendfile)
         try:
-            body = RequestBody(environ)
+            body = find_body(environ)
         except LengthRequiredError:
             return _refuse(
                 start_response, "411 Length Required", "This server takes no body without a Content-Length.\n"

@@ -37,7 +37,7 @@ RETRY_LIMIT = 60.0
 END_LIMIT = 10.0
 
 
-class _Phase(enum.Enum):
+class _StartPhase(enum.Enum):
     NEW = enum.auto()
     TRYING = enum.auto()
     STARTED = enum.auto()
@@ -52,7 +52,7 @@ class Attempts:
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.Lock())
-        self._phase = _Phase.NEW
+        self._phase = _StartPhase.NEW
         # How many have failed; how the first and the last one did; when the next one may come.
         self._failures = 0
         self._first = self._last = ""
@@ -75,31 +75,31 @@ class Attempts:
             BaseException: what ``attempt`` raises.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._phase is not _Phase.TRYING)
-            if self._phase is _Phase.STARTED:
+            self._changed.wait_for(lambda: self._phase is not _StartPhase.TRYING)
+            if self._phase is _StartPhase.STARTED:
                 return
-            if self._phase is _Phase.FAILED and time.monotonic() < self._retry_at:
+            if self._phase is _StartPhase.FAILED and time.monotonic() < self._retry_at:
                 raise LifespanError(f"{self._last} (it is not tried again for {RETRY_AFTER:g} s)")
-            if self._phase not in {_Phase.NEW, _Phase.FAILED}:
+            if self._phase not in {_StartPhase.NEW, _StartPhase.FAILED}:
                 raise _closed()
-            self._phase = _Phase.TRYING
+            self._phase = _StartPhase.TRYING
             limit = RETRY_LIMIT if self._failures else None
-        phase, failure = _Phase.NEW, ""
+        phase, failure = _StartPhase.NEW, ""
         try:
             attempt(limit)
-            phase = _Phase.STARTED
+            phase = _StartPhase.STARTED
         except LifespanError as exc:
-            phase, failure = _Phase.FAILED, str(exc)
+            phase, failure = _StartPhase.FAILED, str(exc)
             raise
         finally:
             left = self._settle(phase, failure)
             if left:
                 end()
         with self._changed:
-            if self._phase is not _Phase.STARTED:
+            if self._phase is not _StartPhase.STARTED:
                 raise _closed()
 
-    def _settle(self, phase: _Phase, failure: str) -> bool:
+    def _settle(self, phase: _StartPhase, failure: str) -> bool:
         """The end of a try. ``True``: whoever has made it ends what it has started."""
         with self._changed:
             if failure:
@@ -109,8 +109,8 @@ class Attempts:
                 self._first = self._first or self._last
                 self._retry_at = time.monotonic() + RETRY_AFTER
             failures, first = self._failures, self._first
-            left = self._phase is _Phase.LEFT
-            self._phase = phase if self._phase is _Phase.TRYING else _Phase.CLOSED
+            left = self._phase is _StartPhase.LEFT
+            self._phase = phase if self._phase is _StartPhase.TRYING else _StartPhase.CLOSED
             self._changed.notify_all()
         if failure and failures > 1:
             logger.error("this was try %d; the first one had this error: %s", failures, first)
@@ -121,7 +121,7 @@ class Attempts:
         """For ``attempt``: the block is told to end by ``cancel``, by the thread that closes."""
         with self._changed:
             self._cancel = cancel
-            if self._phase is not _Phase.TRYING:
+            if self._phase is not _StartPhase.TRYING:
                 cancel()
         try:
             yield
@@ -132,19 +132,19 @@ class Attempts:
     def close(self) -> bool:
         """Nothing is started any more. ``True``: the caller ends what has been started; nobody else does."""
         with self._changed:
-            if self._phase in {_Phase.NEW, _Phase.STARTED, _Phase.FAILED}:
-                self._phase = _Phase.CLOSED
+            if self._phase in {_StartPhase.NEW, _StartPhase.STARTED, _StartPhase.FAILED}:
+                self._phase = _StartPhase.CLOSED
                 return True
-            if self._phase is not _Phase.TRYING:
+            if self._phase is not _StartPhase.TRYING:
                 return False
-            self._phase = _Phase.ENDING
+            self._phase = _StartPhase.ENDING
             self._changed.notify_all()
             if self._cancel is not None:
                 # With the lock: what it is for can't end meanwhile.
                 self._cancel()
-            if self._changed.wait_for(lambda: self._phase is _Phase.CLOSED, END_LIMIT):
+            if self._changed.wait_for(lambda: self._phase is _StartPhase.CLOSED, END_LIMIT):
                 return True
-            self._phase = _Phase.LEFT
+            self._phase = _StartPhase.LEFT
         logger.error("the application's startup was told to end, and has not within %s s", END_LIMIT)
         return False
 

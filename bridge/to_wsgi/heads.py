@@ -13,11 +13,30 @@ from collections.abc import Callable
 
 from ..types import Environ
 
-__all__ = ["HEAD_WAIT", "send_head", "sends_head"]
+__all__ = ["HEAD_WAIT", "HeadState", "send_head", "sends_head"]
 
 #: Seconds that an app which has sent its start has for the first part of the body, before the head goes out alone.
 #: Until then an error can still become a 500, and the two leave together.
 HEAD_WAIT = 0.02
+
+
+class HeadState(enum.Enum):
+    """The way of a head out of the bridge.
+
+    state      what comes next
+    HELD       EXPECTED, where the loop has to look whether the app waits; DUE, by an app that waits; OUT
+    EXPECTED   DUE, by an app that waits; OUT
+    DUE        OUT
+    """
+
+    #: It waits for a part of the body.
+    HELD = enum.auto()
+    #: It may be due soon: the loop looks.
+    EXPECTED = enum.auto()
+    #: The app waits between its start and its body: the head is to go out alone.
+    DUE = enum.auto()
+    #: The server has it, or can't send it alone: nothing is left to decide.
+    OUT = enum.auto()
 
 
 class _By(enum.Enum):

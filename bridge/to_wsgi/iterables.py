@@ -35,6 +35,7 @@ from typing import Any, Protocol, Self
 
 from ..errors import ClientDisconnected
 from ..types import StartResponse
+from .client import DONE, ClientState
 from .loops.asyncio_names import running_loop
 from .loops.exit_and_fork import leave_alone
 
@@ -48,9 +49,8 @@ class _Exchange(Protocol):
     def pid(self) -> int:
         """The process that has the request."""
 
-    @property
-    def over(self) -> bool:
-        """The server is done with the response: ``close()`` has nothing left to do."""
+    #: ``DONE``: ``close()`` has nothing left to do.
+    client: ClientState
 
     def next_chunk(self) -> bytes: ...
     def close(self) -> None: ...
@@ -125,7 +125,7 @@ class _Closed:
         self._exchange.close()
 
     def __del__(self, forgotten: Callable[[_Exchange], None] = _forgotten) -> None:
-        if not self._exchange.over:
+        if self._exchange.client is not DONE:
             forgotten(self._exchange)
 
 

@@ -11,13 +11,14 @@ from concurrent import futures
 from typing import Any
 
 from ..lifespan import SHUTDOWN_LIMIT, Lifespan
+from .app_call import work_for
 from .attempts import Attempts
-from .exchange import work_for
+from .client import GRACE
 from .loops.asyncio_names import running_loop
 from .loops.exit_and_fork import leave_alone
 from .loops.kept import LoopFactory, close_loop, in_another_thread, make_loop
 from .loops.shared import SharedLoop
-from .shared_loop import SharedExchange, end_all
+from .shared_loop import SharedExchange
 
 __all__ = ["shut_down_on_own", "shut_down_on_shared", "start_on_own", "start_on_shared"]
 
@@ -26,6 +27,8 @@ logger = logging.getLogger("bridge")
 # Seconds for the end of all requests and of the lifespan, on the shared loop. Each of them has a limit of its own, but
 # where something blocks the loop, none of these counts.
 _LIMIT = 2 * SHUTDOWN_LIMIT
+# Seconds that work after the response has when its adapter is closed, before it is cancelled.
+_WORK_LIMIT = 5.0
 
 
 def start_on_own(
@@ -100,9 +103,28 @@ def shut_down_on_shared(lifespan: Lifespan | None, shared: SharedLoop, running: 
 
 
 async def _shut_down(lifespan: Lifespan | None, running: set[SharedExchange]) -> None:
-    await end_all(running)
+    await _end_all(running)
     if lifespan is not None:
         await lifespan.shutdown()
+
+
+async def _end_all(running: set[SharedExchange]) -> None:
+    """End the requests of an adapter: those that still respond are told, others may finish their work.
+
+    One that can't be cancelled is left behind: what comes after this, the app's shutdown, does not wait for it.
+    """
+    for exchange in running:
+        exchange.abandon()
+    tasks = {exchange.task: exchange.name for exchange in running if exchange.task is not None}
+    if not tasks:
+        return
+    _, pending = await asyncio.wait(tasks, timeout=_WORK_LIMIT)
+    for task in pending:
+        task.cancel()
+    if pending:
+        _, pending = await asyncio.wait(pending, timeout=GRACE)
+    for task in pending:
+        logger.error("%s: the application was cancelled, and runs on; it is left behind", tasks[task])
 
 
 def _close(lifespan: Lifespan, loop: asyncio.AbstractEventLoop) -> None:

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from .exchange import chain
+from .app_errors import chain
 
 __all__ = ["LoopHints", "names_of"]
 

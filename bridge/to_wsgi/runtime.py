@@ -9,8 +9,9 @@ from typing import Any
 
 from ..lifespan import Lifespan, LifespanMode
 from ..types import ASGIApp
+from .app_call import works_for
 from .attempts import Attempts
-from .exchange import works_for
+from .exchange import Exchange
 from .lifespan_loop import shut_down_on_own, shut_down_on_shared, start_on_own, start_on_shared
 from .loop_hints import LoopHints
 from .loops.exit_and_fork import at_exit, in_forked_child
@@ -18,7 +19,6 @@ from .loops.kept import LoopFactory
 from .loops.mode import LoopMode
 from .loops.pool import LoopPool
 from .loops.shared import SharedLoop
-from .own_loop import RequestExchange
 from .shared_loop import SharedExchange
 
 __all__ = ["Runtime"]
@@ -135,8 +135,8 @@ def _interrupts(runtime: Runtime, owner: object) -> bool:
     frame = None if here is None else here.f_back
     while frame is not None:
         caller = frame.f_locals.get("self")
-        if isinstance(caller, (RequestExchange, SharedExchange)):
-            if caller.belongs_to(owner):
+        if isinstance(caller, Exchange):
+            if caller.owner is owner:
                 return True
         elif caller is runtime and frame.f_code.co_name == "start":
             return True

@@ -4,10 +4,11 @@ Two threads meet in a ``SharedExchange``: the one that the WSGI server gave, whi
 ``wsgi.input`` and what the server handed over, and the loop's. All that both look at is guarded by the lock
 of ``_changed``:
 
-* the loop puts messages into ``to_asgi.response``, the thread takes what waits there;
+* the loop puts messages into ``_response``, the thread takes what waits there;
 * the loop asks for a block of the body (``_wanted``), the thread reads it and posts it to the loop;
-* the loop says that the app waits between its start and its body (``_head_due``), so that the head goes out alone;
-* either says that it is over (``_ended``, ``_gone``, ``over``).
+* the thread says that the head may go out alone, and the loop that the app waits for it (``head``);
+* the loop says that the app has ended (``_ended``), the thread that the client has left or the server is done
+  (``client``).
 
 The thread waits on ``_changed`` and nowhere else, but for the server's own reads and writes. Its wait ends:
 the app's task ends some time, and its done callback says so, which also holds for a task that is cancelled
@@ -18,8 +19,6 @@ away.
 
 import asyncio
 import contextlib
-import contextvars
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -28,33 +27,21 @@ from ..errors import ApplicationError, ApplicationExit
 from ..log import request_name
 from ..threads.waiting import until_done
 from ..types import ASGIApp, Environ, Headers, Message, Scope, StartResponse
-from .exchange import (
-    BODY,
-    COMPLETE,
-    GRACE,
-    STARTED,
-    Response,
-    call_app,
-    client_left,
-    early_hints,
-    log_late_error,
-    raised,
-)
-from .heads import HEAD_WAIT, send_head, sends_head
+from .app_call import call_app, raised
+from .app_errors import log_late_error
+from .client import DISCONNECT, DONE, HERE, LEFT, PROBE_INTERVAL, client_left, client_probe
+from .exchange import Exchange
+from .heads import HEAD_WAIT, HeadState, sends_head
 from .iterables import ResponseStream
 from .loops.asyncio_names import running_loop
 from .loops.shared import SharedLoop
-from .request_body import BLOCK, DISCONNECT, PROBE_INTERVAL, RequestBody, client_probe
+from .request_body import RequestBody
+from .response import BODY, COMPLETE, FILE_BLOCK, STARTED, UNSENT_LIMIT, early_hints
 
-__all__ = ["SharedExchange", "end_all"]
-
-logger = logging.getLogger("bridge")
-
-# Seconds that work after the response has when its adapter is closed, before it is cancelled.
-LINGER = 5.0
+__all__ = ["SharedExchange"]
 
 
-class SharedExchange:
+class SharedExchange(Exchange):
     """A request and the app's task for it, on a loop that serves others as well."""
 
     def __init__(
@@ -66,19 +53,17 @@ class SharedExchange:
         shared: SharedLoop,
         running: "set[SharedExchange]",
     ) -> None:
+        super().__init__(environ, body, scope["method"], running)
         self._app = app
         self._scope = scope
         self._shared = shared
         self._loop = shared.loop
         # The server's thread.
-        self._environ = environ
-        self._body = body
         # Kept here, for what is logged later: uWSGI empties the environ when the server is done.
         self._errors = environ.get("wsgi.errors")
         self._probe = client_probe(environ)
         # Both; see the module's text.
         self._changed = threading.Condition()
-        self._response = Response(scope["method"])
         #: A burst is complete: what is in the response is for the server.
         self._due = False
         #: The app waits for the next message of the body.
@@ -88,36 +73,15 @@ class SharedExchange:
         #: The app waits in receive() or the response is under way, so that a client that leaves is to be
         #: noticed.
         self._watched = False
-        #: The app has taken longer than ``HEAD_WAIT`` to begin its body, and the server can send the head alone; the
-        #: app waits between its start and its body.
-        self._head_alone: bool | None = None
-        self._head_due = False
-        #: The client is known to have left, or the server has no use for the rest.
-        self._gone = False
         #: The app has ended: with this error, or well.
         self._ended = False
         self._error: BaseException | None = None
-        #: The server has closed the response, and asks for no error any more.
-        self.over = False
-        # The loop. The requests of the same adapter are in one set, from _start() to _end().
+        # The loop's thread. The requests of the same adapter are in one set, from _start() to _end().
         self._running = running
-        self._task: asyncio.Task[BaseException | None] | None = None
-        # As Failing.context in _exchange. Written once, before the task ends; read by who has its error.
-        self.context: contextvars.Context | None = None
-        #: The timer that cancels an app which has been told that nobody listens.
-        self._last_call: asyncio.TimerHandle | None = None
+        self.task: asyncio.Task[BaseException | None] | None = None
         #: The timer that has the head go out alone.
         self._head_timer: asyncio.TimerHandle | None = None
-        # Of the body: a message that was read and not received yet; whether one is still to come. The
-        # thread's RequestBody is ahead of these by what is on its way.
-        self._block: Message | None = None
-        self._more_body = True
-        if not body.blocks:
-            self._block, self._more_body = body.read(), False
         self._flush_scheduled = False
-        self._reader: asyncio.Future[None] | None = None
-        self._waiters: set[asyncio.Future[None]] = set()
-        self._drained: asyncio.Future[None] | None = None
 
     @property
     def pid(self) -> int:
@@ -128,10 +92,6 @@ class SharedExchange:
     def name(self) -> str:
         """For the log."""
         return request_name(self._scope["method"], self._scope["path"])
-
-    def belongs_to(self, owner: object) -> bool:
-        """Whether it is one of that set, or will be."""
-        return self._running is owner
 
     # The server's thread.
 
@@ -146,32 +106,23 @@ class SharedExchange:
             response = self._response
             self._wait(self._begun)
             with self._changed:
-                head = response.head
-                if self._ended and response.phase is not COMPLETE:
-                    raise self._failure()
                 complete = response.phase is COMPLETE
-                alone = not complete and not response.size
-                self._head_alone = False
+                if self._ended and not complete:
+                    raise self._failure()
+                alone = not (complete or response.size)
+                self.head = HeadState.OUT
                 chunk = response.take() if complete else b""
-            if not complete:
-                self._body.keep()
-            elif head.content_length is None:
-                response.say_length()
-            write = start_response(*head[:2])
-            if alone:
-                send_head(self._environ, write)
+            self._hand_over_head(start_response, alone=alone)
         except BaseException:
             self.close()
             raise
         if not complete:
             return ResponseStream(self, start_response)
         if response.file is not None:
-            wrapper: Callable[..., Iterable[bytes]] | None = self._environ.get("wsgi.file_wrapper")
+            wrapper = self._file_wrapper()
             if wrapper is None:
                 return ResponseStream(self, start_response)
-            # The server closes it.
-            file, response.file = response.file, None
-            return wrapper(file, BLOCK)
+            return wrapper(response.take_file(), FILE_BLOCK)
         return [chunk] if chunk else []
 
     def _begun(self) -> bool:
@@ -179,7 +130,7 @@ class SharedExchange:
         phase = self._response.phase
         if phase is STARTED:
             # A read of the body may block, for as long as the client likes.
-            return self._head_due or (self._wanted and sends_head(self._environ))
+            return self.head is HeadState.DUE or (self._wanted and sends_head(self._environ))
         return phase is COMPLETE or (self._due and phase is BODY)
 
     def next_chunk(self) -> bytes:
@@ -210,13 +161,10 @@ class SharedExchange:
 
     def close(self) -> None:
         """The server is done: an app whose response is not complete is told that nobody listens."""
-        if self._body.kept is not None:
-            self._body.kept.close()
-        if self._response.file is not None:
-            self._response.file.close()
+        self._close_files()
         self.abandon()
         with self._changed:
-            self.over = True
+            self.client = DONE
             error, self._error = self._error, None
         if error is not None:
             # The app had failed, and the server closed the response before it asked for more.
@@ -225,9 +173,9 @@ class SharedExchange:
     def abandon(self) -> None:
         """Tell an app whose response is not complete that it is of no use. From any thread."""
         with self._changed:
-            if self._ended or self._gone or self._response.phase is COMPLETE:
+            if self._ended or self.client is not HERE or self._response.phase is COMPLETE:
                 return
-            self._gone = True
+            self.client = LEFT
         self._tell(self._leave)
 
     def _tell(self, callback: Callable[..., object], *args: Any) -> None:
@@ -241,7 +189,7 @@ class SharedExchange:
         while True:
             with self._changed:
                 while not (self._hints or due() or self._ended or self._wanted):
-                    if self._head_alone is None:
+                    if self.head is HeadState.HELD:
                         if not self._changed.wait(HEAD_WAIT):
                             self._expect_head()
                     elif not self._changed.wait(timeout) and self._watched:
@@ -265,8 +213,8 @@ class SharedExchange:
 
     def _expect_head(self) -> None:
         """From now on the loop looks whether the app waits. Called with the lock, and late: most are done by now."""
-        self._head_alone = sends_head(self._environ)
-        if self._head_alone and self._response.phase is STARTED:
+        self.head = HeadState.EXPECTED if sends_head(self._environ) else HeadState.OUT
+        if self.head is HeadState.EXPECTED and self._response.phase is STARTED:
             self._tell(self._expect_body)
 
     def _read(self) -> None:
@@ -279,7 +227,7 @@ class SharedExchange:
             # A body that ends early is how most servers tell that the client has left.
             self.abandon()
             return
-        self._tell(self._feed, message)
+        self._tell(self._deliver, message)
 
     def _failure(self) -> BaseException:
         """Why the response is not complete although the app has ended. Called with the lock."""
@@ -288,13 +236,13 @@ class SharedExchange:
                 return self._error
         finally:
             self._error = self.context = None
-        return client_left(self._environ) if self._gone else self._response.incomplete()
+        return self._response.incomplete() if self.client is HERE else client_left(self._environ)
 
     # The loop's thread.
 
     def _start(self) -> None:
         coro = call_app(self._app, self._scope, self._receive, self._send, self._running, self)
-        self._task = task = self._loop.create_task(coro)
+        self.task = task = self._loop.create_task(coro)
         task.add_done_callback(self._end)
         self._running.add(self)
 
@@ -302,15 +250,15 @@ class SharedExchange:
         error = _error(task)
         with self._changed:
             self._ended = True
-            late = self._response.phase is COMPLETE
-            gone = self._gone
-            logged = late or gone
-            if not (logged or self.over):
+            complete = self._response.phase is COMPLETE
+            gone = not complete and self.client is not HERE
+            logged = complete or gone
+            if not logged:
                 # Its traceback has the app's frames, which have this object: it is kept for who takes it.
                 self._error = error
             self._changed.notify()
         self._running.discard(self)
-        self._task = None
+        self.task = None
         for timer in (self._last_call, self._head_timer):
             if timer is not None:
                 timer.cancel()
@@ -322,44 +270,10 @@ class SharedExchange:
         context, self.context = self.context, None
         log_late_error(error, self.name, self._errors, self._response.head.status, context, gone=gone)
 
-    def _fail(self, error: Exception) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None and not reader.done():
-            reader.set_exception(error)
-
-    def _feed(self, message: Message) -> None:
-        reader, self._reader = self._reader, None
-        # Kept if who asked for it was cancelled: the next one has it.
-        self._block = message
-        self._more_body = message.get("more_body", False)
-        if reader is not None and not reader.done():
-            reader.set_result(None)
-
-    def _drain(self) -> None:
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
-        self._drained = None
-
     def _leave(self) -> None:
-        """The client is gone: http.disconnect for who listens, then cancellation."""
-        task = self._task
-        if task is None:
-            return
-        listening = bool(self._waiters) or self._reader is not None
-        self._wake()
-        self._drain()
-        if listening:
-            self._last_call = self._loop.call_later(GRACE, task.cancel)
-        else:
-            task.cancel()
-
-    def _wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        reader, self._reader = self._reader, None
-        if reader is not None and not reader.done():
-            reader.set_result(None)
+        """The client has left."""
+        if self.task is not None:
+            self._dismiss(self.task)
 
     def _ask(self) -> None:
         with self._changed:
@@ -374,8 +288,8 @@ class SharedExchange:
 
     def _head_waits(self) -> None:
         with self._changed:
-            if self._response.phase is STARTED:
-                self._head_due = True
+            if self._response.phase is STARTED and self.head is HeadState.EXPECTED:
+                self.head = HeadState.DUE
                 self._changed.notify()
 
     def _flush(self) -> None:
@@ -384,40 +298,27 @@ class SharedExchange:
             self._due = True
             self._changed.notify()
 
-    async def _receive(self) -> Message:
-        while True:
-            if self._block is not None:
-                message, self._block = self._block, None
-                return message
-            if self._gone or self._response.phase is COMPLETE:
-                return {"type": DISCONNECT}
-            if not self._more_body:
-                break
-            if self._reader is None:
-                self._reader = self._loop.create_future()
-                # While the thread reads it can't deliver: what can be sent now is sent before.
-                self._loop.call_soon(self._ask)
-            reader = self._reader
-            await until_done(reader)
-            try:
-                reader.result()
-            finally:
-                del reader  # the error's traceback has this frame
+    async def _read_on(self) -> None:
+        if self._reader is None:
+            self._reader = self._loop.create_future()
+            # While the thread reads it can't deliver: what can be sent now is sent before.
+            self._loop.call_soon(self._ask)
+        reader = self._reader
+        await until_done(reader)
+        try:
+            reader.result()
+        finally:
+            del reader  # the error's traceback has this frame
+
+    def _listen(self) -> None:
         with self._changed:
             self._watched = True
             self._changed.notify()
-        waiter = self._loop.create_future()
-        self._waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.discard(waiter)
-        return {"type": DISCONNECT}
 
     async def _send(self, message: Message) -> None:
         response = self._response
         with self._changed:
-            if self._gone:
+            if self.client is not HERE and response.phase is not COMPLETE:
                 raise client_left()
             response.put(message)
             if response.hints:
@@ -425,8 +326,8 @@ class SharedExchange:
                 self._changed.notify()
                 return
             complete = response.phase is COMPLETE
-            full = response.size >= BLOCK
-            head_alone = self._head_alone
+            full = response.size >= UNSENT_LIMIT
+            expected = self.head is HeadState.EXPECTED
             if complete or full:
                 self._due = True
                 self._changed.notify()
@@ -434,7 +335,7 @@ class SharedExchange:
             self._wake()
             return
         if response.phase is not BODY:
-            if head_alone:
+            if expected:
                 self._expect_body()
             return
         if not full:
@@ -446,7 +347,7 @@ class SharedExchange:
         while True:
             with self._changed:
                 # Together, or the thread could take all there is in between, and see nobody who waits.
-                if response.size < BLOCK or self._gone:
+                if response.size < UNSENT_LIMIT or self.client is not HERE:
                     return
                 if self._drained is None:
                     self._drained = self._loop.create_future()
@@ -464,22 +365,3 @@ def _error(task: asyncio.Task[BaseException | None]) -> BaseException | None:
         ending, error = error, ApplicationExit(f"the app raised {type(error).__name__}")
         error.__cause__ = ending
     return error
-
-
-async def end_all(running: set[SharedExchange]) -> None:
-    """End the requests of an adapter: those that still respond are told, others may finish their work.
-
-    One that can't be cancelled is left behind: what comes after this, the app's shutdown, does not wait for it.
-    """
-    for exchange in running:
-        exchange.abandon()
-    tasks = {exchange._task: exchange.name for exchange in running if exchange._task is not None}
-    if not tasks:
-        return
-    _, pending = await asyncio.wait(tasks, timeout=LINGER)
-    for task in pending:
-        task.cancel()
-    if pending:
-        _, pending = await asyncio.wait(pending, timeout=GRACE)
-    for task in pending:
-        logger.error("%s: the application was cancelled, and runs on; it is left behind", tasks[task])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.to_wsgi.request_body import PROBE_INTERVAL
+from bridge.to_wsgi.client import PROBE_INTERVAL
 from tests.conftest import ServerPool, StartServer
 from tests.integration.apps.wsgi_reports import Reports
 from tests.support.faults import hold, known

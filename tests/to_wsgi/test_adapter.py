@@ -144,7 +144,7 @@ class TestShutdown:
         assert len(errors) == 1
 
     def test_but_not_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("bridge.to_wsgi.shared_loop.LINGER", 0.01)
+        monkeypatch.setattr("bridge.to_wsgi.lifespan_loop._WORK_LIMIT", 0.01)
         ended: list[str] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,8 +161,8 @@ class TestShutdown:
     def test_one_that_can_not_be_cancelled_does_not_keep_the_shutdown(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr("bridge.to_wsgi.shared_loop.LINGER", 0.01)
-        monkeypatch.setattr("bridge.to_wsgi.shared_loop.GRACE", 0.01)
+        monkeypatch.setattr("bridge.to_wsgi.lifespan_loop._WORK_LIMIT", 0.01)
+        monkeypatch.setattr("bridge.to_wsgi.lifespan_loop.GRACE", 0.01)
         # Where it does, the test fails, and does not hang.
         monkeypatch.setattr("bridge.to_wsgi.lifespan_loop._LIMIT", 5.0)
         monkeypatch.setattr("bridge.to_wsgi.loops.shared._JOIN", 5.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.to_wsgi.request_body import client_probe
+from bridge.to_wsgi.client import client_probe
 
 
 @pytest.fixture(params=["poll", "no POLLRDHUP", "no poll"])

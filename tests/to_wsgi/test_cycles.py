@@ -16,7 +16,7 @@ from bridge import Dispatcher, Mount
 from bridge.errors import ApplicationExit
 from bridge.to_wsgi.adapter import AsgiToWsgi
 from bridge.to_wsgi.loops.mode import LoopMode
-from bridge.to_wsgi.request_body import BLOCK
+from bridge.to_wsgi.response import UNSENT_LIMIT
 from bridge.types import (
     ASGIApp,
     Environ,
@@ -106,7 +106,7 @@ async def started(scope: Scope, receive: Receive, send: Send) -> None:
 async def middle(scope: Scope, receive: Receive, send: Send) -> None:
     await send(START)
     # More than may wait for the server: it has some of it when this returns.
-    await send(part(b"half" * BLOCK))
+    await send(part(b"half" * UNSENT_LIMIT))
     raise MeantError
 
 

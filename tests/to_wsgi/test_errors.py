@@ -274,7 +274,7 @@ class TestEarlyClose:
     def test_a_client_that_leaves_is_noticed_where_the_server_shows_it(
         self, adapt: Any, key: str, waits: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for module in ("own_loop", "shared_loop"):
+        for module in ("loop_run", "shared_loop"):
             monkeypatch.setattr(f"bridge.to_wsgi.{module}.PROBE_INTERVAL", 0.01)
         ours, theirs = socket.socketpair()
         probe: Any = (lambda: theirs.fileno() < 0) if key.startswith("waitress") else ours
@@ -367,7 +367,7 @@ class TestClientThatLeft:
 
     @staticmethod
     def take_all(adapter: Any, monkeypatch: pytest.MonkeyPatch) -> BaseException:
-        for module in ("own_loop", "shared_loop"):
+        for module in ("loop_run", "shared_loop"):
             monkeypatch.setattr(f"bridge.to_wsgi.{module}.PROBE_INTERVAL", 0.01)
         left = threading.Event()
         environ = environ_for() | {"waitress.client_disconnected": left.is_set}

@@ -12,7 +12,7 @@ from bridge.errors import ClientDisconnected
 from bridge.to_wsgi.adapter import AsgiToWsgi
 from bridge.to_wsgi.loops.mode import LoopMode
 from bridge.to_wsgi.loops.shared import SharedLoop
-from bridge.to_wsgi.request_body import RequestBody
+from bridge.to_wsgi.request_body import find_body
 from bridge.types import Message, Receive, Scope, Send
 from tests.support.wsgi import call, environ_for, started
 from tests.to_wsgi.apps import START, hello, last, part, read_body, until
@@ -116,8 +116,7 @@ class TestRequestBody:
         self, adapt: Any, monkeypatch: pytest.MonkeyPatch, begun: bool
     ) -> None:
         """As one whose client leaves at another time: http.disconnect first."""
-        monkeypatch.setattr("bridge.to_wsgi.own_loop.GRACE", 0.01)
-        monkeypatch.setattr("bridge.to_wsgi.shared_loop.GRACE", 0.01)
+        monkeypatch.setattr("bridge.to_wsgi.exchange.GRACE", 0.01)
         seen: list[str] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -285,7 +284,7 @@ class TestRequestBody:
         call_soon = SharedLoop.call_soon
 
         def held_up(shared: SharedLoop, callback: Any, *args: Any) -> None:
-            if callback.__name__ == "_feed":
+            if callback.__name__ == "_deliver":
                 was_read.set()
                 assert may_arrive.wait(60)
             call_soon(shared, callback, *args)
@@ -419,10 +418,8 @@ class TestServerThatThrowsTheBodyAway:
         environ |= {key: value for key, value in keys.items() if value is not None}
         if keys.get("ACTUAL_SERVER_PROTOCOL", "") is None:
             del environ["ACTUAL_SERVER_PROTOCOL"]
-        body = RequestBody(environ)
+        body = find_body(environ)
         body.keep()
         assert (environ["wsgi.input"].read() == b"") == kept
         assert body.read()["type"] == ("http.request" if kept else "http.disconnect")
-        assert (body.kept is not None) == kept
-        if body.kept is not None:
-            body.kept.close()
+        body.close()

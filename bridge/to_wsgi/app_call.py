@@ -1,0 +1,101 @@
+"""Calling an app, and knowing from anywhere in the process whether one is at work for somebody."""
+
+import asyncio
+import contextvars
+import sys
+from collections.abc import Awaitable
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+
+from ..types import ASGIApp, Receive, Scope, Send
+from .app_errors import note_trio
+
+__all__ = ["call_app", "raised", "work_for", "works_for"]
+
+
+class _Context(ThreadSensitiveContext):
+    """A request or a startup, in the context of all that works for it: its tasks, the threads of its sync code."""
+
+    #: Whose it is, as long as it runs.
+    owner: object = None
+    #: What it is a part of.
+    outer: object = None
+
+
+# Requests are in asgiref's own variable; a startup shares asgiref's thread with the rest of the process.
+_startup: ContextVar[_Context | None] = ContextVar("bridge_startup", default=None)
+
+
+def works_for(owner: object) -> bool:
+    """Whether the caller, in whichever thread, is a part of what is still done for ``owner``."""
+    contexts: list[Any] = [SyncToAsync.thread_sensitive_context.get(None), _startup.get()]
+    while contexts:
+        context = contexts.pop()
+        if getattr(context, "owner", None) is owner:
+            return True
+        if isinstance(context, _Context):
+            contexts.append(context.outer)
+        elif isinstance(context, ThreadSensitiveContext) and context.token is not None:
+            # The app's own, with an executor; another one changes nothing within ours.
+            contexts.append(context.token.old_value)
+    return False
+
+
+async def work_for(owner: object, work: Awaitable[None]) -> None:
+    """Do something that is no request for ``owner``, in a task of its own."""
+    context = _Context()
+    context.owner = owner
+    context.outer = _startup.get()
+    _startup.set(context)
+    try:
+        await work
+    finally:
+        context.owner = None
+
+
+class Failing(Protocol):
+    """Who runs an app."""
+
+    #: The app's context as it was when the app raised an error. What is logged of it later is logged in this one, as
+    #: on an ASGI server: trackers of errors and structured logs find there which request it was, and what they know.
+    context: contextvars.Context | None
+
+
+async def call_app(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, owner: object, failing: Failing
+) -> BaseException | None:
+    """The app, in a thread-sensitive context of asgiref's own: its sync code waits for no other request's.
+
+    The context is a mark in the task's context; its thread is made when it is first used, and ends here.
+
+    Returns:
+        What the app raised to end the process, if it did. A task that raises it would raise it out of the loop as
+        well, through frames of asyncio that keep the task, and with it all that the request had.
+    """
+    context: Any = _Context()  # its methods have no types
+    context.owner = owner
+    context.outer = SyncToAsync.thread_sensitive_context.get(None)
+    token = SyncToAsync.thread_sensitive_context.set(context)
+    try:
+        await app(scope, receive, send)
+    except (SystemExit, KeyboardInterrupt) as exc:
+        failing.context = contextvars.copy_context()
+        return exc
+    except Exception as error:
+        failing.context = contextvars.copy_context()
+        note_trio(error)
+        raise
+    finally:
+        context.owner = None
+        if context in SyncToAsync.context_to_thread_executor:
+            # Not before: the token refers to the context, and only __aexit__() takes the two apart.
+            context.token = token
+            await context.__aexit__(*sys.exc_info())
+    return None
+
+
+def raised(task: "asyncio.Task[BaseException | None]") -> BaseException | None:
+    """What the app raised, by the task of ``call_app()``, which has ended and was not cancelled."""
+    return task.exception() or task.result()
