@@ -8,6 +8,7 @@ round in a circle; ``python -m tests.layers`` prints who imports whom:
 
 errors, types, log           one tree of exceptions; the types of both interfaces; where errors go
 kind, lifespan               telling a WSGI app from an ASGI app; the lifespan protocol from the server's side
+processes                    whether other processes serve the app
 mapping/                     scope <-> environ, status, headers, paths: pure functions
 threads/                     worker threads, and waking a loop from them
 to_asgi/                     a WSGI app on an ASGI server: ``WsgiToAsgi``

@@ -18,7 +18,7 @@ PACKAGE = Path(bridge.__file__).parent
 #: From the lowest to the highest; those of one row don't know each other. A unit is a folder, or a module beside them.
 LAYERS: list[set[str]] = [
     {"errors", "types", "log"},
-    {"kind", "lifespan"},
+    {"kind", "lifespan", "processes"},
     {"mapping", "threads"},
     {"to_asgi", "to_wsgi"},
     {"dispatch", "compat"},

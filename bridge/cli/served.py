@@ -6,7 +6,7 @@ See ``bridge.cli.target``.
 import signal
 
 from bridge.cli.target import Target
-from bridge.mapping.processes import declare
+from bridge.processes import declare
 
 __all__ = ["app"]
 

@@ -4,6 +4,6 @@
 - ``headers``: a response's status and headers, from either interface to the other.
 - ``prefixes``: which prefix a path is under, and what an app mounted there gets to see.
 - ``tls``: the ASGI TLS extension and mod_ssl's ``SSL_*`` variables.
-- ``chain``: an app below both adapters; ``hidden``: mappings that print nothing of their contents; ``processes``:
-  whether other processes serve the app.
+- ``chain``: an app below both adapters; ``hidden``: mappings that print nothing of their contents; ``learnt``: what
+  is kept of names that clients and applications may make up.
 """

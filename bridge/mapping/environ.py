@@ -21,11 +21,11 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
+from ..processes import is_one_of_several
 from ..types import Environ, Scope
 from .chain import inherit_environ
 from .hidden import Hidden
 from .learnt import Learnt
-from .processes import is_one_of_several
 from .tls import tls_environ
 
 __all__ = ["build_environ", "cut_root", "environ_key", "native_path", "path_of_target", "raw_path_of_target"]
