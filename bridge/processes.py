@@ -20,19 +20,30 @@ from typing import Any
 
 __all__ = ["declare", "is_one_of_several"]
 
-# Both are written before there are threads that serve: at import of the app, and in the child at a fork.
+# What declare() was told, and whether this process was forked. Both are written before there are threads that serve: at
+# import of the app, and in the child at a fork.
 _declared: bool | None = None
 _forked = False
+# The answer, from the first request on: a worker may import the app before it is told what it is. Threads that find it
+# out at once find the same.
+_answer: bool | None = None
 
 
 def declare(several: bool) -> None:
     """Say it, for who knows; children that are forked later are told too."""
-    global _declared  # noqa: PLW0603
-    _declared = several
+    global _declared, _answer  # noqa: PLW0603
+    _declared = _answer = several
 
 
 def is_one_of_several() -> bool:
     """Whether another process may serve the same app at the same time; true where it can't be known."""
+    global _answer  # noqa: PLW0603
+    if _answer is None:
+        _answer = _find_out()
+    return _answer
+
+
+def _find_out() -> bool:
     if _declared is not None:
         return _declared
     process: Any = sys.modules.get("multiprocessing.process")  # it is there in each of its children
@@ -51,8 +62,8 @@ def _is_worker_of_several(process: Any) -> bool:
 
 
 def _after_fork() -> None:
-    global _forked  # noqa: PLW0603
-    _forked = True
+    global _forked, _answer
+    _forked, _answer = True, None
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,4 +1,6 @@
-"""An ASGI HTTP or WebSocket scope as a WSGI environ: PEP 3333, "environ Variables". Pure functions.
+"""An ASGI HTTP or WebSocket scope as a WSGI environ: PEP 3333, "environ Variables".
+
+Pure functions, but for what PEP 3333 wants to know of the process: whether there are others, and where errors go.
 
 Keys: everything that PEP 3333 and RFC 3875 (CGI) name and a scope can tell; ``REQUEST_URI`` and ``RAW_URI`` (the
 target as it was received), ``REMOTE_ADDR`` (empty on a Unix socket) and ``REMOTE_PORT``, mod_ssl's ``SSL_*`` from the
@@ -15,7 +17,6 @@ makes ``/api//x``, ``//x`` and ``api/x`` of ``/x``; Starlette's mounts append to
 without a slash at its end or twice, and what uvicorn has put in front is cut as it put it there.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -56,9 +57,7 @@ def build_environ(scope: Scope) -> Environ:
         ValueError: the path is none.
     """
     environ = _BASE.copy()
-    if "wsgi.multiprocess" not in environ:
-        # Not known before the first request: a worker may import the app before it is told what it is.
-        _BASE["wsgi.multiprocess"] = environ["wsgi.multiprocess"] = is_one_of_several()
+    environ["wsgi.multiprocess"] = is_one_of_several()
     scheme = scope.get("scheme") or "http"
     scheme = _SCHEMES.get(scheme, scheme)
     environ["wsgi.url_scheme"] = scheme
@@ -66,9 +65,8 @@ def build_environ(scope: Scope) -> Environ:
     environ["asgi.scope"] = Hidden(scope)
     environ["REQUEST_METHOD"] = scope.get("method", "GET")
     version = scope.get("http_version") or "1.1"
-    environ["SERVER_PROTOCOL"] = (
-        "HTTP/1.0" if version == "1" else "HTTP/" + version
-    )  # granian says "1" for 1.0
+    # granian says "1" for 1.0.
+    environ["SERVER_PROTOCOL"] = "HTTP/1.0" if version == "1" else "HTTP/" + version
 
     query = scope.get("query_string")
     environ["QUERY_STRING"] = query = query.decode("latin-1") if query else ""
@@ -104,14 +102,6 @@ def build_environ(scope: Scope) -> Environ:
     if "wsgi_environ" in scope:
         inherit_environ(environ, scope["wsgi_environ"])
     return environ
-
-
-def _after_fork() -> None:
-    _BASE.pop("wsgi.multiprocess", None)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def environ_key(name: bytes) -> str:
