@@ -142,8 +142,11 @@ def _kind_by_signature(app: object) -> Kind | None:
     return "wsgi" if wsgi else "asgi"
 
 
-def _kind_of_class(app: type) -> Kind:
-    """A class is an app where each instance is a response: PEP 3333's AppClass, Starlette's HTTPEndpoint."""
+def _kind_of_class(app: type) -> Kind | None:
+    """A class is an app where each instance is a response: PEP 3333's AppClass, Starlette's HTTPEndpoint.
+
+    Where a ``__new__`` or a metaclass decides what a call gives, that may be a response as well, and nothing shows it.
+    """
     signature = _signature(app)
     if signature is not None:
         named = _kind_by_names(signature)
@@ -153,6 +156,10 @@ def _kind_of_class(app: type) -> Kind:
             return "asgi"
         if _takes(signature, 1) and not _takes(signature, 0) and "scope" in signature.parameters:
             raise _asgi_2(app)
+        decides = inspect.isfunction(app.__new__) or inspect.isfunction(type(app).__call__)
+        # A singleton's takes anything, and nothing as well.
+        if decides and (_takes(signature, 2) or _takes(signature, 3)) and not _takes(signature, 0):
+            return None
     raise TypeError(
         f"{describe(app)} is not an app: an instance of it may be; write {app.__qualname__}(...){_hint(app)}"
     )

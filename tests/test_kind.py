@@ -92,6 +92,39 @@ class ResponseByNew:
         return [b"x"]
 
 
+class UnnamedByNew:
+    """The same, with names that say nothing."""
+
+    def __new__(cls, first: Any, second: Any) -> Any:
+        return [b"x"]
+
+
+class Answering(type):
+    """A metaclass whose classes are called for a response."""
+
+    def __call__(cls, first: Any, second: Any) -> Any:
+        return [b"x"]
+
+
+class UnnamedByMetaclass(metaclass=Answering):
+    pass
+
+
+class Singleton:
+    """Not an app: its object is."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Singleton":
+        return super().__new__(cls)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+        return []
+
+
+class SingletonByMetaclass(type):
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **kwargs)
+
+
 class DoubleCallable:
     """ASGI 2."""
 
@@ -301,6 +334,25 @@ def test_objects_of_libraries_that_are_no_apps() -> None:
     ):
         with pytest.raises(TypeError, match=message):
             guess_kind(value)
+
+
+@pytest.mark.parametrize("app", [UnnamedByNew, UnnamedByMetaclass])
+def test_a_class_that_decides_what_a_call_gives_may_be_an_app_and_does_not_say_so(app: Any) -> None:
+    """Who says it, knows."""
+    with pytest.raises(UnknownKindError, match="nothing in it says which"):
+        guess_kind(app)
+    assert WsgiToAsgi(app).app is app
+    Dispatcher({"/": WsgiToAsgi(app)})
+
+
+def test_a_singletons_class_is_none() -> None:
+    class Other(metaclass=SingletonByMetaclass):
+        pass
+
+    for app in (Singleton, Other):
+        with pytest.raises(TypeError, match="an instance of it may be"):
+            guess_kind(app)
+    assert guess_kind(Singleton()) == "wsgi"
 
 
 @pytest.mark.parametrize("name", WSGI_APPS)
