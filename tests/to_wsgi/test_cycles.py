@@ -156,6 +156,21 @@ async def sends_on(scope: Scope, receive: Receive, send: Send) -> None:
         await send(part(b"x" * 70_000))
 
 
+async def leaves_tasks(scope: Scope, receive: Receive, send: Send) -> None:
+    async def task(error: type[Exception] | None) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            if error is not None:
+                raise error
+
+    background = [asyncio.create_task(task(error)) for error in (None, MeantError)]
+    await asyncio.sleep(0.001)
+    await send(START)
+    await send(last(b"whole"))
+    assert not any(task.done() for task in background)
+
+
 async def listens(scope: Scope, receive: Receive, send: Send) -> None:
     await send(START)
     await send(part(b"half"))
@@ -202,6 +217,7 @@ PATHS: dict[Callable[..., Any], tuple[int | None, str | None]] = {
     cancelled: (None, "ApplicationError"),
     incomplete: (None, "ApplicationError"),
     out_of_order: (None, "ApplicationError"),
+    leaves_tasks: (None, None),
     deaf: (1, None),
     sends_on: (1, None),
     listens: (1, None),
@@ -217,19 +233,21 @@ BODY_PATHS: list[tuple[ASGIApp, type[Exception] | None, str]] = [
 @pytest.fixture
 def collector_off() -> Iterator[None]:
     """And a log that keeps no record: pytest's would, and with it the error."""
-    formatter, logger = logging.Formatter(), logging.getLogger("bridge")
+    formatter, loggers = logging.Formatter(), [logging.getLogger(name) for name in ("bridge", "asyncio")]
 
     def write(record: logging.LogRecord) -> bool:
         return not formatter.format(record)
 
-    logger.addFilter(write)
+    for logger in loggers:
+        logger.addFilter(write)
     gc.collect()
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
-        logger.removeFilter(write)
+        for logger in loggers:
+            logger.removeFilter(write)
 
 
 @pytest.fixture(params=[None, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
