@@ -7,7 +7,7 @@ A kept loop serves one request at a time: ``RequestLoop`` is asyncio's own, ``Ot
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from .asyncio_names import missing_names
 from .other_loop import OtherLoop

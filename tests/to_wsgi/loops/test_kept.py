@@ -1,6 +1,7 @@
 """What thousands of requests leave on the loop that is kept for them: as much as the first one."""
 
 import asyncio
+import concurrent.futures
 import contextvars
 import gc
 import io
@@ -42,6 +43,10 @@ def no_thread_is_left() -> Iterator[None]:
 
 
 MANY = 10_000
+# How many the default executor may have. One would do for one job after the other; but a thread counts as idle only
+# a moment after its job has ended, and if the next job comes first, another thread is started. Which one is quicker
+# depends on the version of Python and on the machine.
+EXECUTOR_THREADS = concurrent.futures.ThreadPoolExecutor()._max_workers
 
 
 class Carried:
@@ -185,8 +190,7 @@ def test_many_requests_leave_what_one_does(kind: Callable[[], Awaitable[None]]) 
         assert list(adapter._runtime.pool._idle) == [kept]  # type: ignore[union-attr]
         assert (sizes(kept), sys.get_coroutine_origin_tracking_depth(), sys.get_asyncgen_hooks()) == first
         assert len(loops) == 1
-        # The default executor may start as many as it is allowed: a thread is idle a moment after its job has ended.
-        assert threading.active_count() <= threads + (2 if kind is default_executor else 0)
+        assert threading.active_count() <= threads + (EXECUTOR_THREADS if kind is default_executor else 0)
         finished.clear()
         # A thread may still be putting down what it had of the last request.
         wait_until(lambda: not alive)
@@ -274,7 +278,7 @@ class TestThreads:
 
     @pytest.mark.parametrize("path", ["/view", "/executor"])
     @pytest.mark.parametrize("end", ["close", "forget", "forget on a loop", "cancel", "leave a task"])
-    def test_one_thread_serves_all_and_ends_with_the_loop(self, path: str, end: str) -> None:
+    def test_threads_serve_all_and_end_with_the_loop(self, path: str, end: str) -> None:
         seen: set[threading.Thread] = set()
         app = self.make_app(seen)
         left: list[asyncio.Task[None]] = []
@@ -291,8 +295,7 @@ class TestThreads:
         adapter = AsgiToWsgi(app, loop="request", lifespan="off")
         for _ in range(100):
             assert call(adapter, environ_for(path)).body == b'"%s"' % path[1:].encode()
-        # A thread of the executor is idle a moment after its job has ended.
-        assert len(seen) <= (1 if path == "/view" else 2)
+        assert len(seen) <= (1 if path == "/view" else EXECUTOR_THREADS)
         assert all(thread.is_alive() for thread in seen)
         match end:
             case "close":
