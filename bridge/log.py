@@ -18,6 +18,12 @@ bridge has a logger, ``bridge``, which may lead nowhere:
 So an error is written once. What looks at records without being a handler, such as Sentry, sees it in the first two
 cases, with or without a handler.
 
+An error that goes to an ASGI server is logged by the server, in the context of the request's task. At home that is the
+app's own, where structured logs find the ids that the app has bound, and where Sentry sees that it has had this error
+already, from its integration for the app. So that task adopts what the app has set of its context, with its error, by
+``adopt()``; it ends with the task. The thread of a WSGI server goes from request to request, and what one app has set
+there would be seen by the next: there the server logs an error without it.
+
 ``wsgi.errors`` may be of no more use when its request is over (mod_wsgi), and an app on the shared loop may fail later
 than that: then ``sys.stderr`` has it. Handlers run on any thread; the stream is told to the handler by a context
 variable, which is set for the time of one log call.
@@ -26,14 +32,16 @@ variable, which is set for the time of one log call.
 import contextlib
 import logging
 import sys
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import Any
 
-__all__ = ["log_app_error", "logger", "request_name"]
+__all__ = ["adopt", "log_app_error", "logger", "request_name"]
 
 logger = logging.getLogger("bridge")
 
 _errors: ContextVar[Any] = ContextVar("bridge_wsgi_errors", default=None)
+
+_UNSET: Any = object()
 
 
 class _LastResort(logging.Handler):
@@ -97,6 +105,13 @@ def log_app_error(message: str, *args: object, error: BaseException, errors: Any
         _last_resort.write(
             logger.makeRecord(logger.name, logging.ERROR, __file__, 0, message, args, exc_info), errors
         )
+
+
+def adopt(context: Context) -> None:
+    """Set what differs in ``context`` from the current one, which ends with the request that failed."""
+    for variable, value in context.items():
+        if variable.get(_UNSET) is not value:
+            variable.set(value)
 
 
 def request_name(method: str, path: str) -> str:

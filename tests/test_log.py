@@ -1,5 +1,6 @@
 """Where an app's error goes that no server sees."""
 
+import contextvars
 import io
 import logging
 import logging.config
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from bridge import log
-from bridge.log import log_app_error, logger, request_name
+from bridge.log import adopt, log_app_error, logger, request_name
 
 
 class Records(logging.Handler):
@@ -146,6 +147,22 @@ def test_who_configures_the_logger_has_it_for_himself() -> None:
     )
     assert not any(isinstance(handler, log._LastResort) for handler in logger.handlers)
     assert told(fail()) == 0
+
+
+def test_a_context_is_adopted() -> None:
+    """What an app has bound, for the server's own log line of its error."""
+    known: contextvars.ContextVar[str] = contextvars.ContextVar("known", default="")
+    other: contextvars.ContextVar[str] = contextvars.ContextVar("other")
+
+    def run() -> None:
+        known.set("mine")
+        other.set("of the server")
+        app = contextvars.copy_context()
+        app.run(known.set, "of the app")
+        adopt(app)
+        assert (known.get(), other.get()) == ("of the app", "of the server")
+
+    contextvars.Context().run(run)
 
 
 def test_a_request_in_a_log_has_no_line_breaks() -> None:

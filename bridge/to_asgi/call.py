@@ -98,7 +98,7 @@ class WsgiCall:
 
     def abandon(self, error: BaseException) -> None:
         self._body.close()
-        tell = self._channel.finish(error=error, ends=True)
+        tell = self._context.run(self._channel.finish, error=error, ends=True)
         if tell is not None:
             tell()
 

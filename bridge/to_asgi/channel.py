@@ -36,6 +36,7 @@ holds for a few operations on them. Nothing is called under it. Two things are d
 from __future__ import annotations  # threading.Lock is no type before 3.13
 
 import asyncio
+import contextvars
 import enum
 import functools
 import threading
@@ -43,6 +44,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..errors import ClientDisconnected
+from ..log import adopt
 from ..threads.mailbox import Mailbox, settle
 from ..threads.waiting import until_done
 from ..types import Message
@@ -96,6 +98,7 @@ class Channel:
     __slots__ = (
         "_aborted",
         "_asked",
+        "_context",
         "_end",
         "_gate",
         "_heard",
@@ -131,6 +134,8 @@ class Channel:
         self._work = _AHEAD
         #: The app's, after a batch that is ``BROKEN``, until ``close()``.
         self.error: BaseException | None = None
+        # The app's, when it failed with that error.
+        self._context: contextvars.Context | None = None
         # The closed gate at which workers wait, however many; whoever takes it out of here opens it.
         self._gate: threading.Lock | None = None
         self._quiet = False  # close() has nothing to end
@@ -240,6 +245,8 @@ class Channel:
     ) -> Callable[[], None] | None:
         """Worker side: the last items, or the error in their place. Never waits; the first call counts.
 
+        It is called in the app's context, where it is an error.
+
         ``ends``: the app has nothing more to do, and it is as good as ``end()``.
 
         Returns what wakes the loop, where it has to be woken: the caller calls it, at once or when it has nothing
@@ -251,7 +258,9 @@ class Channel:
             self._items.extend(items)
             self._pending += size
             self._end = _COMPLETE if error is None else _BROKEN
-            self.error = error
+            if error is not None:
+                self.error = error
+                self._context = contextvars.copy_context()
             if ends:
                 self._work = _OVER
             waiter, self._wanted = self._wanted, None
@@ -321,18 +330,23 @@ class Channel:
         """Loop side: ``abort()``; returns the app's error, and whether the call has still to end.
 
         The channel has the error no more: its traceback leads to the frames of the call, and those to this channel, and
-        that must not become a circle.
+        that must not become a circle. The same for the app's context, which the caller's own adopts with the error.
         """
         # The error was set before, and not after, by the worker: finish() does nothing after abort().
         if self._quiet:
             self._aborted = True
             error, self.error = self.error, None
-            return error, False
-        with self._lock:
-            gate = self._abort()
-            error, self.error = self.error, None
-            running = self._work is _RUNNING
-        self._wake(gate)
+            context, self._context = self._context, None
+            running = False
+        else:
+            with self._lock:
+                gate = self._abort()
+                error, self.error = self.error, None
+                context, self._context = self._context, None
+                running = self._work is _RUNNING
+            self._wake(gate)
+        if context is not None:
+            adopt(context)
         return error, running
 
     async def until_ended(self, seconds: float | None = None) -> None:

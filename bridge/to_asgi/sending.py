@@ -54,7 +54,10 @@ async def _send_body(send: Send, data: bytes, *, more: bool) -> None:
 
 
 class ResponseCut(BaseException):
-    """Ends an HTTP/2 connection on which a response broke off; the application's error is the ``__cause__``."""
+    """Ends an HTTP/2 connection on which a response broke off.
+
+    The application's error is in the log by then, and no part of this one, which the server logs again.
+    """
 
 
 def break_off(error: BaseException, scope: Scope, send: Send) -> BaseException | None:
@@ -69,9 +72,9 @@ def break_off(error: BaseException, scope: Scope, send: Send) -> BaseException |
         return None
     if scope.get("http_version") in {"2", "3"}:
         _log(error, scope)
-        cut = ResponseCut("the WSGI app failed in the middle of a response")
-        cut.__cause__ = error
-        return cut
+        return ResponseCut(
+            "the WSGI app failed in the middle of a response: the log has its error before this"
+        )
     return error
 
 
