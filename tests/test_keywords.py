@@ -17,7 +17,7 @@ import gunicorn.http.wsgi
 import pytest
 
 from bridge import Dispatcher, Mount, WsgiToAsgi
-from bridge.dispatch.fallback_wsgi import _Attempt, _Input
+from bridge.dispatch.fallback_wsgi import _HeldBack, _KeptInput
 from bridge.to_asgi.body import Input
 from bridge.to_asgi.call import WsgiCall
 from bridge.to_asgi.file import FileWrapper
@@ -81,7 +81,7 @@ def names(function: Callable[..., Any]) -> list[str]:
     return [name for name in inspect.signature(function).parameters if name != "self"]
 
 
-@pytest.mark.parametrize("ours", [WsgiCall.start_response, _Attempt.start_response])
+@pytest.mark.parametrize("ours", [WsgiCall.start_response, _HeldBack.start_response])
 def test_the_names_are_those_of_wsgiref_and_gunicorn(ours: Callable[..., Any]) -> None:
     theirs = (wsgiref.handlers.BaseHandler.start_response, gunicorn.http.wsgi.Response.start_response)
     assert [names(each) for each in theirs] == [names(ours)] * 2
@@ -93,7 +93,7 @@ def test_early_hints_are_given_by_the_name_that_gunicorn_has_for_them() -> None:
 
 
 @pytest.mark.parametrize("method", ["read", "read1", "readline", "readlines"])
-@pytest.mark.parametrize("ours", [Input, _Input])
+@pytest.mark.parametrize("ours", [Input, _KeptInput])
 def test_each_input_has_the_signatures_of_a_small_one(ours: type, method: str) -> None:
     """By position only, as typeshed's ``InputStream`` and as on waitress, uWSGI and mod_wsgi.
 

@@ -27,8 +27,7 @@ from ..types import (
     Send,
     StartResponse,
 )
-from .fallback_asgi import Call, serve_with_fallback
-from .fallback_wsgi import Call as WsgiCall
+from .fallback_asgi import serve_with_fallback
 from .fallback_wsgi import serve_with_fallback as serve_wsgi_with_fallback
 from .lifespans import LifespanPart, States, run_lifespans
 from .mounts import App, Mount, Mounted, Part, make_parts
@@ -74,7 +73,7 @@ class Dispatcher:
         TypeError, ValueError: something in ``mounts`` is no prefix or no app; the message says which.
     """
 
-    #: For ``_kind.is_both()``.
+    #: For ``kind.is_both()``.
     _bridge_both_kinds = True
 
     def __init__(self, mounts: Mapping[str, Mounted]) -> None:
@@ -140,13 +139,11 @@ class Dispatcher:
         if part.fallback is None:
             await part.asgi(self._scope_for(part, scope, root_path, rest), receive, send)
             return
-        calls = [
-            Call(each.asgi, _own(self._scope_for(each, scope, root_path, rest)), each.place)
-            for each in part.chain()
-        ]
         tape = Tape(receive, self._disk)
         try:
-            await serve_with_fallback(calls, tape, send)
+            await serve_with_fallback(
+                part, lambda asked: self._scope_for(asked, scope, root_path, rest), tape, send
+            )
         finally:
             tape.close()
 
@@ -229,11 +226,7 @@ class Dispatcher:
             # Not all servers leave the content of an answer to HEAD away.
             return [] if environ.get("REQUEST_METHOD") == "HEAD" else [_NOTHING_HERE]
         if part.fallback is not None:
-            calls = [
-                WsgiCall(each.wsgi, script_name + each.wire, rest[len(each.wire) :], each.place)
-                for each in part.chain()
-            ]
-            return serve_wsgi_with_fallback(calls, environ, start_response)
+            return serve_wsgi_with_fallback(part, script_name, rest, environ, start_response)
         if part.prefix:
             environ["SCRIPT_NAME"], environ["PATH_INFO"] = script_name + part.wire, rest[len(part.wire) :]
         return part.wsgi(environ, start_response)
@@ -255,19 +248,6 @@ class Dispatcher:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _own(scope: Scope) -> Scope:
-    """A scope for one of several apps that get the request: what it does to it, to its state and headers, is its own.
-
-    Middleware adds headers in place.
-    """
-    scope = {**scope}
-    if "headers" in scope:
-        scope["headers"] = list(scope["headers"])
-    if scope.get("state") is not None:
-        scope["state"] = {**scope["state"]}
-    return scope
 
 
 # Where nothing is mounted.

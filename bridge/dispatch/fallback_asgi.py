@@ -11,66 +11,68 @@ when the next app has ended. The call ends when both have. Whoever cancels it, c
 import asyncio
 import contextvars
 import enum
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from ..log import log_app_error, request_name
 from ..threads.waiting import until_done
-from ..types import ASGIApp, Message, Scope, Send
+from ..types import Message, Scope, Send
+from .handing_on import NOT_HERE, log_dropped
+from .mounts import Part
 from .tape import Reader, Tape
 
-__all__ = ["NOT_HERE", "Call", "serve_with_fallback"]
-
-#: The statuses that hand a request on.
-NOT_HERE = frozenset({404, 405})
+__all__ = ["serve_with_fallback"]
 
 _DENIAL = "websocket.http.response"
 
 
-class Call(NamedTuple):
-    """An app, and the scope that it would be called with."""
+async def serve_with_fallback(part: Part, scope_for: Callable[[Part], Scope], tape: Tape, send: Send) -> None:
+    """Calls the app of ``part``, and those that it falls back to, one after the other until one has the answer.
 
-    app: ASGIApp
-    scope: Scope
-    #: Where it is mounted, for the log.
-    prefix: str
+    The last one has it whatever it says. Raises what that app raises.
 
-
-async def serve_with_fallback(calls: Sequence[Call], tape: Tape, send: Send) -> None:
-    """Calls one app after the other until one has the answer; the last one has it whatever it says.
-
-    Raises what that app raises. ``tape`` is the caller's to close.
+    Args:
+        part: the one to ask now.
+        scope_for: gives the scope of each; it is asked when that app is.
+        tape: the request's messages; the caller's to close.
+        send: the server's.
     """
-    call, *rest = calls
+    scope = scope_for(part)
     reader = Reader(tape)
-    if not rest:
+    following = part.fallback
+    if following is None:
         receive = tape.receive if tape.untouched else _Rest(tape, reader).receive
-        await call.app(call.scope, receive, send)
+        await part.asgi(scope, receive, send)
         return
-    attempt = _Attempt(call.scope, tape, reader, send, rest)
-    scope = call.scope
-    if scope["type"] == "websocket":
-        # Without this extension a 401 and a 404 of the app would look the same.
-        scope = {**scope, "extensions": {**(scope.get("extensions") or {}), _DENIAL: {}}}
+    asked = _Asked(scope, tape, reader, send, lambda: serve_with_fallback(following, scope_for, tape, send))
     try:
         try:
-            await call.app(scope, attempt.receive, attempt.send)
+            await part.asgi(_own(scope), asked.receive, asked.send)
         except Exception as exc:
-            if attempt.next is None:
+            if asked.next is None:
                 raise
-            log_app_error(
-                "%s: the application at %r failed after its answer had been dropped",
-                request_name(scope.get("method", "GET"), scope["path"]),
-                call.prefix,
-                error=exc,
-                errors=None,
-            )
-        if attempt.next is not None:
-            await attempt.next
+            log_dropped("the application", part.place, scope.get("method", "GET"), scope["path"], exc)
+        if asked.next is not None:
+            await asked.next
     finally:
-        if attempt.next is not None and not attempt.next.done():
-            attempt.next.cancel()
-            await until_done(attempt.next)
+        if asked.next is not None and not asked.next.done():
+            asked.next.cancel()
+            await until_done(asked.next)
+
+
+def _own(scope: Scope) -> Scope:
+    """A scope for an app that others may follow: what it does to it, to its state and headers, is its own.
+
+    Middleware adds headers in place.
+    """
+    own = {**scope}
+    if "headers" in own:
+        own["headers"] = list(own["headers"])
+    if own.get("state") is not None:
+        own["state"] = {**own["state"]}
+    if own["type"] == "websocket":
+        # Without this extension a 401 and a 404 of the app would look the same.
+        own["extensions"] = {**(own.get("extensions") or {}), _DENIAL: {}}
+    return own
 
 
 class _Rest:
@@ -91,10 +93,12 @@ class _Rest:
         return message
 
 
-class _Phase(enum.Enum):
-    #: The app has not begun its response.
+class _Answer(enum.Enum):
+    """What is known of an app's answer."""
+
+    #: The app has not begun it.
     OPEN = enum.auto()
-    #: Its response is the one that the client gets.
+    #: It is the one that the client gets.
     STANDS = enum.auto()
     #: The same, but the server can't send it, and has closed the WebSocket in its place.
     DENIED = enum.auto()
@@ -102,33 +106,41 @@ class _Phase(enum.Enum):
     DROPPED = enum.auto()
 
 
-class _Attempt:
+class _Asked:
     """An app's side of a request that the next app gets if this one has nothing there."""
 
-    def __init__(self, scope: Scope, tape: Tape, reader: Reader, send: Send, rest: Sequence[Call]) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        tape: Tape,
+        reader: Reader,
+        send: Send,
+        call_next: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        """``scope`` is the app's, without what it does to it; ``call_next`` has the next app called."""
         #: The task of the next app.
         self.next: asyncio.Task[None] | None = None
         self._scope = scope
         self._tape = tape
         self._reader = reader
         self._send = send
-        self._rest = rest
-        self._phase = _Phase.OPEN
+        self._call_next = call_next
+        self._answer = _Answer.OPEN
         # The next app's context is the server's, without what this app does to it.
         self._context = contextvars.copy_context()
         self._dropped = asyncio.get_running_loop().create_future()
-        #: Dropped, and nothing more comes of it: time to say that the client has left.
+        # Set when nothing more comes of a dropped answer: time to say that the client has left.
         self._over = asyncio.Event()
 
     async def receive(self) -> Message:
         while True:
-            if self._phase is _Phase.DROPPED:
+            if self._answer is _Answer.DROPPED:
                 await self._over.wait()
                 return _disconnect(self._scope)
             message = await self._reader.replay()
             if message is not None:
                 return message
-            if self._phase is not _Phase.OPEN and not self._tape.fetching:
+            if self._answer is not _Answer.OPEN and not self._tape.fetching:
                 return await self._tape.receive()
             await self._next_message()
 
@@ -136,27 +148,27 @@ class _Attempt:
         """Until the tape has another message, or the request is another app's."""
         fetch = self._tape.fetch()
         await asyncio.wait({fetch, self._dropped}, return_when=asyncio.FIRST_COMPLETED)
-        if fetch.done() and self._phase is not _Phase.DROPPED:
+        if fetch.done() and self._answer is not _Answer.DROPPED:
             fetch.result()
 
     async def send(self, message: Message) -> None:
-        phase = self._phase
-        if phase is _Phase.OPEN:
-            self._phase = phase = self._decide(message)
-            if phase is _Phase.DROPPED:
+        answer = self._answer
+        if answer is _Answer.OPEN:
+            self._answer = answer = self._decide(message)
+            if answer is _Answer.DROPPED:
                 self._hand_on()
-            elif phase is _Phase.DENIED:
+            elif answer is _Answer.DENIED:
                 await self._send({"type": "websocket.close", "code": 1000, "reason": ""})
-        if phase in {_Phase.OPEN, _Phase.STANDS}:
+        if answer in {_Answer.OPEN, _Answer.STANDS}:
             await self._send(message)
-        elif phase is _Phase.DROPPED:
+        elif answer is _Answer.DROPPED:
             if _ends(message):
                 self._over.set()
             else:
                 # A body without end must not hold the loop.
                 await asyncio.sleep(0)
 
-    def _decide(self, message: Message) -> _Phase:
+    def _decide(self, message: Message) -> _Answer:
         kind = message["type"]
         if kind in {"http.response.start", f"{_DENIAL}.start"}:
             drop = message.get("status") in NOT_HERE
@@ -166,19 +178,17 @@ class _Attempt:
         elif kind == "websocket.accept":
             drop = False
         else:
-            return _Phase.OPEN  # early hints, and what else comes before a response
+            return _Answer.OPEN  # early hints, and what else comes before a response
         if drop:
-            return _Phase.DROPPED
+            return _Answer.DROPPED
         if kind.startswith(_DENIAL) and _DENIAL not in (self._scope.get("extensions") or {}):
-            return _Phase.DENIED
-        return _Phase.STANDS
+            return _Answer.DENIED
+        return _Answer.STANDS
 
     def _hand_on(self) -> None:
         """Has the next app called."""
         self._dropped.set_result(None)
-        self.next = asyncio.get_running_loop().create_task(
-            serve_with_fallback(self._rest, self._tape, self._send), context=self._context
-        )
+        self.next = asyncio.get_running_loop().create_task(self._call_next(), context=self._context)
         self.next.add_done_callback(lambda _: self._over.set())
 
 

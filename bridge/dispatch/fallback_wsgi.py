@@ -10,95 +10,87 @@ import enum
 import io
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import IO, Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any
 
 from ..errors import ApplicationError
-from ..log import log_app_error, request_name
 from ..mapping.scope import path_for_log
 from ..to_asgi.body import BLOCK
 from ..to_wsgi.request_body import body_length
-from ..types import Environ, ExcInfo, Headers, StartResponse, Write, WSGIApp
-from .fallback_asgi import NOT_HERE
+from ..types import Environ, ExcInfo, Headers, StartResponse, Write
+from .handing_on import IN_MEMORY, NOT_HERE, log_dropped
+from .mounts import Part
 
-__all__ = ["Call", "serve_with_fallback"]
-
-#: Bytes of the body that are kept in memory; the rest goes to a temporary file.
-_MEMORY = 131072
+__all__ = ["serve_with_fallback"]
 
 _NOT_HERE = frozenset(map(str, NOT_HERE))
 
 
-class Call(NamedTuple):
-    """An app, and the two keys that tell it where it is mounted."""
-
-    app: WSGIApp
-    script_name: str
-    path_info: str
-    #: Where it is mounted, for the log.
-    prefix: str
-
-
 def serve_with_fallback(
-    calls: Sequence[Call], environ: Environ, start_response: StartResponse
+    part: Part, script_name: str, rest: str, environ: Environ, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """Calls one app after the other until one has the answer; the last one has it whatever it says.
+    """Calls the app of ``part``, and those that it falls back to, one after the other until one has the answer.
 
-    Raises what that app raises, and what one before it raises while it could still have answered 500.
+    The last one has it whatever it says. Raises what that app raises, and what one before it raises while it could
+    still have answered 500.
+
+    Args:
+        part: the first one to ask.
+        script_name, rest: the environ's ``SCRIPT_NAME`` and ``PATH_INFO``, as ``split_environ()`` gives them.
+        environ, start_response: the server's.
     """
-    *attempts, last = calls
-    kept = _Kept(environ)
-    for call in attempts:
-        attempt = _Attempt(start_response)
-        body = _Input(kept, keep=True)
-        copy = {**environ, "SCRIPT_NAME": call.script_name, "PATH_INFO": call.path_info, "wsgi.input": body}
-        answer = _answer(call, copy, attempt)
+    kept = _KeptBody(environ)
+    for asked in part.chain():
+        place = {"SCRIPT_NAME": script_name + asked.wire, "PATH_INFO": rest[len(asked.wire) :]}
+        if asked.fallback is None:
+            break
+        held = _HeldBack(start_response)
+        body = _KeptInput(kept, keep=True)
+        own = {**environ, **place, "wsgi.input": body}
+        if "wsgi.early_hints" in own:
+            own["wsgi.early_hints"] = held.early_hints(own["wsgi.early_hints"])
+        answer = _answer(asked, own, held)
         if answer is not None:
             body.keep = False
             return answer
     if kept.size:
-        environ["wsgi.input"] = _Input(kept, keep=False)
-    environ["SCRIPT_NAME"], environ["PATH_INFO"] = last.script_name, last.path_info
-    return last.app(environ, start_response)
+        environ["wsgi.input"] = _KeptInput(kept, keep=False)
+    environ.update(place)
+    return asked.wsgi(environ, start_response)
 
 
-def _answer(call: Call, environ: Environ, attempt: "_Attempt") -> Iterable[bytes] | None:
+def _answer(part: Part, environ: Environ, held: "_HeldBack") -> Iterable[bytes] | None:
     """What the app answers, from when it is clear that it stands; ``None``: it is dropped, and over."""
-    body = call.app(environ, attempt.start_response)
-    if attempt.stands():
+    body = part.wsgi(environ, held.start_response)
+    if held.stands():
         return body
     chunks: list[bytes] = []
     try:
         iterator = iter(body)
         for chunk in iterator:
-            attempt.count(chunk)
+            held.count(chunk)
             # An app may begin its response as late as with the first chunk (PEP 3333, "The start_response() Callable").
-            if attempt.stands() or not attempt.called():
+            if held.stands() or not held.called():
                 chunks.append(chunk)
-            if attempt.stands():
+            if held.stands():
                 return _Begun(body, iterator, chunks)
-        if attempt.stands() or not attempt.called():
+        if held.stands() or not held.called():
             return _Begun(body, iterator, chunks)  # one without a response is the server's to tell
     except BaseException as exc:
-        if not isinstance(exc, Exception) or not attempt.committed():
+        if not isinstance(exc, Exception) or not held.committed():
             _close(body)
             raise
-        _log("%s: the application at %r failed after its answer had been dropped", call, environ, exc)
+        _log("the application", part, environ, exc)
     try:
         _close(body)
     except Exception as exc:  # noqa: BLE001 - the next app answers
-        _log(
-            "%s: close() of the application at %r failed after its answer had been dropped",
-            call,
-            environ,
-            exc,
-        )
+        _log("close() of the application", part, environ, exc)
     return None
 
 
-def _log(message: str, call: Call, environ: Environ, error: Exception) -> None:
-    request = request_name(environ.get("REQUEST_METHOD", "GET"), path_for_log(environ))
-    log_app_error(message, request, call.prefix, error=error, errors=environ.get("wsgi.errors"))
+def _log(what: str, part: Part, environ: Environ, error: Exception) -> None:
+    method, path = environ.get("REQUEST_METHOD", "GET"), path_for_log(environ)
+    log_dropped(what, part.place, method, path, error, environ.get("wsgi.errors"))
 
 
 def _close(body: Iterable[bytes]) -> None:
@@ -107,37 +99,39 @@ def _close(body: Iterable[bytes]) -> None:
         close()
 
 
-class _Phase(enum.IntEnum):
+class _Progress(enum.Enum):
+    """How far an app is with its answer."""
+
     #: ``start_response()`` was not called.
-    NEW = 0
+    NEW = enum.auto()
     #: It was, with a 404 or 405, which an error may still replace.
-    NOT_HERE = 1
+    NOT_HERE = enum.auto()
     #: A part of the body has come as well, so that a server would have sent the head.
-    DROPPED = 2
+    DROPPED = enum.auto()
     #: The server has been told: the answer is this app's.
-    STANDS = 3
+    STANDS = enum.auto()
 
 
-class _Attempt:
+class _HeldBack:
     """``start_response()`` of an app that may turn out not to have the answer."""
 
     def __init__(self, start_response: StartResponse) -> None:
-        self._phase = _Phase.NEW
+        self._progress = _Progress.NEW
         self._start_response = start_response
 
     def called(self) -> bool:
-        return self._phase is not _Phase.NEW
+        return self._progress is not _Progress.NEW
 
     def committed(self) -> bool:
-        return self._phase is _Phase.DROPPED
+        return self._progress is _Progress.DROPPED
 
     def stands(self) -> bool:
-        return self._phase is _Phase.STANDS
+        return self._progress is _Progress.STANDS
 
     def start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
         """PEP 3333, "The start_response() Callable"; a later call with ``exc_info`` replaces a 404 as well."""
         try:
-            if self._phase is _Phase.STANDS:
+            if self._progress is _Progress.STANDS:
                 return self._start_response(status, headers, exc_info)
             if self.called() and exc_info is None:
                 raise ApplicationError(
@@ -146,17 +140,26 @@ class _Attempt:
             if self.committed() and exc_info is not None:
                 raise exc_info[1].with_traceback(exc_info[2])
             if status[:3] in _NOT_HERE:
-                self._phase = _Phase.NOT_HERE
+                self._progress = _Progress.NOT_HERE
                 return self.count
-            self._phase = _Phase.STANDS
+            self._progress = _Progress.STANDS
             return self._start_response(status, headers, exc_info)
         finally:
             exc_info = None  # what it holds may be raised here, and its traceback has this frame then
 
+    def early_hints(self, send: Callable[[Headers], object]) -> Callable[[Headers], None]:
+        """The server's ``wsgi.early_hints``, up to the app's 404 or 405."""
+
+        def early_hints(headers: Headers) -> None:
+            if self._progress not in {_Progress.NOT_HERE, _Progress.DROPPED}:
+                send(headers)
+
+        return early_hints
+
     def count(self, chunk: bytes) -> None:
         """A part of the body; what is dropped goes nowhere, so this is its ``write()`` as well."""
-        if chunk and self._phase is _Phase.NOT_HERE:
-            self._phase = _Phase.DROPPED
+        if chunk and self._progress is _Progress.NOT_HERE:
+            self._progress = _Progress.DROPPED
 
 
 class _Begun:
@@ -175,7 +178,7 @@ class _Begun:
         _close(self._body)
 
 
-class _Kept:
+class _KeptBody:
     """What has been read from ``wsgi.input``. All of it is on the request's thread."""
 
     def __init__(self, environ: Environ) -> None:
@@ -191,7 +194,7 @@ class _Kept:
 
     def append(self, data: bytes) -> None:
         if self._file is None:
-            self._file = tempfile.SpooledTemporaryFile(_MEMORY)  # noqa: SIM115  # closed with this object
+            self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  # closed with this object
             # Who has the last input on it may be anybody: the server, the app's iterable.
             weakref.finalize(self, self._file.close)
         self._file.seek(0, 2)
@@ -206,10 +209,10 @@ class _Kept:
         return self._file
 
 
-class _Input(io.BufferedIOBase):
+class _KeptInput(io.BufferedIOBase):
     """``wsgi.input`` of one app: what is kept, and then the server's own input. It never reads ahead."""
 
-    def __init__(self, kept: _Kept, *, keep: bool) -> None:
+    def __init__(self, kept: _KeptBody, *, keep: bool) -> None:
         self._kept = kept
         self._position = 0
         #: What comes from the server is kept for the next app.

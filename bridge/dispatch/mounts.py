@@ -34,8 +34,9 @@ class Mount:
             that means a row that isn't there is passed on as well, and then the old app's answer counts.
 
             What is dropped is thrown away, and the app runs on to its end: beside the next one on an ASGI server,
-            before it on a WSGI server. A WebSocket is handed on where the app denies it with 404 or 405, or closes it,
-            with code 1000, before it is accepted: so do routers with what they have no route for.
+            before it on a WSGI server. Early hints that it has given before reach the client. A WebSocket is handed on
+            where the app denies it with 404 or 405, or closes it, with code 1000, before it is accepted: so do routers
+            with what they have no route for.
 
             The body that has been read is kept, up to 128 KiB in memory, then in a temporary file. An answer that is
             not dropped is passed through as it comes.

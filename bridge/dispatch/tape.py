@@ -18,11 +18,11 @@ from ..threads.mailbox import Mailbox
 from ..threads.pool import ThreadPool
 from ..to_asgi.body import BLOCK
 from ..types import Message, Receive
+from .handing_on import IN_MEMORY
 
 __all__ = ["Reader", "Tape"]
 
-#: Bytes kept in memory, with what each message costs besides: a body may come byte by byte.
-_MEMORY = 131072
+# What each message costs beside its bytes: a body may come byte by byte.
 _MESSAGE = 256
 
 
@@ -34,7 +34,7 @@ class Tape:
         self.receive = receive
         self.messages: list[Message] = []
         #: The part of the body that has no place in ``messages``.
-        self.file: _File | None = None
+        self.file: _TapeFile | None = None
         #: The body's last message has come.
         self.whole = False
         #: The message that says that the client has left: the last there is.
@@ -74,11 +74,11 @@ class Tape:
             return
         body = message.get("body", b"")
         self._size += len(body) + _MESSAGE
-        if self._size <= _MEMORY or kind != "http.request":
+        if self._size <= IN_MEMORY or kind != "http.request":
             self.messages.append(message)
             return
         if self.file is None:
-            self.file = _File(self._disk, Mailbox(asyncio.get_running_loop()))
+            self.file = _TapeFile(self._disk, Mailbox(asyncio.get_running_loop()))
         await self.file.append(body)
         self.whole = not message.get("more_body", False)
 
@@ -114,7 +114,7 @@ class Reader:
         return tape.gone
 
 
-class _File:
+class _TapeFile:
     """A temporary file that is written at its end and read anywhere."""
 
     def __init__(self, disk: ThreadPool, mailbox: Mailbox) -> None:

@@ -1,18 +1,14 @@
-"""``Mount(app, fallback=True)`` on the ASGI side."""
+"""``Mount(app, fallback=True)`` on the ASGI side: who answers, and what becomes of the one that has nothing there."""
 
 import asyncio
 import contextvars
-import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from flask import Flask
 from flask import request as flask_request
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from litestar import Litestar
 from quart import Quart
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
@@ -22,69 +18,11 @@ from starlette.responses import Response, StreamingResponse
 from starlette.testclient import TestClient
 
 from bridge import Dispatcher, Mount
-from bridge.dispatch import tape as tape_module
-from bridge.threads.pool import ThreadPool
 from bridge.types import ASGIApp, Message, Receive, Scope, Send
+from tests.dispatch.asgi import answer, echo, events, exchange_with, over, replies, run, said
 from tests.support.asgi import Exchange, disconnect, http_scope, request
-from tests.support.jobs import idle, until
-from tests.support.lifespan import run_lifespan
-from tests.support.loop_thread import LoopThread
-from tests.support.threads import wait_for_no_bridge_threads
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
-
-
-async def answer(send: Send, status: int, body: bytes = b"") -> None:
-    await send(
-        {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]}
-    )
-    await send({"type": "http.response.body", "body": body})
-
-
-def replies(status: int, body: bytes = b"first") -> ASGIApp:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await answer(send, status, body)
-
-    return app
-
-
-async def read_all(receive: Receive) -> bytes:
-    body = b""
-    while True:
-        message = await receive()
-        assert message["type"] == "http.request"
-        body += bytes(message["body"])
-        if not message["more_body"]:
-            return body
-
-
-async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Say who is asked, and the digest of the body."""
-    body = await read_all(receive)
-    text = f"{scope['root_path']}|{scope['path']}|{len(body)}|{hashlib.sha256(body).hexdigest()}"
-    await answer(send, 200, text.encode())
-
-
-def said(root_path: str, path: str, body: bytes = b"") -> bytes:
-    return f"{root_path}|{path}|{len(body)}|{hashlib.sha256(body).hexdigest()}".encode()
-
-
-def over(first: Any, second: Any = echo) -> Dispatcher:
-    return Dispatcher({"/new": Mount(first, fallback=True), "/": second})
-
-
-def exchange_with(app: ASGIApp, *events: Message, path: str = "/new/x", **scope: Any) -> Exchange:
-    return Exchange(app, http_scope("POST", path, **scope), events or [request()])
-
-
-def run(exchange: Exchange) -> Exchange:
-    async def main() -> Exchange:
-        try:
-            return await exchange.run()
-        finally:
-            await run_lifespan(exchange.app)  # which ends the threads
-
-    return asyncio.run(main())
 
 
 # Who answers.
@@ -153,140 +91,6 @@ def test_early_hints_go_out_and_do_not_decide() -> None:
         "http.response.start",
     ]
     assert done.status == 200
-
-
-# The body.
-
-BODIES = [[b""], [b"small"], [b"a", b"b", b"c"], [b"x" * 65536] * 5, [b"y" * 300_000], [b"z" * 200_000, b""]]
-
-
-def events(blocks: list[bytes]) -> list[Message]:
-    *before, last = blocks
-    return [*(request(block, more_body=True) for block in before), request(last)]
-
-
-def reads(count: int, status: int = 404) -> ASGIApp:
-    """An app that takes so many messages, and has nothing there."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        for _ in range(count):
-            if not (await receive()).get("more_body"):
-                break
-        await answer(send, status)
-
-    return app
-
-
-@pytest.mark.parametrize("blocks", BODIES, ids=lambda blocks: f"{len(blocks)}x{len(blocks[0])}")
-@pytest.mark.parametrize("count", [0, 1, 2, 99])
-def test_the_next_app_has_the_body_from_its_beginning(blocks: list[bytes], count: int) -> None:
-    done = run(exchange_with(over(reads(count)), *events(blocks)))
-    assert done.body == said("", "/new/x", b"".join(blocks))
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.binary(max_size=40), min_size=1, max_size=8),
-    st.lists(st.integers(0, 9), min_size=1, max_size=3),
-    st.integers(0, 60),
-)
-def test_any_body_however_it_is_read_and_wherever_it_is_kept(
-    blocks: list[bytes], counts: list[int], memory: int
-) -> None:
-    prefixes = ["/a/a/a", "/a/a", "/a"][: len(counts)]
-    mounts: dict[str, Any] = {
-        prefix: Mount(reads(count), fallback=True) for prefix, count in zip(prefixes, counts, strict=True)
-    }
-    app = Dispatcher({**mounts, "/": echo})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tape_module, "_MEMORY", memory)
-        patch.setattr(tape_module, "_MESSAGE", 0)
-        patch.setattr(tape_module, "BLOCK", 7)
-        done = run(exchange_with(app, *events(blocks), path="/a/a/a"))
-    assert done.body == said("", "/a/a/a", b"".join(blocks))
-
-
-def test_an_app_that_answers_has_its_body_passed_through() -> None:
-    """Nothing is kept once the answer stands, and it is the server that is asked."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "http.response.start", "status": 200})
-        body = await read_all(receive)
-        await send({"type": "http.response.body", "body": b"%d" % len(body)})
-
-    done = run(exchange_with(over(app), *events([b"a" * 10, *[b"b" * 65536] * 9])))
-    assert done.body == b"%d" % (9 * 65536)
-    wait_for_no_bridge_threads()
-
-
-def test_the_files_of_large_bodies_have_threads_that_end_with_the_lifespan() -> None:
-    app = over(reads(99))
-    with TestClient(app) as client:
-        body = bytes(range(256)) * 4096
-        assert client.post("/new/x", content=iter([body, body])).content == said("", "/new/x", body * 2)
-
-
-def test_the_last_of_two_loops_ends_the_threads_of_both() -> None:
-    """Also those of a dispatcher below."""
-    app = Dispatcher({"/": over(reads(99))})
-    (part,) = app._parts
-    disk: ThreadPool = part.asgi._disk  # type: ignore[attr-defined]  # it is a Dispatcher
-    one, other = LoopThread(), LoopThread()
-
-    async def start() -> Exchange:
-        lifespan = Exchange(app, {"type": "lifespan", "state": {}}, [{"type": "lifespan.startup"}])
-        await lifespan.__aenter__()
-        await lifespan.wait_for("lifespan.startup.complete")
-        return lifespan
-
-    async def stop(lifespan: Exchange) -> None:
-        lifespan.feed({"type": "lifespan.shutdown"})
-        await lifespan.__aexit__(None, None, None)
-
-    def idle_threads() -> int:
-        until(lambda: disk.unfinished() == 0)
-        return idle(disk)
-
-    try:
-        on_one, on_other = one.run(start()), other.run(start())
-        one.run(stop(on_one))
-        done = other.run(exchange_with(app, *events([b"x" * 200_000] * 2)).run())
-        assert done.body == said("", "/new/x", b"x" * 400_000)
-        assert idle_threads() > 0
-        other.run(stop(on_other))
-        wait_for_no_bridge_threads()
-    finally:
-        one.close()
-        other.close()
-
-
-def test_a_client_that_leaves_in_the_middle_of_its_body() -> None:
-    seen: list[str] = []
-
-    async def second(scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["type"] == "http"
-        seen.extend([(await receive())["type"] for _ in range(4)])
-
-    app = over(reads(99), second)
-    run(exchange_with(app, request(b"part", more_body=True), disconnect()))
-    assert seen == ["http.request", "http.disconnect", "http.disconnect", "http.disconnect"]
-
-
-def test_a_client_that_leaves_while_the_next_app_answers() -> None:
-    async def second(scope: Scope, receive: Receive, send: Send) -> None:
-        assert await read_all(receive) == b"whole"
-        await send({"type": "http.response.start", "status": 200})
-        assert (await receive())["type"] == "http.disconnect"
-        await send({"type": "http.response.body", "body": b"gone"})
-
-    async def main() -> None:
-        exchange = exchange_with(over(reads(1), second), request(b"whole"))
-        async with exchange:
-            await exchange.wait_for("http.response.start")
-            exchange.disconnect()
-
-    asyncio.run(main())
 
 
 # The app whose answer is dropped.
@@ -518,80 +322,6 @@ def test_one_app_sees_nothing_of_the_other() -> None:
         assert exchange.status == 200
 
     asyncio.run(main())
-
-
-# WebSocket.
-
-CONNECT: Message = {"type": "websocket.connect"}
-DENIAL: dict[str, Any] = {"websocket.http.response": {}}
-
-
-async def accepting(scope: Scope, receive: Receive, send: Send) -> None:
-    assert await receive() == CONNECT
-    await send({"type": "websocket.accept", "subprotocol": scope["path"]})
-    while (message := await receive())["type"] == "websocket.receive":
-        await send({"type": "websocket.send", "text": message["text"]})
-    assert message["code"] == 1001
-
-
-def websocket(app: ASGIApp, *, offered: bool, more: list[Message] | None = None) -> Exchange:
-    scope = http_scope(path="/new/ws", type="websocket", extensions=DENIAL if offered else ...)
-    events = [CONNECT, *(more or []), {"type": "websocket.disconnect", "code": 1001, "reason": ""}]
-    return run(Exchange(app, scope, events))
-
-
-def closes(**keys: Any) -> ASGIApp:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        assert await receive() == CONNECT
-        await send({"type": "websocket.close", **keys})
-        assert (await receive())["type"] == "websocket.disconnect"
-
-    return app
-
-
-def denies(status: int) -> ASGIApp:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        assert "websocket.http.response" in scope["extensions"]
-        assert await receive() == CONNECT
-        await send({"type": "websocket.http.response.start", "status": status, "headers": []})
-        await send({"type": "websocket.http.response.body", "body": b"no"})
-        assert (await receive())["type"] == "websocket.disconnect"
-
-    return app
-
-
-OFFERED = pytest.mark.parametrize("offered", [True, False])
-
-
-@OFFERED
-@pytest.mark.parametrize(
-    "first", [closes(), closes(code=1000), closes(code=1000, reason="x"), denies(404), denies(405)]
-)
-def test_a_websocket_that_the_first_app_does_not_know(first: ASGIApp, offered: bool) -> None:
-    more: list[Message] = [{"type": "websocket.receive", "text": "hello"}]
-    done = websocket(over(first, accepting), offered=offered, more=more)
-    assert done.messages == [
-        {"type": "websocket.accept", "subprotocol": "/new/ws"},
-        {"type": "websocket.send", "text": "hello"},
-    ]
-
-
-@OFFERED
-def test_a_websocket_that_the_first_app_refuses_stays_refused(offered: bool) -> None:
-    done = websocket(over(closes(code=1008), accepting), offered=offered)
-    assert done.messages == [{"type": "websocket.close", "code": 1008}]
-    done = websocket(over(denies(401), accepting), offered=offered)
-    if offered:
-        assert [message.get("status") for message in done.messages] == [401, None]
-    else:
-        assert done.messages == [{"type": "websocket.close", "code": 1000, "reason": ""}]
-
-
-@OFFERED
-def test_a_websocket_that_the_first_app_accepts(offered: bool) -> None:
-    more: list[Message] = [{"type": "websocket.receive", "text": text} for text in "abc"]
-    done = websocket(over(accepting, replies(500)), offered=offered, more=more)
-    assert [message.get("text") for message in done.messages] == [None, "a", "b", "c"]
 
 
 # Frameworks.

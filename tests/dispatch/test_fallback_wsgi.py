@@ -1,58 +1,21 @@
-"""``Mount(app, fallback=True)`` on the WSGI side."""
+"""``Mount(app, fallback=True)`` on the WSGI side: who answers, and what becomes of the one that has nothing there."""
 
-import gc
-import hashlib
-import io
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import pytest
 from fastapi import BackgroundTasks, FastAPI
 from fastapi.responses import PlainTextResponse
 from flask import Flask
 from flask import request as flask_request
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bridge import ApplicationError, Dispatcher, Mount
-from bridge.dispatch import fallback_wsgi as module
-from bridge.types import Environ, Receive, Scope, Send, StartResponse, WSGIApp
+from bridge.types import Environ, StartResponse, WSGIApp
+from tests.dispatch.wsgi import TEXT, ask, echo, late, over, replies, said
 from tests.support.wsgi import Answer, call, environ_for, started
-from tests.to_wsgi.apps import START, last, read_body
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
-
-TEXT = [("Content-Type", "text/plain")]
-
-
-def replies(status: str, body: list[bytes] | None = None) -> WSGIApp:
-    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        start_response(status, TEXT)
-        return [b"first"] if body is None else body
-
-    return app
-
-
-def echo(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Say who is asked, and the digest of the body."""
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    start_response("200 OK", TEXT)
-    return [said(environ["SCRIPT_NAME"], environ["PATH_INFO"], body)]
-
-
-def said(script_name: str, path_info: str, body: bytes = b"") -> bytes:
-    return f"{script_name}|{path_info}|{len(body)}|{hashlib.sha256(body).hexdigest()}".encode()
-
-
-def over(first: Any, second: Any = echo) -> Dispatcher:
-    return Dispatcher({"/new": Mount(first, fallback=True), "/": second})
-
-
-def ask(app: WSGIApp, path: str = "/new/x", body: bytes | None = None, **keys: Any) -> Answer:
-    return call(app, environ_for(path, "GET" if body is None else "POST", body, **keys))
-
 
 # Who answers.
 
@@ -124,15 +87,6 @@ def test_one_app_sees_nothing_of_the_other() -> None:
 
 
 # Late beginnings: start_response() with the first chunk, write(), errors.
-
-
-def late(status: str, *chunks: bytes, before: list[bytes] | None = None) -> WSGIApp:
-    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
-        yield from before or []
-        start_response(status, TEXT)
-        yield from chunks
-
-    return app
 
 
 def test_an_app_that_begins_its_answer_with_the_first_chunk() -> None:
@@ -318,161 +272,6 @@ def test_what_it_raises_in_time_for_a_500_is_raised() -> None:
     for app in (over(raises), over(replies("404 No"), raises)):
         with pytest.raises(LookupError, match="as it is"):
             ask(app)
-
-
-# The body.
-
-READS: dict[str, Callable[[Any], object]] = {
-    "nothing": lambda stream: None,
-    "a part": lambda stream: stream.read(3),
-    "a line": lambda stream: stream.readline(),
-    "a part of a line": lambda stream: stream.readline(2),
-    "all": lambda stream: stream.read(),
-    "all lines": lambda stream: stream.readlines(),
-    "some lines": lambda stream: stream.readlines(2),
-    "by iteration": list,
-    "one by one": lambda stream: [stream.read(1) for _ in range(2000)],
-    "read1": lambda stream: stream.read1(),
-    "into": lambda stream: stream.readinto(bytearray(5)),
-    "as text": lambda stream: io.TextIOWrapper(stream, "latin-1").readline(),
-}
-
-
-def reads(how: str) -> WSGIApp:
-    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        READS[how](environ["wsgi.input"])
-        start_response("404 Not Found", TEXT)
-        return [b"nothing here"]
-
-    return app
-
-
-class Strict(io.BytesIO):
-    """A server's input that has nothing behind the body's end: to read there would wait for ever."""
-
-    def read(self, size: int | None = -1) -> bytes:
-        data = super().read(size)
-        assert size in {0, len(data)}, f"read({size}) beyond the body's end"
-        return data
-
-    def readline(self, size: int | None = -1) -> bytes:
-        assert self.tell() < len(self.getvalue()), "readline() beyond the body's end"
-        return super().readline(size)
-
-
-@pytest.mark.parametrize("how", READS)
-@pytest.mark.parametrize("body", [b"", b"ab\ncd\r\nef", b"line\n" * 40_000, b"x" * 1_000_000], ids=len)
-def test_the_next_app_has_the_body_from_its_beginning(how: str, body: bytes) -> None:
-    environ = environ_for("/new/x", "POST", body) | {"wsgi.input": Strict(body)}
-    assert call(over(reads(how)), environ, validate=False).body == said("", "/new/x", body)
-    gc.collect()
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    st.lists(st.sampled_from([b"a", b"\n", b"bc"]), max_size=20).map(b"".join),
-    st.lists(
-        st.lists(st.tuples(st.sampled_from(["read", "readline", "readlines"]), st.integers(-1, 6))),
-        max_size=4,
-    ),
-    st.booleans(),
-)
-def test_each_app_reads_what_io_bytesio_would_give(
-    body: bytes, readings: list[list[tuple[str, int]]], has_length: bool
-) -> None:
-    """Any number of apps, each with any calls, with and without a Content-Length."""
-
-    def reading(calls: list[tuple[str, int]], status: str) -> WSGIApp:
-        def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-            expected = io.BytesIO(body)
-            for method, size in calls:
-                assert getattr(environ["wsgi.input"], method)(size) == getattr(expected, method)(size)
-            assert environ["wsgi.input"].read() == expected.read()
-            start_response(status, TEXT)
-            return []
-
-        return app
-
-    readings = [*readings, []]
-    mounts: dict[str, Any] = {
-        "/" + "/".join("a" * (len(readings) - number)): Mount(reading(calls, "404 No"), fallback=True)
-        for number, calls in enumerate(readings)
-    }
-    environ = environ_for("/" + "/".join("a" * len(readings)), "POST", body)
-    if not has_length:
-        del environ["CONTENT_LENGTH"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_MEMORY", 5)
-        app = Dispatcher({**mounts, "/": reading([("read", 2), ("readline", -1)], "200 OK")})
-        assert call(app, environ, validate=False).status == "200 OK"
-
-
-class Unsigned(io.BytesIO):
-    """A server's input that knows no negative sizes, as granian's."""
-
-    def read(self, *sizes: int | None) -> bytes:
-        assert all(size is not None and size >= 0 for size in sizes)
-        return super().read(*sizes)
-
-    def readline(self, *sizes: int | None) -> bytes:
-        assert all(size is not None and size >= 0 for size in sizes)
-        return super().readline(*sizes)
-
-
-def test_a_body_without_length_from_an_input_without_negative_sizes() -> None:
-    for how in READS:
-        environ = environ_for("/new/x", "POST") | {
-            "wsgi.input": Unsigned(b"ab\ncd\nef"),
-            "CONTENT_LENGTH": "",
-        }
-        app = over(reads(how), late("200 OK", b"nothing") if how == "nothing" else whole)
-        assert call(app, environ, validate=False).body == (b"nothing" if how == "nothing" else b"ab\ncd\nef")
-
-
-@pytest.mark.parametrize("how", READS)
-def test_a_length_beside_chunks_says_nothing(how: str) -> None:
-    """cheroot and granian pass on both (RFC 9112, 6.3)."""
-    environ = environ_for("/new/x", "POST", b"ab\ncd\nef", HTTP_TRANSFER_ENCODING="chunked")
-    environ |= {"CONTENT_LENGTH": "4", "wsgi.input_terminated": True}
-    assert call(over(reads(how), whole), environ, validate=False).body == b"ab\ncd\nef"
-
-
-async def asgi_whole(scope: Scope, receive: Receive, send: Send) -> None:
-    assert scope["type"] == "http"
-    body, messages = await read_body(receive)
-    assert messages[-1]["type"] == "http.request"
-    await send(START)
-    await send(last(body))
-
-
-def test_nor_does_it_to_an_asgi_app() -> None:
-    environ = environ_for("/new/x", "POST", b"0123456789", HTTP_TRANSFER_ENCODING="chunked")
-    environ |= {"CONTENT_LENGTH": "5", "wsgi.input_terminated": True}
-    with over(reads("a part"), asgi_whole) as app:
-        assert call(app, environ, validate=False).body == b"0123456789"
-
-
-def whole(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    start_response("200 OK", TEXT)
-    return [environ["wsgi.input"].read()]
-
-
-def test_an_app_that_answers_reads_on_and_nothing_more_is_kept() -> None:
-    def first(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
-        stream = environ["wsgi.input"]
-        assert stream.read(2) == b"ab"
-        start_response("200 OK", TEXT)
-        yield b"begun"
-        yield stream.read(100)
-        assert stream._kept.size == 2
-
-    assert ask(over(first), body=b"abcdef").body == b"beguncdef"
-
-
-def test_a_content_length_that_is_none_is_the_apps_affair() -> None:
-    environ = environ_for("/new/x", "POST", b"body", CONTENT_LENGTH="x")
-    answer = call(over(reads("all"), replies("200 OK")), environ, validate=False)
-    assert answer.status == "200 OK"
 
 
 # Frameworks.

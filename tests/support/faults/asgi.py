@@ -109,7 +109,7 @@ ASGI = (
         versions="granian",
         does="its wsgi.input knows no negative size",
         right="all of the body",
-        unshown="an app has to ask so; tests/dispatch/test_fallback_wsgi.py has such an input in process",
+        unshown="an app has to ask so; tests/dispatch/test_fallback_wsgi_body.py has such an input in process",
         bridge=("dispatch/fallback_wsgi.py",),
     ),
     Fault(

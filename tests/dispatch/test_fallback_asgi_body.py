@@ -1,0 +1,136 @@
+"""What the next app gets of the request's body, on the ASGI side, and where it is kept until then."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from bridge import Dispatcher, Mount
+from bridge.dispatch import tape as tape_module
+from bridge.threads.pool import ThreadPool
+from bridge.types import Receive, Scope, Send
+from tests.dispatch.asgi import echo, events, exchange_with, over, read_all, reads, run, said
+from tests.support.asgi import Exchange, disconnect, request
+from tests.support.jobs import idle, until
+from tests.support.loop_thread import LoopThread
+from tests.support.threads import wait_for_no_bridge_threads
+
+pytestmark = pytest.mark.usefixtures("no_bridge_threads")
+
+
+BODIES = [[b""], [b"small"], [b"a", b"b", b"c"], [b"x" * 65536] * 5, [b"y" * 300_000], [b"z" * 200_000, b""]]
+
+
+@pytest.mark.parametrize("blocks", BODIES, ids=lambda blocks: f"{len(blocks)}x{len(blocks[0])}")
+@pytest.mark.parametrize("count", [0, 1, 2, 99])
+def test_the_next_app_has_the_body_from_its_beginning(blocks: list[bytes], count: int) -> None:
+    done = run(exchange_with(over(reads(count)), *events(blocks)))
+    assert done.body == said("", "/new/x", b"".join(blocks))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.binary(max_size=40), min_size=1, max_size=8),
+    st.lists(st.integers(0, 9), min_size=1, max_size=3),
+    st.integers(0, 60),
+)
+def test_any_body_however_it_is_read_and_wherever_it_is_kept(
+    blocks: list[bytes], counts: list[int], memory: int
+) -> None:
+    prefixes = ["/a/a/a", "/a/a", "/a"][: len(counts)]
+    mounts: dict[str, Any] = {
+        prefix: Mount(reads(count), fallback=True) for prefix, count in zip(prefixes, counts, strict=True)
+    }
+    app = Dispatcher({**mounts, "/": echo})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tape_module, "IN_MEMORY", memory)
+        patch.setattr(tape_module, "_MESSAGE", 0)
+        patch.setattr(tape_module, "BLOCK", 7)
+        done = run(exchange_with(app, *events(blocks), path="/a/a/a"))
+    assert done.body == said("", "/a/a/a", b"".join(blocks))
+
+
+def test_an_app_that_answers_has_its_body_passed_through() -> None:
+    """Nothing is kept once the answer stands, and it is the server that is asked."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200})
+        body = await read_all(receive)
+        await send({"type": "http.response.body", "body": b"%d" % len(body)})
+
+    done = run(exchange_with(over(app), *events([b"a" * 10, *[b"b" * 65536] * 9])))
+    assert done.body == b"%d" % (9 * 65536)
+    wait_for_no_bridge_threads()
+
+
+def test_the_files_of_large_bodies_have_threads_that_end_with_the_lifespan() -> None:
+    app = over(reads(99))
+    with TestClient(app) as client:
+        body = bytes(range(256)) * 4096
+        assert client.post("/new/x", content=iter([body, body])).content == said("", "/new/x", body * 2)
+
+
+def test_the_last_of_two_loops_ends_the_threads_of_both() -> None:
+    """Also those of a dispatcher below."""
+    app = Dispatcher({"/": over(reads(99))})
+    (part,) = app._parts
+    disk: ThreadPool = part.asgi._disk  # type: ignore[attr-defined]  # it is a Dispatcher
+    one, other = LoopThread(), LoopThread()
+
+    async def start() -> Exchange:
+        lifespan = Exchange(app, {"type": "lifespan", "state": {}}, [{"type": "lifespan.startup"}])
+        await lifespan.__aenter__()
+        await lifespan.wait_for("lifespan.startup.complete")
+        return lifespan
+
+    async def stop(lifespan: Exchange) -> None:
+        lifespan.feed({"type": "lifespan.shutdown"})
+        await lifespan.__aexit__(None, None, None)
+
+    def idle_threads() -> int:
+        until(lambda: disk.unfinished() == 0)
+        return idle(disk)
+
+    try:
+        on_one, on_other = one.run(start()), other.run(start())
+        one.run(stop(on_one))
+        done = other.run(exchange_with(app, *events([b"x" * 200_000] * 2)).run())
+        assert done.body == said("", "/new/x", b"x" * 400_000)
+        assert idle_threads() > 0
+        other.run(stop(on_other))
+        wait_for_no_bridge_threads()
+    finally:
+        one.close()
+        other.close()
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body() -> None:
+    seen: list[str] = []
+
+    async def second(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        seen.extend([(await receive())["type"] for _ in range(4)])
+
+    app = over(reads(99), second)
+    run(exchange_with(app, request(b"part", more_body=True), disconnect()))
+    assert seen == ["http.request", "http.disconnect", "http.disconnect", "http.disconnect"]
+
+
+def test_a_client_that_leaves_while_the_next_app_answers() -> None:
+    async def second(scope: Scope, receive: Receive, send: Send) -> None:
+        assert await read_all(receive) == b"whole"
+        await send({"type": "http.response.start", "status": 200})
+        assert (await receive())["type"] == "http.disconnect"
+        await send({"type": "http.response.body", "body": b"gone"})
+
+    async def main() -> None:
+        exchange = exchange_with(over(reads(1), second), request(b"whole"))
+        async with exchange:
+            await exchange.wait_for("http.response.start")
+            exchange.disconnect()
+
+    asyncio.run(main())
