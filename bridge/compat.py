@@ -10,9 +10,13 @@ says which of its parameters mean something else here. Who writes new code takes
 """
 
 import asyncio
+import os
 import sys
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+from weakref import WeakSet
 
 from asgiref.sync import SyncToAsync
 
@@ -24,7 +28,10 @@ from .types import AnyReceive, AnyScope, AnySend, ASGIApp, Message, Receive, Sco
 
 __all__ = ["ASGIMiddleware", "WSGIMiddleware", "WsgiToAsgi"]
 
-#: Bytes that one place in a2wsgi's queue stands for.
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+# Bytes that one place in a2wsgi's queue stands for.
 _CHUNK = 65536
 
 
@@ -70,7 +77,8 @@ class ASGIMiddleware(to_wsgi.AsgiToWsgi):
             ``loop_factory`` spares.
 
     Raises:
-        RuntimeError: by a request: the ``loop`` does not run.
+        RuntimeError: by a request: the ``loop`` does not run, or did when this process was forked, and does so in the
+            parent alone.
     """
 
     def __init__(
@@ -91,8 +99,11 @@ class WsgiToAsgi(to_asgi.WsgiToAsgi):
     As there, one request runs at a time, in the one thread in which ``sync_to_async`` runs all thread-sensitive code of
     the process: apps that are not thread-safe, and connections that belong to a thread, are used to that. With
     ``bridge.WsgiToAsgi`` requests run side by side. As there, ``async_to_sync`` runs async code of the app on the
-    server's loop. Two things are not as there: a ``ThreadSensitiveContext`` that is
-    in effect where this is called is not followed; and lifespan and WebSocket are dealt with, not refused by an error.
+    server's loop.
+
+    Three things are not as there. A ``ThreadSensitiveContext`` that is in effect where this is called is not followed.
+    Lifespan and WebSocket are dealt with, not refused by an error. And after a fork that thread is started anew, for
+    all thread-sensitive code, where this has used it before; there such code waits for ever in the child.
 
     Args:
         wsgi_application: the WSGI app.
@@ -104,7 +115,7 @@ class WsgiToAsgi(to_asgi.WsgiToAsgi):
         super().__init__(
             wsgi_application,
             threads=1,
-            executor=SyncToAsync.single_thread_executor,
+            executor=_sensitive_thread,
             async_views="server",
         )
         self.wsgi_application = wsgi_application
@@ -127,6 +138,28 @@ class WsgiToAsgi(to_asgi.WsgiToAsgi):
                 await self._refuse(scope, receive, send, refused)
                 return
         await super().__call__(scope, receive, send)
+
+
+class _SensitiveThread(Executor):
+    """asgiref's thread for thread-sensitive code, which asgiref may replace, as this does in a forked child.
+
+    An executor believes that its threads are there; those that were started before a fork are in the parent alone.
+    """
+
+    def __init__(self) -> None:
+        self._used = False
+
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        self._used = True
+        return SyncToAsync.single_thread_executor.submit(fn, *args, **kwargs)
+
+    def renew(self) -> None:
+        if self._used:
+            self._used = False
+            SyncToAsync.single_thread_executor = ThreadPoolExecutor(max_workers=1)
+
+
+_sensitive_thread = _SensitiveThread()
 
 
 def _limited(app: ASGIApp, seconds: float) -> ASGIApp:
@@ -158,14 +191,22 @@ def _ends_response(message: Message) -> bool:
     return message["type"] == "http.response.body" and not message.get("more_body", False)
 
 
+# The loops that users gave, and those of them that were running at a fork: in the child they say that they run still.
+_users_loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+_left_behind: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+
+
 def _on_loop(app: ASGIApp, loop: asyncio.AbstractEventLoop) -> ASGIApp:
     """``app``, run by ``loop``, whichever loop it is called on.
 
     Cancelling goes over as well; the app's own end is then not waited for.
     """
+    _users_loops.add(loop)
 
     async def on_loop(scope: Scope, receive: Receive, send: Send) -> None:
         here = asyncio.get_running_loop()
+        if loop in _left_behind:
+            raise RuntimeError("the loop of ASGIMiddleware runs in the parent of this process, and not here")
         if not loop.is_running():
             raise RuntimeError("the loop of ASGIMiddleware does not run; it has to, in a thread of its own")
 
@@ -184,3 +225,14 @@ def _on_loop(app: ASGIApp, loop: asyncio.AbstractEventLoop) -> ASGIApp:
 async def _awaited(awaitable: Any) -> Any:
     """A coroutine of any awaitable, which is what the other loop wants."""
     return await awaitable
+
+
+def _after_fork() -> None:
+    _sensitive_thread.renew()
+    for loop in list(_users_loops):
+        if loop.is_running():
+            _left_behind.add(loop)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

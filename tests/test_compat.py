@@ -3,7 +3,10 @@
 import asyncio
 import contextvars
 import inspect
+import os
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +23,7 @@ from bridge import Dispatcher, compat
 from bridge.types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
 from tests.support.asgi import Exchange, call_asgi, http_scope, request
 from tests.support.lifespan import run_lifespan
+from tests.support.servers import REPOSITORY
 from tests.support.wsgi import Answer, call, environ_for
 
 
@@ -286,3 +290,98 @@ def test_the_lifespan_is_run() -> None:
     with compat.ASGIMiddleware(app, wait_time=1.0) as middleware:
         assert call(middleware, environ_for("/nothing")).status == "404 Not Found"
     assert seen == ["up", "down"]
+
+
+# A fork.
+
+FORK_WSGI = """
+import asyncio, faulthandler, os, sys, threading
+from asgiref.sync import sync_to_async
+from bridge import compat
+from tests.support.asgi import call_asgi
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"%d %d" % (os.getpid(), threading.get_ident())]
+
+def ask():
+    return call_asgi(adapter).body.decode().split()
+
+adapter = compat.WsgiToAsgi(app)
+before = sys.argv[1] == "used"
+if before:
+    assert ask()[0] == str(os.getpid())
+if (child := os.fork()) == 0:
+    faulthandler.dump_traceback_later(40, exit=True)
+    try:
+        pid, thread = ask()
+        assert pid == str(os.getpid())
+        assert ask() == [pid, thread]
+        assert str(asyncio.run(sync_to_async(threading.get_ident)())) == thread, "the one thread, also for asgiref"
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert ask()[0] == str(os.getpid())
+print("well")
+"""
+
+FORK_ASGI = """
+import asyncio, faulthandler, os, sys, threading
+from bridge import compat
+from tests.support.wsgi import call, environ_for
+from tests.test_compat import asgi_app
+
+def start():
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    return thread
+
+loop = asyncio.new_event_loop()
+before = sys.argv[1] == "used"
+adapter = compat.ASGIMiddleware(asgi_app, loop=loop)
+if before:
+    thread = start()
+    assert call(adapter, environ_for("/", SERVER_PORT="80")).body == b"GET/"
+if (child := os.fork()) == 0:
+    faulthandler.dump_traceback_later(40, exit=True)
+    try:
+        if before:
+            try:
+                call(adapter, environ_for("/"))
+            except RuntimeError as exc:
+                assert "runs in the parent" in str(exc), exc
+            else:
+                raise AssertionError("nobody runs that loop")
+        else:
+            start()
+            assert call(adapter, environ_for("/")).body == b"GET/"
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+if before:
+    assert call(adapter, environ_for("/")).body == b"GET/"
+    adapter.close()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+loop.close()
+print("well")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("program", [FORK_WSGI, FORK_ASGI], ids=["WsgiToAsgi", "ASGIMiddleware"])
+@pytest.mark.parametrize("before", ["used", "fresh"])
+def test_after_a_fork_nobody_waits_for_what_is_in_the_parent(program: str, before: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", program, before],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
