@@ -11,7 +11,8 @@ last batch is sent. So there are two orders. A quick ``close()`` is over when th
 looks then, needs no second wake-up; a slow one wakes it. Where the response was a list, nothing is left to close, and
 the worker has ended before it wakes the loop at all. What else may happen:
 
-- The client leaves: the app hears of it at its next chunk, and its end is waited for.
+- The client leaves: the app hears of it at its next chunk, and its end is waited for. A call that waits for a thread is
+  taken back from the queue.
 - The app fails, or ``send()`` raises. The server can answer, or cut the connection, when it gets the error, and so the
   client does wait for ``close()`` then; for a second, in case that it hangs.
 - Both at once, or the client leaves before: the server gets one error. That of the app is logged.
@@ -25,6 +26,7 @@ import functools
 
 from ..errors import Overloaded, RequestBodyTooLarge
 from ..mapping.environ import build_environ
+from ..threads.jobs import Pool
 from ..types import Environ, Receive, Scope, Send
 from .call import WsgiCall
 from .channel import Batch, Channel, End
@@ -65,7 +67,9 @@ class Request:
 
     __slots__ = (
         "_body",
+        "_call",
         "_channel",
+        "_pool",
         "_receive",
         "_scope",
         "_send",
@@ -78,6 +82,8 @@ class Request:
     # For those that reach an app.
     _body: Body
     _channel: Channel
+    _call: WsgiCall
+    _pool: Pool
 
     def __init__(self, service: Service, wires: Wires, scope: Scope, receive: Receive, send: Send) -> None:
         self._service = service
@@ -120,7 +126,7 @@ class Request:
             if self._stage is _Stage.REFUSED:
                 listening, left = listen_with(self._receive, more=True), _nobody
             else:
-                left = self._channel.leave
+                left = self._leave
                 if self._body.stream is None:
                     listening = listen_with(self._receive)
                 else:
@@ -132,6 +138,13 @@ class Request:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+
+    def _leave(self) -> None:
+        """The client has left, or the server gives the request up: the app hears of it, or is not called any more."""
+        self._channel.leave()
+        if self._pool.withdraw(self._call):
+            # Its place in the queue is free for a client that is there.
+            self._service.collector.discard(self._body.input, self._wires.mailbox)
 
     # To the app.
 
@@ -147,9 +160,11 @@ class Request:
             environ["wsgi.early_hints"] = hints = EarlyHints(channel)
         files = extensions if service.sendfile else None
         loop = wires.mailbox.loop
-        call = WsgiCall(service.app, environ, channel, loop if service.on_server_loop else None, files, hints)
+        self._call = call = WsgiCall(
+            service.app, environ, channel, loop if service.on_server_loop else None, files, hints
+        )
         try:
-            pool = service.pool or service.make_pool()
+            self._pool = pool = service.pool or service.make_pool()
             waits = pool.submit(call)
         except BaseException as exc:
             service.collector.discard(body.input, wires.mailbox)
@@ -177,9 +192,9 @@ class Request:
         except Exception as exc:  # noqa: BLE001  # it is raised at the end
             # Of send(): by the ASGI specification (2.4) an OSError says that the client has left.
             failed = exc
-            channel.leave()
+            self._leave()
         except BaseException:
-            channel.leave()
+            self._leave()
             raise
         finally:
             # On every way out of here: the worker waits for nobody any more, and nobody has its error.

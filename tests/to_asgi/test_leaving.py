@@ -1,12 +1,15 @@
 """``WsgiToAsgi`` and clients that leave, or servers that give a request up."""
 
 import asyncio
+import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, Any
 
 import pytest
 
-from bridge import ApplicationExit, ClientDisconnected
+from bridge import ApplicationExit, ClientDisconnected, WsgiToAsgi
 from bridge.to_asgi.channel import _ITEMS
 from bridge.types import Environ, Message, StartResponse
 from tests.support.asgi import HANG, Exchange, disconnect, http_scope, request
@@ -114,6 +117,67 @@ def test_cancellation_frees_the_worker() -> None:
 
     asyncio.run(main())
     assert len(download.closes) == 1
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["threads", "executor"])
+@pytest.mark.parametrize("how", ["disconnect", "cancel"])
+def test_clients_that_leave_the_queue_make_room_in_it(
+    how: str, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that come then are served, and what the others sent is let go of at once."""
+    visitor = Visitor()
+    files: list[IO[bytes]] = []
+    make = tempfile.TemporaryFile
+
+    def making(**options: Any) -> IO[bytes]:
+        files.append(make(**options))
+        return files[-1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", making)
+
+    async def enter(adapter: WsgiToAsgi) -> tuple[Exchange, asyncio.Task[Exchange]]:
+        exchange = Exchange(adapter, http_scope("POST"), [request(b"b" * 20, more_body=True), request()])
+        return exchange, asyncio.create_task(exchange.run())
+
+    async def main(executor: ThreadPoolExecutor | None) -> None:
+        # An executor has one more that waits: what does not run yet.
+        async with Served(
+            visitor, threads=1, executor=executor, backlog=3 - own, request_buffer=10
+        ) as adapter:
+            _, first = await enter(adapter)
+            await visitor.wait_for_arrival()
+            for _ in range(2):
+                gone = [await enter(adapter) for _ in range(3)]
+                await wait_for_jobs(adapter, 4)
+                for exchange, task in gone:
+                    if how == "disconnect":
+                        exchange.disconnect()
+                        await task
+                    else:
+                        task.cancel()
+                        with pytest.raises(asyncio.CancelledError):
+                            await task
+                await wait_for_jobs(adapter, 1)
+                async with asyncio.timeout(HANG):
+                    while not all(file.closed for file in files[1:]):  # noqa: ASYNC110  # a thread closes them
+                        await asyncio.sleep(0)
+                assert all(exchange.messages == [] for exchange, _ in gone)
+            there = [await enter(adapter) for _ in range(3)]
+            await wait_for_jobs(adapter, 4)
+            for _ in range(4):
+                visitor.go.release()
+            await first
+            for exchange, task in there:
+                await task
+                assert exchange.status == 200
+            assert visitor.served == 4
+            assert len(files) == 10
+
+    if own:
+        with ThreadPoolExecutor(1) as executor:
+            asyncio.run(main(executor))
+    else:
+        asyncio.run(main(None))
 
 
 @pytest.mark.parametrize("first", ["leaving", "cancelling"])
