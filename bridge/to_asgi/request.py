@@ -35,7 +35,7 @@ from .file import FileWrapper
 from .hints import EarlyHints
 from .lost import log_beside
 from .refusal import Refused, refuse
-from .sending import break_off, send_batch
+from .sending import break_off, messages_of
 from .service import Service
 from .watch import Listening, Watch, listen_with
 from .wires import Wires
@@ -233,7 +233,8 @@ class Request:
             if self._body.stream is not None and batch.end is not End.MORE:
                 # The app reads no more, and what it left must not keep anybody from listening.
                 self._body.stream.release()
-            await send_batch(send, batch)
+            for message in messages_of(batch):
+                await send(message)
             if self._stage is _Stage.CALLED and _starts(batch):
                 self._stage = _Stage.STARTED
             if batch.end is not End.MORE or watch is None:

@@ -12,42 +12,63 @@ raises, and the server cuts the connection. uvicorn, granian, and hypercorn for 
 And a WebSocket's close, which daphne's ``send()`` takes a part of only.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..log import log_app_error, request_name
-from ..types import Scope, Send
+from ..types import Message, Scope, Send
 from .channel import Batch, End
 
-__all__ = ["ResponseCut", "break_off", "send_batch", "send_close"]
+__all__ = ["ResponseCut", "break_off", "messages_of", "send_batch", "send_close"]
 
-#: Bytes in one body message: a larger chunk is sent in pieces, so that the server's buffer stays small.
+#: Bytes from which a piece of the body is sent as it is. Smaller ones that are there together are joined: a message
+#: costs more than a copy of it, and a copy of a large piece more than a message.
+_LARGE = 16384
+#: Bytes in one body message: a larger piece is cut, so that the server's buffer stays small.
 _PIECE = 262144
 
 
-async def send_batch(send: Send, batch: Batch) -> None:
-    """All items of ``batch``, neighbouring pieces of the body as one; and the end of the body, where it is known."""
-    pieces: list[bytes] = []
+def messages_of(batch: Batch) -> Iterator[Message]:
+    """What ``send()`` gets of ``batch``; the last message says that it is, where the end of the body is known."""
+    held: list[bytes] = []
+    size = 0
     for item in batch.items:
         if isinstance(item, bytes):
-            pieces.append(item)
-            continue
-        if pieces:
-            await _send_body(send, b"".join(pieces), more=True)
-            pieces.clear()
-        await send(item)
+            if held and (size >= _LARGE or len(item) >= _LARGE):
+                yield from _body(held, more=True)
+                held = []
+                size = 0
+            held.append(item)
+            size += len(item)
+        else:
+            if held:
+                yield from _body(held, more=True)
+                held = []
+                size = 0
+            yield item
     complete = batch.end is End.COMPLETE
-    if pieces or complete:
-        await _send_body(send, pieces[0] if len(pieces) == 1 else b"".join(pieces), more=not complete)
+    if held or complete:
+        yield from _body(held, more=not complete)
 
 
-async def _send_body(send: Send, data: bytes, *, more: bool) -> None:
-    if len(data) > _PIECE:
-        for offset in range(0, len(data) - _PIECE, _PIECE):
-            await send(
-                {"type": "http.response.body", "body": data[offset : offset + _PIECE], "more_body": True}
-            )
-        data = data[-((len(data) - 1) % _PIECE + 1) :]
-    await send({"type": "http.response.body", "body": data, "more_body": more})
+def _body(pieces: list[bytes], *, more: bool) -> Iterable[Message]:
+    data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if len(data) <= _PIECE:
+        return ({"type": "http.response.body", "body": data, "more_body": more},)
+    return (
+        {
+            "type": "http.response.body",
+            "body": data[offset : offset + _PIECE],
+            "more_body": more or offset + _PIECE < len(data),
+        }
+        for offset in range(0, len(data), _PIECE)
+    )
+
+
+async def send_batch(send: Send, batch: Batch) -> None:
+    """All of ``batch``."""
+    for message in messages_of(batch):
+        await send(message)
 
 
 # The end of a response that broke off.
