@@ -1,10 +1,10 @@
-"""The user's own executor behind the interface of a pool; its threads are the user's to start and to end.
+"""The user's own executor behind the interface of a pool. Its threads are the user's to start and to end.
 
-A job is in two hands: the executor's queue has it, and the pool has to give it up where the executor raises, or is shut
-down, and to give it back by ``withdraw()``. So each job has a ``_Turn``, and whoever takes it out of there runs it,
-abandons it, or gives it back. The same critical section takes it out of ``_turns``, where those that wait are counted:
-``unfinished()`` is right at any moment, and ``drain()`` ends. Nothing can be taken out of an executor's queue, so the
-empty turn of a job that was withdrawn stays there until a thread comes to it; the job's memory does not.
+Several may take a job: a thread of the executor; the pool, where the executor raises or is shut down; and the caller of
+``withdraw()``. So each job has a ``_Turn``, and whoever takes the job out of there runs it, abandons it, or gives it
+back. The same critical section takes it out of ``_turns``, where those that wait are counted: ``unfinished()`` is right
+at any moment, and ``drain()`` ends. Nothing can be taken out of an executor's queue. The empty turn of a job that was
+withdrawn stays there until a thread comes to it; the job does not.
 
 All fields are guarded by ``_lock``, which is held for a few operations on them and never while anything is called.
 """
@@ -50,7 +50,7 @@ class ExecutorPool:
         self._drained: list[After] = []
 
     def submit(self, job: Job) -> bool:
-        """See ``ThreadPool.submit``. An executor does not tell how many threads are free: what does not run, waits.
+        """See ``ThreadPool.submit``. An executor does not tell how many threads are free, so what does not run waits.
 
         Raises:
             Overloaded: ``backlog`` jobs wait already.
@@ -78,7 +78,7 @@ class ExecutorPool:
         return turn is not None and self._take(turn) is not None
 
     def open(self) -> None:
-        """Ends each ``drain()`` that waits: who opens it brings new jobs, and may always have one."""
+        """Ends each ``drain()`` that waits. Jobs come again, so it might never be without one."""
         with self._lock:
             drained, self._drained = self._drained, []
         for call in drained:
@@ -105,7 +105,7 @@ class ExecutorPool:
             return Load(self._running, len(self._turns), begun, self._come)
 
     def _count(self, running: int = 0) -> list[After]:
-        """Under the lock: so many more run. What has to be called outside it."""
+        """Under the lock: so many more run. Returns what has to be called outside it."""
         self._running += running
         if self._turns or self._running:
             return []

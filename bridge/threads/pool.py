@@ -2,51 +2,50 @@
 
 What it guarantees:
 
-- No thread exists before the first job. One more is started only where a job waits and no thread is free; there are
+- No thread exists before the first job. One more is started only where a job waits and no thread is free. There are
   never more than ``threads``.
-- A thread stays until ``drain()``. Apps keep things for each thread, and count on threads that stay, as those of
-  gunicorn, waitress and mod_wsgi do: Django keeps one connection to each database, in a circle of references. A thread
+- A thread stays until ``drain()``. Apps keep things for each thread and count on threads that stay, as those of
+  gunicorn, waitress and mod_wsgi do. Django keeps one connection to each database, in a circle of references: a thread
   that ended would leave it open until the garbage collector comes by, and the next thread would open another.
-- The thread that was busy last works first: an app with little to do sees one thread, whose connections are fresh.
-- A job runs once, on one thread, or its ``abandon()`` is called, or it was taken back by ``withdraw()``; it never waits
-  for ever in a pool that could run it.
-- At most ``backlog`` jobs wait for a thread; ``submit()`` of one more raises ``Overloaded``, and changes nothing.
+- The thread that was busy last works first. An app with little to do sees one thread, whose connections are fresh.
+- Of each job one thing happens: one thread runs it, once; or its ``abandon()`` is called; or ``withdraw()`` takes it
+  back. It never waits for ever in a pool that could run it.
+- At most ``backlog`` jobs wait for a thread. ``submit()`` of one more raises ``Overloaded``, and changes nothing.
 - Threads that sleep don't keep the pool alive. They end when it is collected: an adapter that is dropped without a
   shutdown, as tests and servers without lifespan do, leaves no thread.
 - A child made by ``fork()`` starts with an empty pool: the parent's threads don't exist in it.
 
 All pools of the adapters are of this one kind. The threads of WebSockets run the app too, which keeps the same things
-for them: after a busy hour they sleep, at some 15 KiB each, and the next hour opens no connection anew. The threads
-that write files are two, which nobody would gain by ending.
+for them. After a busy hour they sleep, at some 15 KiB each, and the next hour opens no connection anew. Of the threads
+that write files there are two; to end them would gain nothing.
 
-How jobs meet threads. All waiting jobs are in one queue, and a thread that ends a job takes the next one from there
-itself, without being woken: under load that is how nearly all jobs are taken. Waking (or starting) a thread is left for
-when it is needed: a thread is "searching" from when it was woken, started, or ended a job, until it has looked at the
-queue, and as long as somebody is searching, ``submit()`` wakes nobody. A searching thread that takes a job and leaves
-others behind recruits the next one. So, whenever nobody holds the lock:
+How jobs meet threads. All waiting jobs are in one queue. A thread that ends a job takes the next one from there itself,
+without being woken; under load nearly all jobs are taken so. To wake a thread, or to start one, is left for when it is
+needed. A thread is *searching* from when it was woken, was started, or ended a job, until it has looked at the queue.
+As long as somebody is searching, ``submit()`` wakes nobody. A searching thread that takes a job and leaves others
+behind recruits the next one. So, whenever nobody holds the lock:
 
     invariant: if a job waits, and a thread is idle or may be started, then somebody is searching;
                if a job waits, there is a thread.
 
-It makes 32 short jobs cost two or three wake-ups rather than 32, and 32 long ones start one after the other, each by
-the one before. A thread decides to sleep, or to end, in the same critical section in which it finds the queue empty and
-counts itself as idle, or out: a job that comes next sees it so. Where a thread can't be started, an idle one is woken
-in its place, the busy ones take what waits when they have time, and without any the jobs are abandoned; the next
+So 32 short jobs cost two or three wake-ups rather than 32, and 32 long ones start one after the other, each by the one
+before. A thread that finds the queue empty decides to sleep, or to end, in the same critical section, and counts itself
+as idle, or out: a job that comes next sees it so. Where a thread can't be started, an idle one is woken in its place.
+The busy ones take what waits when they have time. If there is no thread at all, the jobs are abandoned; the next
 ``submit()`` tries to start one again.
 
-Who has a job. A job that waits is in ``_jobs``. Whoever takes it out of there, under the lock, is the one who settles
-it: the thread that runs it, the one that abandons what no thread could be had for, or the caller of ``withdraw()``. So
-one of the three happens, and the two others find nothing. A job that is withdrawn leaves at once: it counts no more for
-the backlog, and the pool does not keep its memory until its turn would have come. Nobody is woken for it, or told: a
-queue that gets shorter breaks no invariant, and a thread that was called up for that job finds none, as one does whose
-job another one was quicker to take.
+Who has a job. A job that waits is in ``_jobs``. Whoever takes it out of there, under the lock, has to settle it: the
+thread that runs it, the one that abandons what no thread could be had for, or the caller of ``withdraw()``. The others
+don't find it any more. A job that is withdrawn leaves at once: it counts no more for the backlog, and its memory is not
+kept until its turn would have come. Nobody is woken or told. A queue that gets shorter can't break the invariant, and a
+thread that was called up for that job finds none, and sleeps: that happens also where another thread was quicker.
 
-A job may be withdrawn from anywhere in the queue, so that jobs don't leave it in the order in which they came. Each has
-its number for that, and the first of those that wait tells how many came before it: ``Load.begun``. ``_jobs`` is an
-``OrderedDict``, which takes out its first entry, and any other, at the same price however many there are.
+Jobs may be withdrawn from anywhere in the queue, so they don't leave it in the order in which they came. Each has its
+number for that. The number of the first one that waits tells how many came before it: ``Load.begun``. ``_jobs`` is an
+``OrderedDict``: its first entry, and any other, is taken out at the same price, however many there are.
 
 Who holds whom. A thread sleeps at a gate of its own, and holds nothing else. What comes through the gate is the pool,
-for the thread to search in, so a pool with a job for somebody is held by that gate, and then by the thread, until the
+for the thread to search in. So a pool with a job for somebody is held by that gate, and then by the thread, until the
 thread sleeps again. Once nobody holds the pool, all its threads are asleep and no job waits. Then each gets ``None`` by
 its weak reference. That happens wherever the garbage collector runs, perhaps within a critical section of another
 pool or a ``put()`` to the same gate, so it takes no lock, and the gate is a ``SimpleQueue``, whose ``put()`` is made
@@ -115,7 +114,7 @@ class ThreadPool:
         self._closing = False
         self._drained: list[After] = []
 
-    # What it is made of; a test puts things in their place that run in every possible order.
+    # What it is made of. A test puts others in their place, which run in every possible order.
 
     def _make_lock(self) -> AbstractContextManager[object]:
         return threading.Lock()
@@ -157,9 +156,9 @@ class ThreadPool:
         return waits
 
     def withdraw(self, job: Job) -> bool:
-        """Takes back ``job``, if it still waits. ``True``: it will neither run nor be abandoned; the caller settles it.
+        """Takes ``job`` back, if it still waits. ``True``: it will neither run nor be abandoned. The caller settles it.
 
-        ``False``: it runs, has run, was abandoned or withdrawn, or was never submitted; nothing changes.
+        ``False``: it runs, has run, was abandoned or withdrawn, or was never submitted. Nothing changes.
         """
         with self._lock:
             return self._jobs.pop(job, None) is not None
@@ -167,7 +166,7 @@ class ThreadPool:
     def open(self) -> None:
         """Keeps threads again, after a ``drain()``, or in the middle of one.
 
-        Who waits for the end of that drain is told here: threads stay, so it would not come by itself.
+        Whoever waits for the end of that drain is told here. It would not come by itself, for threads stay.
         """
         with self._lock:
             self._closing = False
@@ -176,10 +175,10 @@ class ThreadPool:
             call_after(call)
 
     def drain(self, drained: After) -> None:
-        """Ends the threads as soon as no job is left, and then calls ``drained``, on the last of them or here.
+        """Ends the threads as soon as no job is left. Then calls ``drained``, on the last of them or here.
 
-        An ``open()`` that comes before that ends the drain, and calls ``drained``.
-        Jobs that wait are still run, and so are new ones; only no thread stays idle.
+        Jobs that wait are still run, and so are new ones; only no thread stays idle. An ``open()`` that comes before
+        the end of the drain takes it back, and calls ``drained``.
         """
         with self._lock:
             self._closing = True
@@ -206,7 +205,10 @@ class ThreadPool:
             return Load(running, len(self._jobs), first - 1, self._come)
 
     def _recruit(self) -> Gate | str | None:
-        """Under the lock: who has to be called up, outside it, for the invariant to hold; a new thread by its name."""
+        """Under the lock: whom ``_call_up()`` has to call, outside it, so that the invariant holds.
+
+        An idle thread is told by its gate, a new one by its name.
+        """
         if self._searching or not self._jobs:
             return None
         if self._idle:
@@ -241,7 +243,7 @@ class ThreadPool:
             if self._threads == 0:
                 stranded, self._jobs = self._jobs, stranded
             elif self._jobs and self._idle and not self._searching:
-                # It went to sleep while the new one was counted as searching.
+                # That one went to sleep while the new one was counted as searching.
                 self._searching = 1
                 idle = self._idle.pop()
         if idle is not None:
@@ -252,7 +254,7 @@ class ThreadPool:
             call_after(call)
 
     def _count_out(self) -> list[After]:
-        """Under the lock: one thread less. What has to be called outside it."""
+        """Under the lock: there is one thread less. Returns what has to be called outside it."""
         self._threads -= 1
         if self._threads:
             return []

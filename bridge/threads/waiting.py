@@ -1,4 +1,4 @@
-"""Waiting for a future that others wait for too: whoever is cancelled meanwhile leaves it alone."""
+"""Waiting on a loop for a future that others wait for too."""
 
 import asyncio
 from typing import Any
@@ -9,8 +9,8 @@ __all__ = ["until_done"]
 async def until_done(future: "asyncio.Future[Any]", seconds: float | None = None) -> bool:
     """Waits until ``future`` is done, at most for ``seconds``. ``True``: it is.
 
-    It is ``asyncio.wait()`` for one future, but for what that one leaves on Python 3.14 where its task is cancelled: a
-    circle, because its frame has the task, and the task's error has the frame.
+    Whoever is cancelled meanwhile leaves the future alone. ``asyncio.wait()`` would do so too; but where its task is
+    cancelled, it leaves a circle on Python 3.14: its frame has the task, and the task's error has the frame.
     """
     if future.done():
         return True

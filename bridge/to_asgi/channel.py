@@ -1,36 +1,36 @@
-"""The bounded hand-over between a worker thread and an event loop, abort from either end.
+"""The bounded hand-over between the threads of an app and an event loop; either end can break it off.
 
-A ``Channel`` carries one response from its worker to its loop, or what several threads of an app send on a WebSocket.
+A ``Channel`` carries one response from its worker to its loop, or what the threads of an app send on a WebSocket. Both
+need the same: bounds, order, and an end that nobody misses.
 
 What it guarantees:
 
-- What the worker puts is there for the loop at once, and in order. The loop is woken only if it waits; all that is
-  there when it looks goes out together.
+- What is put is there for the loop at once, and in order. The loop is woken only if it waits. All that is there when
+  it looks goes out together.
 - At most ``limit`` bytes, or ``_ITEMS`` items, and one item more of each thread, are between the threads and the
-  server's ``send()``; then ``put()`` waits.
-- Every wait ends. The loop's ends by an item, by ``finish()``, by ``abort()``, or by cancellation; a worker's ends when
-  the loop has sent enough, and by ``abort()``, which the loop's side calls on whatever way it leaves. All that wait
-  stand at one gate, so that none is forgotten: whoever passes it leaves it open for the next.
-- The loop can wait for the end of the call, by ``until_ended()``: its job tells of it by ``end()`` on any way out, if
-  ``begin()`` let it run. Whoever of the two comes first, ``_work`` and ``_wanted`` change under one lock, so that
-  either the loop sees that the call has ended, or ``end()`` sees that the loop waits, and wakes it.
-- After ``finish()`` nothing is added, and nobody goes to stand at the gate: what is put is dropped, for the loop does
-  not look again.
+  server's ``send()``. Then ``put()`` waits.
+- Every wait ends. The loop's ends by an item, by ``finish()``, by ``abort()``, or by cancellation. A thread's ends when
+  the loop has sent enough, and by ``abort()``, which the loop's side calls on whatever way it leaves. All threads that
+  wait stand at one gate, so that none is forgotten: whoever passes it leaves it open for the next.
+- The loop can wait for the end of the call. Each job that ``begin()`` let run calls ``end()``, whatever happens to it.
+  ``end()`` and ``until_ended()`` look at ``_work`` and ``_wanted`` under one lock. So either the loop sees that the
+  call has ended, or ``end()`` sees that the loop waits, and wakes it.
+- After ``finish()`` what is put is dropped, and nobody goes to stand at the gate: the loop does not look again.
 
-The loop waits for one future at a time. It is in ``_wanted`` until somebody has a reason to wake the loop, and whoever
-takes it out of there settles it. A thread may lose its turn between the two, and the loop be woken by ``abort()``
-meanwhile, and wait for another future by then: the late one is done, and nobody hears of it.
+The loop waits for one future at a time. It is in ``_wanted`` until somebody has a reason to wake the loop; whoever
+takes it out of there settles it. A thread may lose its turn between the two. Meanwhile ``abort()`` may have woken the
+loop, which waits for another future by then. That does no harm: the late thread settles a future that is done.
 
 Who owns what: ``_waiter`` and ``_quiet`` are the loop's. All other fields are guarded by ``_lock``, which either side
-holds for a few operations on them. Nothing is called under it. Two things are done without it:
+holds for a few operations on them. Nothing is called under it. Two things are done without the lock:
 
-- ``aborted`` is read. It becomes true once, and never false again, so that who reads it may see it late, and does no
-  more than what ``put()`` then says no to.
-- ``close()``, where it comes last. A usual response is a start, a chunk and the end, put by ``finish(ends=True)``. When
-  the loop takes these, the worker is done with the channel, and no thread stands at the gate. Others that the app
-  may have started can put, ask and flush as before: that changes nothing, for the response has its end. So all that
-  ``close()`` has to do is to say that it is over, in ``_aborted``, and to take the error out. A request takes the lock
-  three times so: to begin, to finish, and to take.
+- ``aborted`` reads ``_aborted``, which becomes true once and stays so. A thread that sees it late puts something more,
+  and ``put()`` refuses that.
+- ``close()`` skips the lock where the channel is *quiet*: when the loop took the end, the worker had made its last
+  call, and no thread stood at the gate. A usual response, one ``finish(ends=True)``, is so. Threads that the app has
+  started may still put, ask and flush. They change nothing, for the response has its end. What is left to do is to set
+  ``_aborted`` and to take the error out, which only the loop does. Such a request takes the lock three times: to begin,
+  to finish, and to take.
 """
 
 from __future__ import annotations  # threading.Lock is no type before 3.13
@@ -51,9 +51,9 @@ from ..types import Message
 
 __all__ = ["Batch", "Channel", "End", "Item"]
 
-#: Items that may be on their way before the worker waits, however small they are. Each of them was made by the app, and
-#: for nobody if the client has left: that is what bytes don't count. Fewer make whole downloads slower, more make
-#: clients that leave dearer: ``python -m benchmarks --only leaving`` prints both.
+#: Items that may be on their way before the worker waits, however small they are. If the client has left, the app has
+#: made each of them for nobody, and many small ones cost more than their bytes say. Fewer make whole downloads slower,
+#: more make clients that leave dearer: ``python -m benchmarks --only leaving`` prints both.
 _ITEMS = 256
 
 #: A piece of the body, or a message that goes to ``send()`` as it is.
@@ -78,16 +78,16 @@ class Batch:
 
 
 class _Work(enum.Enum):
-    """What the worker does for a channel."""
+    """How far the job of a channel has come."""
 
-    #: Its job waits for a thread, or will not run at all.
+    #: It waits for a thread, or will not run at all.
     AHEAD = enum.auto()
-    #: It is between ``begin()`` and ``end()``.
     RUNNING = enum.auto()
+    #: It has made its last call to the channel.
     OVER = enum.auto()
 
 
-# An enum's members are looked up by a function on Python 3.11, at the price of a lock, and a request does so ten times.
+# On Python 3.11 the look-up of an enum's member costs as much as a lock, and each request needs ten.
 _MORE, _COMPLETE, _BROKEN = End
 _AHEAD, _RUNNING, _OVER = _Work
 
@@ -124,22 +124,24 @@ class Channel:
         self._lock = threading.Lock()
         self._items: list[Item] = []
         self._pending = 0  # bytes in _items
-        self._sending = 0  # bytes that the loop has taken and not yet sent, and 1 for having taken anything
-        self._taken = 0  # items of those
+        # What the loop has taken and not yet sent: bytes, and 1 for having taken anything; items.
+        self._sending = 0
+        self._taken = 0
         self._end = _MORE
         self._aborted = False
-        self._left = False  # aborted because the client left, or the server gave the request up
-        self._asked = False  # somebody wants to know when the client leaves,
-        self._heard = False  # and the loop has been told
+        self._left = False  # aborted by leave()
+        # Somebody wants to know when the client leaves; the loop has been told so.
+        self._asked = False
+        self._heard = False
         self._work = _AHEAD
         #: The app's, after a batch that is ``BROKEN``, until ``close()``.
         self.error: BaseException | None = None
         # The app's, when it failed with that error.
         self._context: contextvars.Context | None = None
-        # The closed gate at which workers wait, however many; whoever takes it out of here opens it.
+        # The closed gate at which threads wait, however many. Whoever takes it out of here opens it.
         self._gate: threading.Lock | None = None
-        self._quiet = False  # close() has nothing to end
-        # What the loop waits for; in _wanted too, until somebody settles it.
+        self._quiet = False
+        # What the loop waits for. It is in _wanted too, until somebody settles it.
         self._waiter: asyncio.Future[None] = mailbox.loop.create_future()
         self._wanted: asyncio.Future[None] | None = self._waiter
 
@@ -183,15 +185,15 @@ class Channel:
 
     @property
     def aborted(self) -> bool:
-        """Nobody takes any more what is put here: the client has left, the request was given up, or has its response.
+        """Nobody takes what is put here: the client has left, the request was given up, or it has its response.
 
-        It may be seen late by another thread than the loop's.
+        A thread of the app may see it late.
         """
         return self._aborted
 
     @property
     def broken(self) -> bool:
-        """Worker side: the error of its ``finish()`` counted, and the loop has it."""
+        """Worker side: the loop gets the error that ``finish()`` was given, for nothing else had ended it before."""
         with self._lock:
             return self._end is _BROKEN
 
@@ -219,12 +221,10 @@ class Channel:
             self._pass(gate)
 
     def flush(self) -> None:
-        """Worker side, any thread: waits until everything that was put has gone to ``send()``.
-
-        Also what other threads put meanwhile: it waits for a moment in which nothing is on its way.
+        """Worker side, any thread: waits until nothing is on its way to ``send()``, of other threads either.
 
         Raises:
-            ClientDisconnected: that won't happen.
+            ClientDisconnected: that won't happen, or it is after the end of the response.
         """
         while True:
             with self._lock:
@@ -247,10 +247,10 @@ class Channel:
 
         It is called in the app's context, where it is an error.
 
-        ``ends``: the app has nothing more to do, and it is as good as ``end()``.
+        ``ends``: this is the last call of the job, and does what ``end()`` does.
 
-        Returns what wakes the loop, where it has to be woken: the caller calls it, at once or when it has nothing
-        more to do. Until then the loop does not see the end.
+        Returns what wakes the loop, if it waits. The caller has to call it, at once or when its thread is free; the
+        loop does not see the end before.
         """
         with self._lock:
             if self._end is not _MORE or self._aborted:
@@ -300,8 +300,8 @@ class Channel:
             self._sending = 0
             self._taken = 0
             gate = None
-            # Half the limit: a worker that is let go on for each few bytes would do nothing but wake and sleep. One in
-            # flush() may pass early; it looks again, and waits at a new gate.
+            # At half of the limit. A thread that may go on for each few bytes would do nothing but wake and sleep. One
+            # that is in flush() may pass too early; it looks again, and waits at a new gate.
             if (
                 self._gate is not None
                 and self._pending <= self._limit // 2
@@ -327,12 +327,12 @@ class Channel:
         return Batch(items, _BROKEN if self._aborted else self._end)
 
     def close(self) -> tuple[BaseException | None, bool]:
-        """Loop side: ``abort()``; returns the app's error, and whether the call has still to end.
+        """Loop side: ``abort()``. Returns the app's error, and whether the call has still to end.
 
-        The channel has the error no more: its traceback leads to the frames of the call, and those to this channel, and
-        that must not become a circle. The same for the app's context, which the caller's own adopts with the error.
+        The channel forgets the error. Its traceback leads to the frames of the call, and they lead to this channel.
+        It forgets the app's context as well, which the caller's own adopts with the error.
         """
-        # The error was set before, and not after, by the worker: finish() does nothing after abort().
+        # No error can come later: finish() does nothing after abort().
         if self._quiet:
             self._aborted = True
             error, self.error = self.error, None
@@ -362,14 +362,14 @@ class Channel:
         await until_done(waiter, seconds)
 
     def leave(self) -> None:
-        """Loop side: ``abort()``, for the client has left, or the server has given the request up."""
+        """Loop side: ``abort()``, because the client has left, or the server has given the request up."""
         with self._lock:
             self._left = True
             gate = self._abort()
         self._wake(gate)
 
     def abort(self) -> None:
-        """Loop side: nobody takes anything any more. Ends both waits; only the first call counts."""
+        """Loop side: nobody takes anything any more. Ends all waits. Only the first call counts."""
         with self._lock:
             gate = self._abort()
         self._wake(gate)

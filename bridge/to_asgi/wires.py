@@ -1,8 +1,10 @@
-"""What a ``WsgiToAsgi`` has for each loop that calls it. As a rule there is one; a program may run several, each in a
-thread of its own, with one adapter, whose app, threads and limits they share.
+"""What a ``WsgiToAsgi`` has for each loop that calls it.
 
-Who owns what: a ``Wires`` is its loop's, and only that loop's thread touches it. ``Loops.wires`` is read by all loops,
-without a lock, at each request; so it is never changed, but replaced by another one, under ``lock``.
+As a rule there is one loop. A program may run several with one adapter, each in a thread of its own; they share the
+app, the threads and the limits.
+
+Who owns what: only its loop's thread touches a ``Wires``. All loops read ``Loops.wires`` at each request, without a
+lock. So it is never changed, but replaced by another one, under ``lock``.
 """
 
 from __future__ import annotations  # threading.Lock is no type before 3.13
@@ -69,9 +71,9 @@ class Loops:
     def any_runs(self) -> bool:
         """Whether a loop that has called, and has not left, runs still.
 
-        The last one to leave ends what they share, and asks again after it. Another one may have come in between, who
-        connects first and opens what is shared then. Either it comes after that question, and opens what has ended; or
-        the answer is yes, and the one that leaves opens it again.
+        The last one to leave ends what they share, and asks again after it, for another one may have come in between.
+        A loop that comes connects first, and then opens what is shared. Either it connects after the question, and
+        opens what has ended; or the answer is yes, and the one that leaves opens it again.
         """
         with self.lock:
             return self._any_runs()

@@ -58,9 +58,9 @@ class WebSocket:
     All methods block, and can be called by any thread, until the app's call returns; then it is closed. One thread may
     wait in ``receive()`` while others ``send()``.
 
-    An app that sends has to receive as well, if only to throw away what comes: behind messages that nobody takes, no
-    one sees the client leave. Where ``request_buffer`` bytes of them wait, and the app sends for a minute or two
-    without taking any, the WebSocket is closed with 1008.
+    An app that sends has to receive as well, if only to throw away what comes: nobody sees the client leave behind
+    messages that wait. Where ``request_buffer`` bytes of them wait, and the app sends for a minute or two without
+    taking any, the WebSocket is closed with 1008.
 
     Attributes:
         subprotocols: those that the client offers, the one that it likes best first.
@@ -70,8 +70,8 @@ class WebSocket:
         self.subprotocols = list(subprotocols)
         self._channel = channel
         self._inbox = inbox
-        # Held while something goes into the channel, and for as long as that waits: what is sent later, a close too,
-        # comes later. It guards the way of _state, but for the end of the call.
+        # Held while something goes into the channel, and as long as that waits: what is sent later comes later, a close
+        # too. It also guards _state; end() alone goes on without it.
         self._lock = threading.Lock()
         self._state = AppState.CONNECTING
 
@@ -116,7 +116,7 @@ class WebSocket:
         """
         message: Message
         if isinstance(data, str):
-            # Here, where the app learns of it. Servers would lose the connection over it, or the text (granian 2.8).
+            # Raised here, where the app learns of it. A server would lose the connection, or the text (granian 2.8).
             if not data.isascii():
                 data.encode()
             message = {"type": "websocket.send", "text": data}
@@ -175,10 +175,14 @@ class WebSocket:
                 self._inbox.close(LOST, "")
 
     def end(self) -> None:
-        """The app's call is over. Takes no lock: another thread may have it, and wait for the client."""
+        """The app's call is over. Takes no lock: another thread may have it, and wait for the client.
+
+        A thread that accepts at this moment may put its state in the place of this one. Nothing that it sends goes
+        out: the channel gets its end next.
+        """
         self._go(AppState.CLOSED)
 
-    # Under the lock, but for the first, and end().
+    # Under the lock; _ensure_accepted() takes it, and end() does without.
 
     def _ensure_accepted(self) -> None:
         if self._state is AppState.CONNECTING:
@@ -272,7 +276,7 @@ class WebSocketCall(WsgiCall):
             super()._send_end()
 
     def _finish_opened(self) -> None:
-        """Frameworks make a response of an exception in a view, which is all that there is to see of it here."""
+        """Ends with 1011 where the response is a 500, which is all that a framework shows of an error in a view."""
         failed = self._start is not None and self._start.status >= 500
         self._finish([{"type": "websocket.close", "code": APP_ERROR, "reason": ""}] if failed else [])
 

@@ -2,10 +2,10 @@
 
 Guarantees:
 
-- In order, and each to one thread. What came before the end can still be taken after it.
-- At most ``limit`` bytes, and one message more, wait for the app; then ``put()`` waits, and with it the client.
-- Every wait ends. The loop's ends when the app has taken enough, by ``close()``, or by cancellation; a thread's ends
-  by a message, by its timeout, and by ``close()``, which the loop's side calls on whatever way it leaves.
+- Messages come in order, each to one thread. Those that came before the end can still be taken after it.
+- At most ``limit`` bytes, and one message more, wait for the app. Then ``put()`` waits, and with it the client.
+- Every wait ends. The loop's ends when the app has taken enough, by ``close()``, or by cancellation. A thread's ends by
+  a message, by its timeout, and by ``close()``, which the loop's side calls on whatever way it leaves.
 
 Who owns what: all fields are guarded by ``_changed``'s lock, which either side holds for a few operations on them.
 """
@@ -60,7 +60,7 @@ class Inbox:
             await room
 
     def stuck(self) -> int | None:
-        """How many messages the app has taken so far, where ``put()`` waits for it to take more; else ``None``."""
+        """How many messages the app has taken so far. ``None``: ``put()`` does not wait for it to take more."""
         with self._changed:
             return None if self._room is None else self._taken
 
@@ -76,7 +76,7 @@ class Inbox:
         self._settle(room)
 
     def closed(self) -> ConnectionClosed:
-        """The error for who comes after ``close()``; a new one each time, for each gets a traceback."""
+        """The error for whoever comes after ``close()``. It is a new one each time, for each gets a traceback."""
         with self._changed:
             return ConnectionClosed(*(self._end or (LOST, "")))
 
@@ -102,7 +102,7 @@ class Inbox:
             self._pending -= len(message) + OVERHEAD
             self._taken += 1
             room = None
-            # Half the limit: a client that is let go on for each message would do nothing but wake the loop.
+            # At half of the limit: a client that may go on for each message would do nothing but wake the loop.
             if self._room is not None and self._pending <= self._limit // 2:
                 room, self._room = self._room, None
         self._settle(room)

@@ -56,7 +56,7 @@ class RelayPair:
         self._released = False
 
     def socket_for_app(self) -> Any:
-        """What the app gets: a socket, as far as it can tell. One for each pair, whose end is closed with it."""
+        """What the app gets: a socket, as far as it can tell. The app's end is closed when this object goes."""
         return _LazySocket(self)
 
     # The app's side.
@@ -93,9 +93,9 @@ class RelayPair:
         return self._own is not None
 
     def end(self) -> None:
-        """The app's call is over: the loop's end reads what is there, and then the end."""
+        """The app's call is over. The loop's end reads what is there, and then the end."""
         if self._own is not None:
-            # A thread of the library may be in recv() on it, so it is not closed here.
+            # Not closed here: a thread of the library may be in recv() on it.
             with contextlib.suppress(OSError):  # the library has closed it
                 self._own.shutdown(socket.SHUT_WR)
 
@@ -113,7 +113,7 @@ class RelayPair:
         return self._peer
 
     def release(self) -> None:
-        """The pair is not made any more. If it is there, the app reads to its end, and can't write."""
+        """The pair is not made from here on. If it is there, the app reads to its end, and can't write."""
         with self._lock:
             self._released = True
         if self._peer is not None:
@@ -129,14 +129,14 @@ class RelayPair:
 class _LazySocket:
     """The app's end, as the app sees it: whatever is asked of it is asked of the socket.
 
-    It has no public name of its own, for each would hide the socket's.
+    It has no public name of its own, which would hide the socket's.
     """
 
     def __init__(self, pair: RelayPair) -> None:
         self.__pair = pair
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # what copy and pickle ask for is no use of it
+        if name.startswith("__"):  # asked for by copy and pickle, which do not use the socket
             raise AttributeError(name)
         return getattr(self.__pair.open(), name)
 
@@ -250,7 +250,7 @@ class Relay:
             return {"type": "websocket.send", "text": "".join(parts)}
         return {"type": "websocket.send", "bytes": b"".join(parts)}
 
-    # The listening task, and for the last but one whoever closes the WebSocket.
+    # The listening task; disconnect() is called by whoever closes the WebSocket.
 
     async def deliver(self, message: str | bytes) -> None:
         """Gives the client's ``message`` to the app; waits while the app does not read."""
@@ -263,9 +263,9 @@ class Relay:
         )
 
     def disconnect(self, code: int, reason: str) -> None:
-        """Tells the app that the client is gone. The app gets the code, if it has read what came before.
+        """Tells the app that the client is gone, and by which code, if the app has read what came before.
 
-        Else it learns it from the end of its socket, which comes next: whoever calls this then releases the pair.
+        If not, the app learns it from the end of its socket: whoever calls this releases the pair next.
         """
         from wsproto import events
         from wsproto.connection import ConnectionState
@@ -293,7 +293,7 @@ class Relay:
 
 
 def _accept(response: h11.InformationalResponse) -> Message:
-    """The handshake's response as ``websocket.accept``; what is the server's own business is left out."""
+    """The handshake's response as ``websocket.accept``, without the headers that the server makes itself."""
     subprotocol: str | None = None
     headers: list[tuple[bytes, bytes]] = []
     for name, value in response.headers:

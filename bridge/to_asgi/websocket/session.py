@@ -1,13 +1,13 @@
 """One WebSocket of a WSGI app: the loop's side, from the handshake to the end of the app's call.
 
-What the app makes comes through a ``Channel`` and is sent by the session's own task; what the client sends goes to the
+What the app makes comes through a ``Channel``, and the session's own task sends it. What the client sends goes to the
 app by the task of the ``Listener``. So ``receive()`` and ``send()`` of the server have one caller each at a time.
 
-What the client has been told is a state, and a table says what may follow: of all that the app, its library, and a
-server that stops may send in any order, only that goes out.
+What the client has been told is a state, and a table says what may follow. The app, a library in it, and a server that
+stops may send in any order; only what may follow goes out.
 
-It is over when the app's call has ended, as a request is (``to_asgi.request``): a server that waits for its requests
-at its end waits for what the app does after its client has left. An error is raised after a second of that.
+A session is over when the app's call has ended, as a request is (``to_asgi.request``): a server that waits for its
+requests at its end waits for what the app does after its client has left. An error waits a second for it, and no longer.
 """
 
 import enum
@@ -146,8 +146,8 @@ class Session:
     def _look(self) -> None:
         """Closes it where the app sends, and takes nothing of what fills the inbox.
 
-        Behind that nobody sees the client leave: hypercorn and granian say so by ``receive()`` alone. An app that does
-        neither may be at work.
+        Nobody sees the client leave behind that: hypercorn and granian say so by ``receive()`` alone. An app that
+        neither sends nor receives may be at work.
         """
         stuck, sends = self._inbox.stuck(), self._sends
         if stuck is not None and stuck == self._seen[0] and (self._sending or sends != self._seen[1]):
