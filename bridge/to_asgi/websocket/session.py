@@ -7,7 +7,7 @@ What the client has been told is a state, and a table says what may follow. The 
 stops may send in any order; only what may follow goes out.
 
 A session is over when the app's call has ended, as a request is (``to_asgi.request``): a server that waits for its
-requests at its end waits for what the app does after its client has left. An error waits a second for it, and no longer.
+requests at its end waits for what the app does after its client has left. An error waits a second for it at most.
 """
 
 import enum
