@@ -89,7 +89,8 @@ async def call_app(
         raise
     finally:
         context.owner = None
-        if context in SyncToAsync.context_to_thread_executor:
+        # It is a weak dictionary: what nothing refers to weakly is not in it.
+        if context.__weakref__ is not None and context in SyncToAsync.context_to_thread_executor:
             # Not before: the token refers to the context, and only __aexit__() takes the two apart.
             context.token = token
             await context.__aexit__(*sys.exc_info())

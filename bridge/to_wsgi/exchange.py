@@ -7,7 +7,7 @@ it; which thread owns which field is said by the two modules.
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from ..threads.waiting import until_done
 from ..types import Environ, Message, StartResponse
@@ -32,7 +32,7 @@ class Exchange:
     context: contextvars.Context | None = None
     #: A message of the body that was read and not received yet; whether one is still to come after it.
     _message: Message | None = None
-    _more_body = False
+    _more_body = True
     #: Who waits in receive() for the next message of the body.
     _reader: asyncio.Future[None] | None = None
     #: Who waits in send() until the server has taken what there is.
@@ -42,18 +42,17 @@ class Exchange:
 
     _loop: asyncio.AbstractEventLoop
 
-    def __init__(self, environ: Environ, body: RequestBody, method: str, owner: object) -> None:
+    def __init__(self, environ: Environ, body: RequestBody, method: str) -> None:
         self._environ = environ
         self._body = body
         self._response = Response(method)
-        #: Whose request it is; see ``to_wsgi.app_call.works_for()``.
-        self.owner = owner
         #: Who waits in receive() for the response's end.
         self._listeners: set[asyncio.Future[None]] = set()
-        if body is NO_BODY:
-            self._message = {"type": "http.request", "body": b"", "more_body": False}
-        else:
-            self._more_body = True
+
+    @property
+    def owner(self) -> object:
+        """Whose request it is; see ``to_wsgi.app_call.works_for()``."""
+        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._response.phase.name} client={self.client.name}>"
@@ -78,7 +77,8 @@ class Exchange:
         return wrapper
 
     def _close_files(self) -> None:
-        self._body.close()
+        if self._body is not NO_BODY:
+            self._body.close()
         if self._response.file is not None:
             self._response.file.close()
 
@@ -90,7 +90,10 @@ class Exchange:
                 return {"type": DISCONNECT}
             if not self._more_body:
                 break
-            await self._read_on()
+            if self._body is NO_BODY:
+                self._deliver({"type": "http.request", "body": b"", "more_body": False})
+            else:
+                await self._read_on()
         else:
             message, self._message = self._message, None
             return message
@@ -128,11 +131,13 @@ class Exchange:
         if reader is not None and not reader.done():
             reader.set_result(None)
 
-    async def _wait_until_drained(self) -> None:
-        """Wait until the server has taken what there is, or nobody is there to take it."""
-        if self._drained is None:
+    def _drain_comes(self) -> Awaitable[object]:
+        """What to await, at once, until the server has taken what there is, or nobody is there to take it."""
+        if self._drained is None or self._drained.done():
             self._drained = self._loop.create_future()
-        await until_done(self._drained)
+            return self._drained
+        # Somebody else waits for the same.
+        return until_done(self._drained)
 
     def _drain(self) -> None:
         """Let ``send()`` go on."""
@@ -145,7 +150,8 @@ class Exchange:
         for listener in self._listeners:
             if not listener.done():
                 listener.set_result(None)
-        self._resolve_reader()
+        if self._reader is not None:
+            self._resolve_reader()
 
     def _dismiss(self, task: "asyncio.Task[BaseException | None]") -> None:
         """Tell the app that nobody is there: by http.disconnect, if it listens, and then by cancellation."""

@@ -21,6 +21,7 @@ from .app_call import call_app
 from .client import DISCONNECT, DONE, HERE, LEFT, PROBE_INTERVAL, client_left, client_probe
 from .exchange import Exchange
 from .heads import HEAD_WAIT, HeadState, sends_head
+from .loop_hints import LoopHints
 from .loops.pool import LoopPool
 from .request_body import RequestBody
 from .response import BODY, COMPLETE, EMPTY, STARTED, UNSENT_LIMIT, early_hints
@@ -40,13 +41,25 @@ class LoopRun(Exchange):
     _task: asyncio.Task[BaseException | None]
 
     def __init__(
-        self, app: ASGIApp, scope: Scope, environ: Environ, body: RequestBody, pool: LoopPool
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        environ: Environ,
+        body: RequestBody,
+        pool: LoopPool,
+        hints: LoopHints,
     ) -> None:
-        super().__init__(environ, body, scope["method"], pool)
+        super().__init__(environ, body, scope["method"])
+        self._hints = hints
         self._pool = pool
         self._kept = kept = pool.take()
         self._loop = kept.loop
         self._task = kept.begin(call_app(app, scope, self._receive, self._send, pool, self))
+
+    @property
+    def owner(self) -> object:
+        """The pool of the adapter."""
+        return self._pool
 
     # The loop.
 
@@ -59,7 +72,8 @@ class LoopRun(Exchange):
         """
         response = self._response
         phase = response.phase
-        self._drain()
+        if self._drained is not None:
+            self._drain()
         while True:
             if self._reader is not None and not self._feed():
                 return
@@ -71,6 +85,12 @@ class LoopRun(Exchange):
                 return
             if self.head is HeadState.DUE:
                 return
+
+    def _run_to_end(self) -> None:
+        """Run the loop until the app has ended: nothing that it sends or asks for is of use any more."""
+        while not self._task.done():
+            if not self._kept.run_ready(self._task):
+                self._run()
 
     def _feed(self) -> bool:
         """Read a message of the body for who waits for it; false: the server has to have something first."""
@@ -145,20 +165,19 @@ class LoopRun(Exchange):
             if was is COMPLETE:
                 return  # a trailer
             self._wake()
-            self._stop()
+            self._loop.stop()
             # What the app does now comes after the response, and must not delay it, even if it never waits.
             await _once()
         elif phase is BODY:
-            self._stop()
+            self._loop.stop()
             while response.size >= UNSENT_LIMIT and self.client is HERE:
-                await self._wait_until_drained()
+                await self._drain_comes()
         elif phase is STARTED:
             # A loop that has waited already runs on until it is told: _run() has to see that it waits again.
             if self._stops_at_end and sends_head(self._environ):
                 self._stop()
         elif phase is EMPTY:
-            hint = early_hints(self._environ, response.hints.pop())
-            self._environ["wsgi.early_hints"](hint)
+            self._environ["wsgi.early_hints"](early_hints(self._environ, message))
 
     # The client.
 

@@ -20,18 +20,15 @@ from typing import Any
 from ..errors import ApplicationError
 from ..log import request_name
 from ..mapping.scope import path_for_log
-from ..types import ASGIApp, Environ, Scope, StartResponse
+from ..types import StartResponse
 from .app_call import raised
 from .app_errors import log_late_error, raised_by
 from .client import DONE, LEFT, client_left
 from .heads import HeadState
 from .iterables import ResponseStream, WholeResponse
-from .loop_hints import LoopHints
 from .loop_run import LoopRun
 from .loops.asyncio_names import running_loop
 from .loops.kept import close_loop, in_another_thread, refuse_running_loop
-from .loops.pool import LoopPool
-from .request_body import RequestBody
 from .response import COMPLETE, FILE_BLOCK
 
 __all__ = ["RequestExchange"]
@@ -49,18 +46,6 @@ class RequestExchange(LoopRun):
 
     #: What the app raised has reached the server.
     _reported = False
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        scope: Scope,
-        environ: Environ,
-        body: RequestBody,
-        pool: LoopPool,
-        hints: LoopHints,
-    ) -> None:
-        super().__init__(app, scope, environ, body, pool)
-        self._hints = hints
 
     @property
     def pid(self) -> int:
@@ -148,10 +133,12 @@ class RequestExchange(LoopRun):
             in_another_thread(self.close)
             return
         if not self._task.done():
-            self._leave()
+            if self._response.phase is not COMPLETE:
+                self._leave()
+            elif self._drained is not None:
+                self._drain()
             try:
-                while not self._task.done():
-                    self._advance()
+                self._run_to_end()
             except BaseException as exc:
                 self.abandon()
                 # gunicorn's worker that is told to quit raises it wherever it is, and ends by itself; it would log this
@@ -184,9 +171,7 @@ class RequestExchange(LoopRun):
             # Here, and not by close_loop(): asyncio's own frames would keep the task.
             if not self._task.done():
                 self._task.cancel()
-            while not self._task.done():
-                if not self._kept.run_ready(self._task):
-                    self._run()
+            self._run_to_end()
             if not self._task.cancelled():
                 self._task.exception()  # it is known: asyncio need not log that nobody asked for it
         finally:

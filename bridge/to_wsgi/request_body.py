@@ -31,10 +31,11 @@ def find_body(environ: Environ) -> "RequestBody":
         ValueError: ``CONTENT_LENGTH`` is not a number.
         LengthRequiredError: there is a body, and no way to find its end.
     """
-    length = body_length(environ)
-    if length is not None:
-        return RequestBody(environ, length) if length else NO_BODY
     chunked = "HTTP_TRANSFER_ENCODING" in environ
+    if chunked or environ.get("CONTENT_LENGTH"):
+        length = body_length(environ)
+        if length is not None:
+            return RequestBody(environ, length) if length else NO_BODY
     if environ.get("wsgi.input_terminated"):
         # In HTTP/1 a body without length has Transfer-Encoding (RFC 9112, 6.3). For methods that hardly ever
         # have one that is taken by its word; for the others a server may have removed the field with the

@@ -57,7 +57,7 @@ class Response:
     Every ``ApplicationError`` names a rule of the ASGI specification's HTTP chapter.
     """
 
-    __slots__ = ("_chunks", "_omit_body", "_trailers", "_written", "file", "head", "hints", "phase", "size")
+    __slots__ = ("_chunks", "_omit_body", "_trailers", "_written", "file", "head", "phase", "size")
 
     def __init__(self, method: str) -> None:
         self.phase = EMPTY
@@ -68,8 +68,6 @@ class Response:
         self.size = 0
         self._chunks: list[bytes] = []
         self._written = 0
-        #: Early hints, from before the start, as the app sent them.
-        self.hints: list[Message] = []
         self._omit_body = method == "HEAD"
         self._trailers = False
 
@@ -91,7 +89,7 @@ class Response:
         take(self, message)
 
     def _put_hint(self, message: Message) -> None:
-        self.hints.append(message)
+        """Early hints, from before the start: they are passed on at once, by who has called ``put()``."""
 
     def _put_start(self, message: Message) -> None:
         self.head = response_head(message.get("status"), message.get("headers", ()))

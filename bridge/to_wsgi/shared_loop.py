@@ -36,7 +36,7 @@ from .iterables import ResponseStream
 from .loops.asyncio_names import running_loop
 from .loops.shared import SharedLoop
 from .request_body import RequestBody
-from .response import BODY, COMPLETE, FILE_BLOCK, STARTED, UNSENT_LIMIT, early_hints
+from .response import BODY, COMPLETE, EMPTY, FILE_BLOCK, STARTED, UNSENT_LIMIT, early_hints
 
 __all__ = ["SharedExchange"]
 
@@ -53,7 +53,7 @@ class SharedExchange(Exchange):
         shared: SharedLoop,
         running: "set[SharedExchange]",
     ) -> None:
-        super().__init__(environ, body, scope["method"], running)
+        super().__init__(environ, body, scope["method"])
         self._app = app
         self._scope = scope
         self._shared = shared
@@ -82,6 +82,11 @@ class SharedExchange(Exchange):
         #: The timer that has the head go out alone.
         self._head_timer: asyncio.TimerHandle | None = None
         self._flush_scheduled = False
+
+    @property
+    def owner(self) -> object:
+        """The requests of the same adapter."""
+        return self._running
 
     @property
     def pid(self) -> int:
@@ -321,8 +326,8 @@ class SharedExchange(Exchange):
             if self.client is not HERE and response.phase is not COMPLETE:
                 raise client_left()
             response.put(message)
-            if response.hints:
-                self._hints.append(early_hints(self._environ, response.hints.pop()))
+            if response.phase is EMPTY:
+                self._hints.append(early_hints(self._environ, message))
                 self._changed.notify()
                 return
             complete = response.phase is COMPLETE
@@ -349,10 +354,8 @@ class SharedExchange(Exchange):
                 # Together, or the thread could take all there is in between, and see nobody who waits.
                 if response.size < UNSENT_LIMIT or self.client is not HERE:
                     return
-                if self._drained is None:
-                    self._drained = self._loop.create_future()
-                drained = self._drained
-            await until_done(drained)
+                drain = self._drain_comes()
+            await drain
 
 
 def _error(task: asyncio.Task[BaseException | None]) -> BaseException | None:

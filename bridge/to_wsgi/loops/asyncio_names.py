@@ -46,6 +46,7 @@ LOOP: dict[str, type] = {
     # What a request can leave behind or change.
     "_asyncgens": weakref.WeakSet,
     "_asyncgens_shutdown_called": bool,
+    "_closed": bool,
     "_debug": bool,
     "_default_executor": NoneType,
     "_exception_handler": NoneType,
