@@ -22,6 +22,7 @@ from .client import DISCONNECT, DONE, HERE, LEFT, PROBE_INTERVAL, client_left, c
 from .exchange import Exchange
 from .heads import HEAD_WAIT, HeadState, sends_head
 from .loop_hints import LoopHints
+from .loops.kept import close_loop
 from .loops.pool import LoopPool
 from .request_body import RequestBody
 from .response import BODY, COMPLETE, EMPTY, STARTED, UNSENT_LIMIT, early_hints
@@ -54,7 +55,13 @@ class LoopRun(Exchange):
         self._pool = pool
         self._kept = kept = pool.take()
         self._loop = kept.loop
-        self._task = kept.begin(call_app(app, scope, self._receive, self._send, pool, self))
+        coro = call_app(app, scope, self._receive, self._send, pool, self)
+        try:
+            # It may have taken its first step already.
+            self._task = kept.begin(coro)
+        except BaseException:
+            close_loop(self._loop)
+            raise
 
     @property
     def owner(self) -> object:

@@ -29,7 +29,7 @@ from .iterables import ResponseStream, WholeResponse
 from .loop_run import LoopRun
 from .loops.asyncio_names import running_loop
 from .loops.kept import close_loop, in_another_thread, refuse_running_loop
-from .response import COMPLETE, FILE_BLOCK
+from .response import BODY, COMPLETE, FILE_BLOCK
 
 __all__ = ["RequestExchange"]
 
@@ -63,7 +63,8 @@ class RequestExchange(LoopRun):
         """
         response = self._response
         try:
-            self._advance()
+            if response.phase < BODY and not self._task.done():
+                self._advance()
             if response.phase is not COMPLETE and self._task.done():
                 # Even where the app had sent a part of the body: the server has had nothing of it, and can
                 # still answer with an error.
