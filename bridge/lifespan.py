@@ -106,7 +106,7 @@ class Lifespan:
         self._phase = _Phase.ENDED
         # Who has said that the startup failed may have an error to raise; the others are of no more use.
         await self._end_task(0.0 if self._failed is None else _LINGER)
-        exc = self._exception()
+        exc = self.error
         why = self._foreign or ("it ended" if exc is None else repr(exc))
         if self._failed is not None:
             error = f"the application's startup failed: {self._failed or 'it does not say why'}"
@@ -152,7 +152,7 @@ class Lifespan:
             why = self._failed or "it does not say why"
             logger.error("%sthe application's shutdown failed: %s", self._label, why)
             return False
-        if (exc := self._exception()) is not None:
+        if (exc := self.error) is not None:
             logger.error("%sthe application failed at shutdown", self._label, exc_info=exc)
             return False
         return True
@@ -237,7 +237,9 @@ class Lifespan:
                 "%sthe application's lifespan was cancelled, and runs on; it is left behind", self._label
             )
 
-    def _exception(self) -> BaseException | None:
+    @property
+    def error(self) -> BaseException | None:
+        """What the app raised, once it has ended."""
         task = self._task
         if task is None or not task.done() or task.cancelled():
             return None

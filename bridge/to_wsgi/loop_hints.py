@@ -5,7 +5,8 @@ does the error name the cause, which can be seen from here:
 
 - tasks that the startup has left on the lifespan's loop, which is not run between startup and shutdown;
 - tasks that a request has left on its loop, which are cancelled at its end;
-- an error that says itself that something belongs to another loop.
+- an error that says itself that something belongs to another loop, of a request, a shutdown, or a startup that is
+  tried again.
 
 Each is said once for an adapter in a process. Two threads that meet in here may say it twice, which is harmless.
 """
@@ -46,7 +47,7 @@ class LoopHints:
         return first
 
     def error(self, error: BaseException, request: str) -> None:
-        """An app raised ``error``."""
+        """An app raised ``error``; ``request``: in which one, or in which part of its lifespan."""
         if not self._is_loop_bound(error) or not self._first("error"):
             return
         logger.error(

@@ -7,6 +7,7 @@ import os
 import threading
 from typing import Any
 
+from ..errors import LifespanError
 from ..lifespan import Lifespan, LifespanMode
 from ..types import ASGIApp
 from .app_call import works_for
@@ -96,7 +97,12 @@ class Runtime:
             if self._shared is not None:
                 start_on_shared(lifespan, self._shared, self._attempts, limit, self._owner)
             else:
-                started = start_on_own(lifespan, self._loop_factory, self._attempts, limit, self._owner)
+                try:
+                    started = start_on_own(lifespan, self._loop_factory, self._attempts, limit, self._owner)
+                except LifespanError as exc:
+                    # A second try is on another loop than the first.
+                    self.hints.error(exc, "lifespan.startup")
+                    raise
                 if started is not None:
                     self._lifespan_loop, left = started
                     self.hints.after_startup(left)
@@ -121,6 +127,8 @@ class Runtime:
                 shut_down_on_shared(lifespan, shared, self.running)
             elif lifespan is not None and loop is not None:
                 shut_down_on_own(lifespan, loop)
+                if lifespan.error is not None:
+                    self.hints.error(lifespan.error, "lifespan.shutdown")
         finally:
             if shared is not None:
                 shared.release()
