@@ -15,6 +15,7 @@ from ..kind import check_kind
 from ..lifespan import LifespanMode
 from ..mapping.scope import build_scope
 from ..types import AnyStartResponse, ASGIApp, Environ, StartResponse
+from .client import ClientLeftError
 from .iterables import watch_collector
 from .loops.asyncio_names import running_loop
 from .loops.exit_and_fork import in_forked_child, leave_alone
@@ -131,12 +132,19 @@ class AsgiToWsgi:
             )
         except ValueError:
             return _refuse(start_response, "400 Bad Request", "The Content-Length is not a number.\n")
-        if runtime.pool is not None:
-            return RequestExchange(self.app, scope, environ, body, runtime.pool, runtime.hints).begin(
-                start_response
-            )
-        exchange = SharedExchange(self.app, scope, environ, body, runtime.shared_loop(), runtime.running)
-        return exchange.begin(start_response)
+        try:
+            if runtime.pool is not None:
+                return RequestExchange(self.app, scope, environ, body, runtime.pool, runtime.hints).begin(
+                    start_response
+                )
+            exchange = SharedExchange(self.app, scope, environ, body, runtime.shared_loop(), runtime.running)
+            return exchange.begin(start_response)
+        except ClientLeftError:
+            if not body.broken:
+                raise
+            # Few servers know it, and to no middleware is it anything but an error. Flask and Django answer so at home,
+            # to a client that has mostly left.
+            return _refuse(start_response, "400 Bad Request", "The request body is not complete.\n")
 
     def _check_loop(self) -> None:
         """Raises ``RuntimeError`` where it can't run in this thread, whose event loop is running."""

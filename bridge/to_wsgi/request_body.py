@@ -60,7 +60,7 @@ class RequestBody:
     The body ends where its length says, or, without one, where the stream does.
     """
 
-    __slots__ = ("_environ", "_kept", "_remaining")
+    __slots__ = ("_environ", "_kept", "_remaining", "broken")
 
     def __init__(self, environ: Environ, length: int | None) -> None:
         self._environ = environ
@@ -68,6 +68,8 @@ class RequestBody:
         self._remaining = length
         # The rest of the body, where the server would have thrown it away.
         self._kept: IO[bytes] | None = None
+        #: It has ended early: the client has left, or what it sent can't be read on.
+        self.broken = False
 
     def read(self) -> Message:
         """The next message. A body that ends early is ``http.disconnect``, never a whole request.
@@ -78,6 +80,7 @@ class RequestBody:
         size = _INPUT_BLOCK if remaining is None else min(_INPUT_BLOCK, remaining)
         block = self._input(size) if self._kept is None else self._kept.read(size)
         if block is None or (remaining is not None and not block):
+            self.broken = True
             return {"type": DISCONNECT}
         if remaining is None:
             return {"type": "http.request", "body": block, "more_body": bool(block)}

@@ -107,8 +107,8 @@ class TestRequestBody:
             with pytest.raises(OSError, match="client left"):
                 await send(START)
 
-        with pytest.raises(ClientDisconnected):
-            call(adapt(app), environ)
+        # As of Flask and Django at home; for most servers and any middleware an error would be one of the app.
+        assert call(adapt(app), environ).status == "400 Bad Request"
         assert results[0][1][-1] == results[1] == {"type": "http.disconnect"}
 
     @pytest.mark.parametrize("begun", [False, True])
@@ -132,8 +132,13 @@ class TestRequestBody:
                 seen.append("cancelled")
                 raise
 
-        with pytest.raises(ClientDisconnected):
-            call(adapt(app), environ_for(method="POST", body=b"hel", CONTENT_LENGTH="50"))
+        environ = environ_for(method="POST", body=b"hel", CONTENT_LENGTH="50")
+        if begun:
+            # What breaks off a response that is under way.
+            with pytest.raises(ClientDisconnected):
+                call(adapt(app), environ)
+        else:
+            assert call(adapt(app), environ).status == "400 Bad Request"
         assert seen == ["http.disconnect", "cancelled"]
 
     def test_an_app_that_ends_by_itself_after_one_that_broke_off(self, adapt: Any) -> None:
@@ -164,8 +169,7 @@ class TestRequestBody:
             received.append(await receive())
 
         environ = environ_for(method="POST", body=b"x") | {"wsgi.input": Broken()}
-        with pytest.raises(ClientDisconnected):
-            call(adapt(app), environ)
+        assert call(adapt(app), environ).status == "400 Bad Request"
         assert received == [{"type": "http.disconnect"}]
         assert "wsgi.input raised ValueError('no chunk size')" in caplog.text
 
@@ -328,7 +332,10 @@ class TestRequestBody:
                 adapter.close()
             finally:
                 stream.go.set()
-            assert isinstance(request.exception(60), ClientDisconnected)
+            if blocks:
+                assert isinstance(request.exception(60), ClientDisconnected)
+            else:
+                assert request.result(60).status == "400 Bad Request"
         assert seen == ["http.disconnect", "cleaned up"]
 
     def test_after_the_response_there_is_only_disconnect(self, adapt: Any) -> None:

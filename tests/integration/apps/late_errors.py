@@ -14,10 +14,11 @@ from typing import Any
 
 import flask
 import sentry_sdk
-from fastapi import BackgroundTasks, FastAPI
+from fastapi import BackgroundTasks, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
+from starlette.requests import ClientDisconnect
 
 from bridge import AsgiToWsgi, WsgiToAsgi
 
@@ -59,6 +60,15 @@ def _fail() -> None:
 async def task(tasks: BackgroundTasks) -> str:
     tasks.add_task(_fail)
     return "answered"
+
+
+@fastapi.post("/upload")
+async def upload(request: Request) -> int:
+    try:
+        return len(await request.body())
+    except ClientDisconnect:
+        print("it broke off", flush=True)
+        raise
 
 
 @fastapi.get("/idle")

@@ -168,7 +168,7 @@ WEBSOCKET = (
         "receive(), it closes nothing",
         right="it closes when it is told to",
         unshown="bridge lets the object go; a connection left over would fail the tests with nothing_left",
-        bridge=("to_asgi/websocket/session.py",),
+        bridge=("to_asgi/websocket/session.py", "to_asgi/websocket/listener.py"),
     ),
     Fault(
         name="send() when the client has left",
