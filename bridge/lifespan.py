@@ -1,11 +1,11 @@
 """The lifespan protocol (ASGI specification, "Lifespan Protocol"), from the server's side.
 
-``Lifespan`` runs it for an ASGI app. It knows its loop only as the one that its coroutines run on: who has
-the loop, and in which thread it runs, is the caller's affair.
+``Lifespan`` runs it for an ASGI app. It knows its loop only as the one that its coroutines run on: whose loop that is,
+and in which thread it runs, is the caller's affair.
 
-How its waits end. An app may take its time for its first startup, to load a model perhaps: uvicorn sets no
-limit either, and one that says nothing for ``SILENCE`` seconds is named in the log. Each other wait is
-bounded: that for a startup with a ``limit``, that for the shutdown, and that for an app that was cancelled.
+How its waits end. An app may take its time for its first startup, to load a model perhaps: uvicorn sets no limit
+either. One that says nothing for ``SILENCE`` seconds is named in the log. Each other wait is bounded: that for a
+startup with a ``limit``, that for the shutdown, and that for an app that was cancelled.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ SILENCE = 10.0
 SHUTDOWN_LIMIT = 60.0
 # Seconds that the app has for its way out after shutdown.complete, before it is cancelled; and after that.
 _LINGER = 5.0
-# Rounds of the loop that what ends by itself has for it, before it is taken for left behind.
+# Rounds of the loop that a task which is about to end has for it, before it is taken for left behind.
 _ROUNDS = 3
 
 # What to do about an app that does not answer its startup.
@@ -41,48 +41,51 @@ _ADVICE = (
 _FOREIGN = ("http.", "websocket.")
 
 
-class _Phase(enum.Enum):
+class _Stage(enum.Enum):
+    """How far the app is."""
+
+    #: It was not called yet.
     NEW = "new"
+    #: It is to answer startup.
     STARTING = "starting"
     #: Startup is complete: the app waits for shutdown.
     RUNNING = "running"
+    #: It is to answer shutdown.
     STOPPING = "stopping"
     #: It is over, or the app does not answer lifespan.
     ENDED = "ended"
 
 
 class Lifespan:
-    """One run of an app's lifespan: ``await startup()``, later ``await shutdown()``, both on the same loop.
-
-    Attributes:
-        state: what the app keeps for its requests; each scope has a shallow copy.
-    """
+    """One run of an app's lifespan: ``await startup()``, later ``await shutdown()``, both on the same loop."""
 
     def __init__(self, app: ASGIApp, mode: LifespanMode, label: str = "") -> None:
         """``label`` stands before what is said of the app, where there are several."""
-        self._label = label
+        #: What the app keeps for its requests; each scope has a shallow copy.
         self.state: dict[str, Any] = {}
+        #: The app was cancelled, and runs on.
+        self.left_behind = False
+        self._label = label
         self._app = app
         self._mode = mode
-        self._phase = _Phase.NEW
+        self._stage = _Stage.NEW
         self._task: asyncio.Task[None] | None = None
-        # The app's answer to the event that it was given, and what it was given to be answered.
+        # Set when the app has answered the event that it was given.
         self._answered = asyncio.Event()
+        # Set when the app is to get lifespan.shutdown.
         self._shutdown = asyncio.Event()
         self._receives = 0
         self._failed: str | None = None
-        #: The app was cancelled, and runs on.
-        self.left_behind = False
         # What it sent in place of an answer.
         self._foreign: str | None = None
 
     def __repr__(self) -> str:
-        return f"<Lifespan {self._phase.value}>"
+        return f"<Lifespan {self._stage.value}>"
 
     @property
     def running(self) -> bool:
         """Whether the startup is complete and the shutdown is still to come."""
-        return self._phase is _Phase.RUNNING
+        return self._stage is _Stage.RUNNING
 
     async def startup(self, limit: float | None = None) -> None:
         """Run the app until it says that its startup is complete, for ``limit`` seconds if that is given.
@@ -93,17 +96,17 @@ class Lifespan:
             LifespanError: the app says that its startup failed; it does not answer in time; or, with
             ``"on"``, it has no lifespan.
         """
-        self._phase = _Phase.STARTING
+        self._stage = _Stage.STARTING
         self._task = task = asyncio.get_running_loop().create_task(self._run(), name="lifespan")
         try:
             answered = await self._answer("lifespan.startup", limit, _ADVICE)
         except asyncio.CancelledError:
-            self._phase = _Phase.ENDED  # even if it has just answered
+            self._stage = _Stage.ENDED  # even if it has just answered
             task.cancel()
             raise
-        if self._phase is _Phase.RUNNING:
+        if self._stage is _Stage.RUNNING:
             return
-        self._phase = _Phase.ENDED
+        self._stage = _Stage.ENDED
         # Who has said that the startup failed may have an error to raise; the others are of no more use.
         await self._end_task(0.0 if self._failed is None else _LINGER)
         exc = self.error
@@ -133,14 +136,14 @@ class Lifespan:
 
         What goes wrong is logged. Return whether all went well.
         """
-        if self._phase is not _Phase.RUNNING:
+        if self._stage is not _Stage.RUNNING:
             return True
-        self._phase = _Phase.STOPPING
+        self._stage = _Stage.STOPPING
         self._answered.clear()
         self._shutdown.set()
         answered = await self._answer("lifespan.shutdown", SHUTDOWN_LIMIT)
         await self._end_task(_LINGER if answered else 0.0)
-        self._phase = _Phase.ENDED
+        self._stage = _Stage.ENDED
         if not answered:
             logger.error(
                 "%sthe application has not answered lifespan.shutdown for %s s; it was cancelled",
@@ -175,24 +178,24 @@ class Lifespan:
 
     async def _send(self, message: Message) -> None:
         kind = message["type"]
-        match kind, self._phase:
-            case "lifespan.startup.complete", _Phase.STARTING:
-                self._phase = _Phase.RUNNING
-            case "lifespan.startup.failed", _Phase.STARTING:
+        match kind, self._stage:
+            case "lifespan.startup.complete", _Stage.STARTING:
+                self._stage = _Stage.RUNNING
+            case "lifespan.startup.failed", _Stage.STARTING:
                 self._failed = message.get("message", "")
-            case "lifespan.shutdown.complete", _Phase.STOPPING:
+            case "lifespan.shutdown.complete", _Stage.STOPPING:
                 pass
-            case "lifespan.shutdown.failed", _Phase.STOPPING:
+            case "lifespan.shutdown.failed", _Stage.STOPPING:
                 self._failed = message.get("message", "")
-            case str(), _Phase.STARTING if kind.startswith(_FOREIGN):
+            case str(), _Stage.STARTING if kind.startswith(_FOREIGN):
                 # It can't go on, and says no more: the answer stands.
-                self._phase = _Phase.ENDED
+                self._stage = _Stage.ENDED
                 self._foreign = f"it sent {kind!r}"
                 self._answered.set()
                 raise ApplicationError(f"lifespan: {kind!r} was sent in answer to 'lifespan.startup'")
             case _:
                 raise ApplicationError(
-                    f"lifespan: {kind!r} was sent while the application is {self._phase.value}"
+                    f"lifespan: {kind!r} was sent while the application is {self._stage.value}"
                 )
         self._answered.set()
 
@@ -252,7 +255,7 @@ async def answer_lifespan(
     startup: Callable[[], Awaitable[None]],
     shutdown: Callable[[], Awaitable[None]],
 ) -> None:
-    """Answers lifespan for an app that has none, a WSGI app: the application's side of the protocol."""
+    """Answer lifespan for an app that has none, a WSGI app: the application's side of the protocol."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":

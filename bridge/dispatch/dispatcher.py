@@ -190,7 +190,7 @@ class Dispatcher:
                 each._leave(loop)
 
     def _dispatchers(self) -> "Iterator[Dispatcher]":
-        """This one, and those below, which have no lifespan of their own then."""
+        """Give this one, and those below, which have no lifespan of their own then."""
         yield self
         for part in self._parts:
             if part.nested:
@@ -207,7 +207,7 @@ class Dispatcher:
                 self._disk.open()
 
     def _lifespan_parts(self, root: str = "") -> Iterator[LifespanPart]:
-        """Every app below, with its full prefix."""
+        """Give every app below, with its full prefix."""
         for part in self._parts:
             if part.nested:
                 yield from cast("Dispatcher", part.asgi)._lifespan_parts(root + part.prefix)

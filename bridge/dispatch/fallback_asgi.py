@@ -26,9 +26,9 @@ _DENIAL = "websocket.http.response"
 
 
 async def serve_with_fallback(part: Part, scope_for: Callable[[Part], Scope], tape: Tape, send: Send) -> None:
-    """Calls the app of ``part``, and those that it falls back to, one after the other until one has the answer.
+    """Call the app of ``part``, and those that it falls back to, one after the other until one has the answer.
 
-    The last one has it whatever it says. Raises what that app raises.
+    The last one has it whatever it says. What that app raises is raised.
 
     Args:
         part: the one to ask now.
@@ -145,7 +145,7 @@ class _Asked:
             await self._next_message()
 
     async def _next_message(self) -> None:
-        """Until the tape has another message, or the request is another app's."""
+        """Wait until the tape has another message, or the request is another app's."""
         fetch = self._tape.fetch()
         await asyncio.wait({fetch, self._dropped}, return_when=asyncio.FIRST_COMPLETED)
         if fetch.done() and self._answer is not _Answer.DROPPED:
@@ -186,7 +186,7 @@ class _Asked:
         return _Answer.STANDS
 
     def _hand_on(self) -> None:
-        """Has the next app called."""
+        """Have the next app called."""
         self._dropped.set_result(None)
         self.next = asyncio.get_running_loop().create_task(self._call_next(), context=self._context)
         self.next.add_done_callback(lambda _: self._over.set())

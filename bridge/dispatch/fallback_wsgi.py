@@ -29,9 +29,9 @@ _NOT_HERE = frozenset(map(str, NOT_HERE))
 def serve_with_fallback(
     part: Part, script_name: str, rest: str, environ: Environ, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """Calls the app of ``part``, and those that it falls back to, one after the other until one has the answer.
+    """Call the app of ``part``, and those that it falls back to, one after the other until one has the answer.
 
-    The last one has it whatever it says. Raises what that app raises, and what one before it raises while it could
+    The last one has it whatever it says. What that app raises is raised, and what one before it raises while it could
     still have answered 500.
 
     Args:
@@ -157,7 +157,7 @@ class _HeldBack:
         return early_hints
 
     def count(self, chunk: bytes) -> None:
-        """A part of the body; what is dropped goes nowhere, so this is its ``write()`` as well."""
+        """Take note of a part of the body. What is dropped goes nowhere, so this is its ``write()`` as well."""
         if chunk and self._progress is _Progress.NOT_HERE:
             self._progress = _Progress.DROPPED
 
@@ -254,7 +254,7 @@ class _KeptInput(io.BufferedIOBase):
         return lines
 
     def _fresh(self, read: Callable[..., bytes], size: int) -> bytes:
-        """From the server: at most ``size`` bytes, or all where it is negative."""
+        """Read from the server at most ``size`` bytes, or all where it is negative."""
         left = self._kept.left
         if left is not None:
             size = left if size < 0 else min(size, left)

@@ -28,7 +28,7 @@ class LifespanPart(NamedTuple):
 async def run_lifespans(
     parts: Sequence[LifespanPart], receive: Receive, send: Send, publish: Callable[[States], None]
 ) -> None:
-    """The application's side of the lifespan of all ``parts``, from its startup to its shutdown.
+    """Answer the server for the lifespans of all ``parts``, from the startup to the shutdown.
 
     If a startup fails, those before it are shut down, and the server is told which one failed, and why. If a shutdown
     fails, the others still have theirs.
@@ -70,7 +70,7 @@ async def run_lifespans(
 
 
 async def _shut_down(running: list[tuple[str, Lifespan]]) -> list[str]:
-    """Shuts down and forgets, the last one first; returns where it failed."""
+    """Shut down and forget each, the last one first; return where it failed."""
     failed = []
     while running:
         prefix, lifespan = running.pop()

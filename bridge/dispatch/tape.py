@@ -30,7 +30,7 @@ class Tape:
     """The messages of one request. Its end is ``close()``."""
 
     def __init__(self, receive: Receive, disk: ThreadPool) -> None:
-        """``disk``: the threads for the temporary file."""
+        """``disk`` has the threads for the temporary file."""
         self.receive = receive
         self.messages: list[Message] = []
         #: The part of the body that has no place in ``messages``.
@@ -54,10 +54,10 @@ class Tape:
         return self._fetching is not None
 
     def fetch(self) -> asyncio.Task[None]:
-        """The task that has the next message on the tape when it is done; raises what ``receive()`` and the disk do."""
+        """Return the task that puts the next message on the tape; it raises what ``receive()`` and the disk raise."""
         if self._fetching is None:
             self._fetching = asyncio.get_running_loop().create_task(self._fetch())
-            # It may be that nobody wants to know any more what it raises.
+            # Nobody may want to know any more what it raises.
             self._fetching.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._fetching
 
@@ -83,7 +83,7 @@ class Tape:
         self.whole = not message.get("more_body", False)
 
     def close(self) -> None:
-        """Stops waiting for the server, and closes the file."""
+        """Stop waiting for the server, and close the file."""
         if self._fetching is not None:
             self._fetching.cancel()
         if self.file is not None:
@@ -127,7 +127,7 @@ class _TapeFile:
         self._closed = False
 
     async def append(self, block: bytes) -> None:
-        """Raises what the disk raises."""
+        """Write ``block`` at the end. Raises what the disk raises."""
 
         def write() -> None:
             with self._lock:
@@ -142,7 +142,7 @@ class _TapeFile:
         self.size += len(block)
 
     async def read(self, offset: int) -> bytes:
-        """At most 64 KiB."""
+        """Read from ``offset`` on, at most 64 KiB."""
         block = b""
 
         def read() -> None:
@@ -156,7 +156,7 @@ class _TapeFile:
         return block
 
     def close(self) -> None:
-        """Has it closed, which may take a while, by a thread of the disk's."""
+        """Have it closed by a thread of the disk's: that may take a while."""
 
         def close() -> None:
             with self._lock:

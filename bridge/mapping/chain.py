@@ -3,8 +3,8 @@
 A Flask app in a FastAPI app that gunicorn serves has an environ made of a scope, which was made of an environ. An ASGI
 app below a WSGI middleware on uvicorn has a scope made of an environ, which was made of a scope. The request itself
 goes that way, for what stands between may have changed it: method, target, headers, addresses, scheme, body. What the
-interface between has no place for is taken from the outer one, which is at hand (``scope["wsgi_environ"]``,
-``environ["asgi.scope"]``): so the app has what it has without the two adapters.
+interface between has no place for is taken from the outer environ or scope, which is at hand
+(``scope["wsgi_environ"]``, ``environ["asgi.scope"]``): so the app has what it has without the two adapters.
 
 Taken from an environ: ``REMOTE_USER``, ``AUTH_TYPE``, ``SERVER_SOFTWARE``, ``SSL_*``, the keys of servers
 (``mod_wsgi.*``, ``uwsgi.*``) and of middleware (``beaker.session``); of PEP 3333's, those that tell of the process and
@@ -20,7 +20,7 @@ from ..types import Environ, Scope
 
 __all__ = ["inherit_environ", "inherit_scope"]
 
-# Of the process, and its log.
+# Keys of the process and its log.
 _OF_THE_SERVER = ("SERVER_SOFTWARE", "wsgi.errors", "wsgi.multiprocess", "wsgi.run_once")
 # What is known of the client beside its address: true as long as the address is that one.
 _OF_THE_CLIENT = frozenset({"REMOTE_HOST", "REMOTE_IDENT"})
@@ -39,7 +39,7 @@ _OF_FRAMEWORKS = ("fastapi", "starlette.")
 
 
 def inherit_environ(environ: Environ, outer: Environ) -> None:
-    """Adds to ``environ``, made from a scope, what that scope could not carry of ``outer``."""
+    """Add to ``environ``, made from a scope, what that scope could not carry of ``outer``."""
     same_client = environ.get("REMOTE_ADDR") == outer.get("REMOTE_ADDR")
     same_scheme = environ["wsgi.url_scheme"] == outer.get("wsgi.url_scheme")
     for key, value in outer.items():
@@ -53,7 +53,7 @@ def inherit_environ(environ: Environ, outer: Environ) -> None:
 
 
 def inherit_scope(scope: Scope, outer: Scope) -> None:
-    """Adds to ``scope``, made from an environ, what that environ could not carry of ``outer``."""
+    """Add to ``scope``, made from an environ, what that environ could not carry of ``outer``."""
     for key, value in outer.items():
         if key not in scope and key not in _ROUTING and not key.startswith(_OF_FRAMEWORKS):
             scope[key] = value

@@ -7,7 +7,7 @@ target as it was received), ``REMOTE_ADDR`` (empty on a Unix socket) and ``REMOT
 TLS extension, and ``asgi.scope``, a view of the scope itself (``mapping.hidden``); below a WSGI server also what
 ``mapping.chain`` takes from its environ. The body's keys (``wsgi.input``) are added by whoever has the body.
 
-The path. ``scope["path"]`` comes in two conventions. By the ASGI specification, and on uvicorn and in Starlette's
+The path. ``scope["path"]`` follows one of two conventions. By the ASGI specification, and on uvicorn and in Starlette's
 mounts, it includes ``root_path``; hypercorn, granian, and gunicorn's ASGI worker give the path as the client sent it,
 which includes ``root_path`` or not, as the proxy in front decides. So ``root_path`` is cut where the path has it, as
 whole segments (``/api`` is no prefix of ``/apix``), and ``SCRIPT_NAME`` is ``root_path`` either way.
@@ -33,8 +33,7 @@ __all__ = ["build_environ", "cut_root", "environ_key", "native_path", "path_of_t
 
 _BASE: Environ = {
     "SCRIPT_NAME": "",
-    # Empty where there is none, on a Unix socket, as on gunicorn and waitress: RFC 3875 (4.1.8) wants the key, and apps
-    # take it for granted.
+    # Empty on a Unix socket, as on gunicorn and waitress: RFC 3875 (4.1.8) wants the key, and apps take it for granted.
     "REMOTE_ADDR": "",
     "SERVER_SOFTWARE": "bridge",
     "wsgi.version": (1, 0),
@@ -122,7 +121,7 @@ _keys = Learnt(environ_key)
 
 
 def _add_headers(environ: Environ, headers: Any) -> None:
-    """Repeated fields become one: cookies joined as RFC 6265 (5.4) does, the others as RFC 9110 (5.3)."""
+    """Add the fields. Repeated ones become one: cookies joined as in RFC 6265 (5.4), others as in RFC 9110 (5.3)."""
     repeated: dict[str, list[str]] | None = None
     for name, value in headers:
         key = _keys[name]

@@ -187,7 +187,7 @@ def _pair(pair: Any, kind: type[_T], rule: _Rule) -> tuple[_T, _T]:
 
 
 def _check_value(name: str, value: str) -> None:
-    """Raises ``ApplicationError`` for a header value with a control character other than a tab."""
+    """Raise ``ApplicationError`` for a header value with a control character other than a tab."""
     if _CONTROL.search(value):
         raise ApplicationError(
             f"the header {name!r} has the value {value!r}: a control character in it, CR and LF above all, would let "

@@ -4,9 +4,9 @@ The way back is in ``mapping.environ``; for what HTTP allows the two are each ot
 tell is lost on the way: the order of header fields, and repeated ones, which servers have joined.
 
 The path. WSGI splits it into SCRIPT_NAME and PATH_INFO; in ASGI ``path`` is both together and ``root_path`` is the
-first part (ASGI specification, "HTTP Connection Scope"). In the environ both are bytes in latin-1 clothes (PEP 3333,
-"Unicode Issues"), in the scope they are text: bytes that are no UTF-8 become U+FFFD, as on the ASGI servers, and
-``raw_path`` has them.
+first part (ASGI specification, "HTTP Connection Scope"). In the environ both are native strings, in which each
+character stands for a byte (PEP 3333, "Unicode Issues"). In the scope they are text: bytes that are no UTF-8 become
+U+FFFD, as on the ASGI servers, and ``raw_path`` has the bytes.
 
 Header fields are found by the keys of the environ, and most keys are no field. A server gives the same keys for most
 requests, so which of them are fields is kept for the whole tuple of keys.
@@ -105,12 +105,12 @@ def path_for_log(environ: Environ) -> str:
 
 
 def _text(native: str) -> str:
-    """PEP 3333's bytes in latin-1 clothes as text."""
+    """The text that a native string stands for."""
     return _wire(native).decode("utf-8", "replace")
 
 
 def _wire(native: str) -> bytes:
-    """The bytes that a native string stands for; some server decoded them as UTF-8 where it isn't latin-1."""
+    """The bytes that a native string stands for. Where it isn't latin-1, some server has decoded them as UTF-8."""
     try:
         return native.encode("latin-1") if native else b""
     except UnicodeEncodeError:

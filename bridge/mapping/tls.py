@@ -19,7 +19,7 @@ _FAILED = "FAILED:"
 
 @functools.cache
 def _ciphers() -> tuple[dict[int, str], dict[str, int]]:
-    """Number -> OpenSSL name and back, of every suite that this Python's OpenSSL knows."""
+    """Return number -> OpenSSL name and back, of every suite that this Python's OpenSSL knows."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
     # OpenSSL keeps the two bytes of the wire in the lower half of its id.
