@@ -194,7 +194,7 @@ class _Asked:
 
 def _ends(message: Message) -> bool:
     """Whether a response is complete with ``message``."""
-    return not message["type"].endswith(".start") and not message.get("more_body", False)
+    return not message["type"].endswith((".start", ".early_hint")) and not message.get("more_body", False)
 
 
 def _disconnect(scope: Scope) -> Message:

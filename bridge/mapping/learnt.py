@@ -5,7 +5,7 @@ keep what is long, or stop being one.
 """
 
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 __all__ = ["Learnt"]
 
@@ -33,7 +33,7 @@ class Learnt(dict[_K, _V]):
         *,
         entries: int = 1024,
         longest: int = 64,
-        size: Callable[[_K], int] = len,  # type: ignore[assignment]  # a default can't depend on the type of the keys
+        size: Callable[[Any], int] = len,
     ) -> None:
         self.work_out = work_out
         self.entries = entries

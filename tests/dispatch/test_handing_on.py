@@ -115,6 +115,35 @@ def test_the_hints_of_each_app_that_is_asked_go_out() -> None:
     assert sent == ["</a>", "</b>", "</c>"]
 
 
+def test_a_hint_of_a_dropped_answer_does_not_end_it() -> None:
+    """The app hears of a disconnect when its answer is complete, not before."""
+    order: list[str] = []
+    told = asyncio.Event()
+
+    async def first(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "http.request"
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+
+        async def listen() -> None:
+            order.append((await receive())["type"])
+
+        listening = asyncio.ensure_future(listen())
+        await send({"type": "http.response.early_hint", "links": []})
+        for _ in range(5):
+            await asyncio.sleep(0)
+        order.append("complete")
+        await send({"type": "http.response.body", "body": b""})
+        await listening
+        told.set()
+
+    async def second(scope: Scope, receive: Receive, send: Send) -> None:
+        await told.wait()
+        await asgi.answer(send, 200)
+
+    assert asgi.run(asgi.exchange_with(asgi.over(first, second))).status == 200
+    assert order == ["complete", "http.disconnect"]
+
+
 def test_no_hints_are_offered_where_the_server_has_none() -> None:
     def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         assert "wsgi.early_hints" not in environ
