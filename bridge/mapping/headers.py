@@ -146,35 +146,34 @@ def response_head(status: object, headers: object) -> Head:
     return Head(line, native, content_length, bodyless)
 
 
-# What both ways share. An application that breaks a rule is told where, what it wanted to be, and of what.
+# What both ways share.
 
 
-class _Rule(NamedTuple):
-    giver: str
+class _Messages(NamedTuple):
+    """What an application is told that breaks a rule of its interface."""
+
     headers: str
     header: str
 
 
-_FROM_WSGI = _Rule(
-    "start_response() got",
-    "PEP 3333 wants a list of (name, value) tuples",
-    "PEP 3333 wants a (name, value) tuple of two strings",
+_FROM_WSGI = _Messages(
+    "start_response() got {} as its headers; PEP 3333 wants a list of (name, value) tuples",
+    "the header {!r} is not of the form that PEP 3333 wants: a (name, value) tuple of two strings",
 )
-_FROM_ASGI = _Rule(
-    "http.response.start has",
-    "ASGI wants (name, value) pairs",
-    "ASGI wants a (name, value) pair of byte strings",
+_FROM_ASGI = _Messages(
+    "http.response.start has {} as its headers; ASGI wants (name, value) pairs",
+    "http.response.start has the header {!r}; ASGI wants a (name, value) pair of byte strings",
 )
 
 
-def _iterable(headers: object, rule: _Rule) -> Iterable[Any]:
+def _iterable(headers: object, messages: _Messages) -> Iterable[Any]:
     """What is given in place of a list: another iterable is taken, as servers do."""
     if isinstance(headers, (str, bytes, dict)) or not isinstance(headers, Iterable):
-        raise ApplicationError(f"{rule.giver} {type(headers).__name__} as its headers; {rule.headers}")
+        raise ApplicationError(messages.headers.format(type(headers).__name__))
     return headers
 
 
-def _pair(pair: Any, kind: type[_T], rule: _Rule) -> tuple[_T, _T]:
+def _pair(pair: Any, kind: type[_T], messages: _Messages) -> tuple[_T, _T]:
     """A header that is no tuple of two plain strings: it may still be a list, or of subclasses."""
     try:
         name, value = pair
@@ -183,7 +182,7 @@ def _pair(pair: Any, kind: type[_T], rule: _Rule) -> tuple[_T, _T]:
     # A string of two characters is a pair of strings as well, and no header.
     if isinstance(name, kind) and isinstance(value, kind) and not isinstance(pair, str):
         return name, value
-    raise ApplicationError(f"{rule.giver} the header {pair!r}; {rule.header}")
+    raise ApplicationError(messages.header.format(pair))
 
 
 def _check_value(name: str, value: str) -> None:
