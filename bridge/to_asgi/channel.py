@@ -207,7 +207,7 @@ class Channel:
         """
         with self._lock:
             if self._aborted:
-                raise _left()
+                raise _gone()
             if self._end is not _MORE:
                 return
             self._items.extend(items)
@@ -229,7 +229,7 @@ class Channel:
         while True:
             with self._lock:
                 if self._aborted or self._end is not _MORE:
-                    raise _left()
+                    raise _gone()
                 if not self._items and not self._sending:
                     return
                 gate = self._close_gate()
@@ -278,7 +278,7 @@ class Channel:
         with gate:
             pass  # it stays open behind this thread, for the next one that stands there
         if self._aborted:  # set before the gate was opened
-            raise _left()
+            raise _gone()
 
     # The loop's side.
 
@@ -389,5 +389,5 @@ class Channel:
         settle(self._waiter)
 
 
-def _left() -> ClientDisconnected:
+def _gone() -> ClientDisconnected:
     return ClientDisconnected("the client left before the end of the response")
