@@ -63,14 +63,14 @@ _NEXT: Mapping[ClientState, Mapping[str, ClientState]] = {
         "websocket.send": ClientState.OPEN,
         "websocket.close": ClientState.CLOSED,
     },
-    # The rest of the response is sent too, as it comes.
+    # Its response is sent too, as it comes.
     ClientState.DENIED: {"websocket.close": ClientState.CLOSED},
     ClientState.CLOSED: {},
 }
 
 
 class Session:
-    """One WebSocket. Everything is on the loop's thread; ``_state`` is of the session's own task."""
+    """One WebSocket. Everything is on the loop's thread; ``_state`` and ``_next`` are of the session's own task."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Session:
         self._channel = channel
         self._inbox = inbox
         self._pair = pair
-        self._state = ClientState.CONNECTING
+        self._go(ClientState.CONNECTING)
         # For _look(): messages sent, whether one is being sent, and what there was when it looked last.
         self._sends = 0
         self._sending = False
@@ -163,15 +163,24 @@ class Session:
 
     # The session's own task.
 
+    def _go(self, state: ClientState) -> None:
+        self._state = state
+        # What may follow, looked up once for all messages.
+        self._next = _NEXT[state]
+
     async def _forward(self) -> BaseException | None:
         """Sends what the app makes, until its end. Returns its error."""
         send_denial = denial(self._send)
         batch = await self._channel.take()
         while True:
-            if batch.items and self._next(batch.items[0]) is ClientState.DENIED:
+            if (
+                self._state is ClientState.CONNECTING
+                and batch.items
+                and self._next.get(_kind(batch.items[0])) is ClientState.DENIED
+            ):
                 await self._deny()
             if self._state is ClientState.DENIED:
-                if any(self._next(item) is ClientState.CLOSED for item in batch.items):
+                if any(self._next.get(_kind(item)) is ClientState.CLOSED for item in batch.items):
                     return None  # the server stops: the rest of the response has no time
                 await send_batch(send_denial, self._of_response(batch))
             else:
@@ -183,15 +192,11 @@ class Session:
 
     async def _deny(self) -> None:
         if denies(self._scope):
-            self._state = ClientState.DENIED
+            self._go(ClientState.DENIED)
             return
         # All that the server can tell the client is 403. Nobody takes more of the response.
         await self._close(NORMAL, "")
         self._channel.abort()
-
-    def _next(self, item: Item) -> ClientState | None:
-        """The state after ``item``; ``None``: it is not sent."""
-        return _NEXT[self._state].get(_kind(item))
 
     def _of_response(self, batch: Batch) -> Batch:
         """Without the socket that a library takes too late; it is at its end for the app."""
@@ -203,14 +208,16 @@ class Session:
     async def _item(self, item: Item) -> None:
         if isinstance(item, bytes):
             return  # of the app's response, which nobody wants
-        state = self._next(item)
-        if item["type"] == OPENED:
-            await self._run_relay()
+        state = self._next.get(item["type"])
+        if state is self._state:
+            await self._send(item)
         elif state is ClientState.CLOSED:
             await self._close(item["code"], item["reason"])
         elif state is ClientState.OPEN:
-            self._state = state
+            self._go(state)
             await self._send(item)
+        elif item["type"] == OPENED:
+            await self._run_relay()
 
     async def _run_relay(self) -> None:
         """Sends what a library of the app's makes, until its end."""
@@ -225,7 +232,8 @@ class Session:
 
     async def _close(self, code: int, reason: str) -> None:
         """Closes it, or refuses the handshake where it is not accepted yet. Nobody listens from here on."""
-        state, self._state = self._state, ClientState.CLOSED
+        state = self._state
+        self._go(ClientState.CLOSED)
         # The client's own close counts, where it came first.
         self._inbox.close(code, reason)
         # While somebody is in receive(), granian (2.8) closes nothing.
@@ -263,7 +271,7 @@ class Session:
 
     def _lose(self) -> None:
         """The client has left."""
-        self._state = ClientState.CLOSED
+        self._go(ClientState.CLOSED)
         self._listener.abort()
 
 
