@@ -67,6 +67,9 @@ class Collector:
                 return None  # a body that is not complete reaches no app
         else:
             body = Body(BytesIO(block), len(block), declared)
+            if not block and declared is None and "HTTP_TRANSFER_ENCODING" not in environ:
+                environ["wsgi.input"] = body.input  # as for nearly each GET, there is nothing to say of it
+                return body
         try:
             self._describe(environ, body)
         except Refused:
@@ -91,28 +94,32 @@ class Collector:
         self, receive: Receive, block: bytes, declared: int | None, mailbox: Mailbox
     ) -> Body | None:
         """The body whose first ``block`` is not all of it."""
-        held = bytearray(block)  # not a list of blocks: a client may send them byte by byte
-        size = len(held)
+        held = bytearray()  # not a list of blocks: a client may send them byte by byte
+        size = len(block)
         spool: Spool | None = None
         more = True
         try:
             while more:
                 self._check_size(size)
-                if len(held) >= self._buffer:
+                if len(held) + len(block) < self._buffer:
+                    held += block
+                else:
+                    if held:  # else it goes as it is: most of a large body comes in large blocks
+                        block = bytes(held + block)
+                        held.clear()
                     if self._mode == "stream":
                         stream = Stream(mailbox, self._buffer)
-                        stream.feed(bytes(held))
+                        stream.feed(block)
                         return Body(Input(stream, BLOCK), size, declared, stream)
                     spool = spool or Spool(self.disk, mailbox)
-                    await spool.write(bytes(held))
-                    held.clear()
+                    await spool.write(block)
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     return None
                 block = message.get("body", b"")
-                held += block
                 size += len(block)
                 more = message.get("more_body", False)
+            held += block
             if spool is None:
                 return Body(BytesIO(held), size, declared)
             if held:

@@ -42,6 +42,9 @@ from .wires import Wires
 
 __all__ = ["Request"]
 
+# Looked up once: Python 3.11 takes as long for that as for a call.
+_MORE, _COMPLETE = End.MORE, End.COMPLETE
+
 #: Bytes of a body up to which a response is short: servers have 64 KiB between themselves and a connection before
 #: send() waits (asyncio's high-water mark, and uvicorn's own).
 _SHORT = 65536
@@ -230,14 +233,16 @@ class Request:
         watch = self._watch
         send = self._send if watch is None else watch.send
         while True:
-            if self._body.stream is not None and batch.end is not End.MORE:
+            if self._body.stream is not None and batch.end is not _MORE:
                 # The app reads no more, and what it left must not keep anybody from listening.
                 self._body.stream.release()
             for message in messages_of(batch):
                 await send(message)
+            if batch.end is _COMPLETE:
+                return
             if self._stage is _Stage.CALLED and _starts(batch):
                 self._stage = _Stage.STARTED
-            if batch.end is not End.MORE or watch is None:
+            if batch.end is not _MORE or watch is None:
                 return
             if _ends_by_path(batch):
                 # granian opens the file after send() has returned. Its http.disconnect comes about then, not
@@ -248,7 +253,7 @@ class Request:
             if not batch.items:
                 watch.start()  # the app asks whether the client is there
             batch = channel.more() or await channel.take()
-            if batch.end is End.MORE:
+            if batch.end is _MORE:
                 # So that a client that left before this chunk is known to have left at the next one.
                 watch.start()
 
@@ -273,7 +278,7 @@ def _may_wait(scope: Scope, batch: Batch) -> bool:
     if it should not, for the client reads nothing of the responses before, its leaving ends the connection and with it
     the wait.
     """
-    if batch.end is End.MORE or scope.get("http_version") in {"2", "3"}:
+    if batch.end is _MORE or scope.get("http_version") in {"2", "3"}:
         return True
     last = batch.items[-1] if batch.items else b""
     return len(batch.items) > 2 or (isinstance(last, bytes) and len(last) > _SHORT)
