@@ -184,7 +184,8 @@ class LoopRun(Exchange):
             if self._stops_at_end and sends_head(self._environ):
                 self._stop()
         elif phase is EMPTY:
-            self._environ["wsgi.early_hints"](early_hints(self._environ, message))
+            hint = early_hints(self._environ, message)
+            self._environ["wsgi.early_hints"](hint)
 
     # The client.
 

@@ -375,7 +375,8 @@ assert b"".join(body) == b"xy"
 getattr(body, "close", int)()
 adapter.close()
 """
-    assert run(script, mode) == ["dropped", "ended in parent"]
+    # On the shared loop the parent's app may end before the child is as far.
+    assert sorted(run(script, mode)) == ["dropped", "ended in parent"]
 
 
 def test_one_that_outlives_the_interpreter_does_no_harm(mode: LoopMode) -> None:

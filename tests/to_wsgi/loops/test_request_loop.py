@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 import anyio
 import anyio.lowlevel
@@ -226,9 +226,85 @@ class TestRunReady:
 
         asyncio.run(nested())
 
+    def test_a_closed_loop_takes_no_callback(self, loop: RequestLoop) -> None:
+        loop.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            loop.call_soon(int)
+
+    def test_a_callback_has_its_arguments_and_its_context(self, loop: RequestLoop) -> None:
+        variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="outside")
+        context = contextvars.copy_context()
+        context.run(variable.set, "inside")
+        seen: list[tuple[str, int]] = []
+        loop.call_soon(lambda number: seen.append((variable.get(), number)), 1, context=context)
+        loop.call_soon(lambda number: seen.append((variable.get(), number)), 2)
+        loop.run_ready()
+        assert seen == [("inside", 1), ("outside", 2)]
+
+    def test_debug_mode_looks_at_callbacks(self, loop: RequestLoop) -> None:
+        loop.set_debug(True)
+        with pytest.raises(TypeError, match="callable"):
+            loop.call_soon(None)  # type: ignore[arg-type] # what is tested
+
     def test_debug_mode(self, loop: RequestLoop) -> None:
         loop.set_debug(True)
         assert step_through(loop, lambda: asyncio.sleep(0, 3)).result() == 3
+
+
+class TestBegin:
+    """A request's task: from Python 3.12 on its first step comes at once, and can't be told from any other."""
+
+    @pytest.mark.parametrize("debug", [False, True])
+    def test_its_steps_are_the_loops(self, loop: RequestLoop, debug: bool) -> None:
+        loop.set_debug(debug)
+        variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="outside")
+        seen: list[tuple[object, ...]] = []
+
+        async def generate() -> AsyncGenerator[int, None]:
+            yield 1
+
+        async def work() -> None:
+            variable.set("inside")
+            generator = generate()
+            await anext(generator)
+            for _ in range(2):
+                running = asyncio.get_running_loop() is loop and loop.is_running()
+                task = asyncio.current_task()
+                seen.append(
+                    (running, task, task in asyncio.all_tasks(), variable.get(), len(loop._asyncgens))
+                )
+                await asyncio.sleep(0)
+            await generator.aclose()
+
+        hooks = sys.get_asyncgen_hooks()
+        task = loop.begin(work())
+        assert len(seen) == (1 if sys.version_info >= (3, 12) and not debug else 0)
+        assert (loop.is_running(), sys.get_asyncgen_hooks(), variable.get()) == (False, hooks, "outside")
+        while not task.done():
+            loop.run_ready(task)
+        assert seen == [(True, task, True, "inside", 1)] * 2
+        loop.set_debug(False)
+        assert loop.settle()
+
+    def test_a_stop_does_not_outlive_it(self, loop: RequestLoop) -> None:
+        async def work() -> None:
+            loop.stop()
+            await asyncio.sleep(0)
+
+        task = loop.begin(work())
+        loop.run_ready(task)
+        loop.run_ready(task)
+        assert task.done()
+        assert loop.run_until_complete(asyncio.sleep(0.001, 7)) == 7
+
+    def test_what_ends_a_process_gets_out_and_leaves_it_usable(self, loop: RequestLoop) -> None:
+        async def leave() -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_ready(loop.begin(leave()))
+        assert not loop.is_running()
+        assert step_through(loop, lambda: asyncio.sleep(0, 5)).result() == 5
 
 
 class TestSettle:
