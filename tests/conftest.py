@@ -1,5 +1,6 @@
 """Fixtures on top of ``tests.support``. Each proves at its end that nothing of what it started is left."""
 
+import os
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,10 @@ from tests.support.threads import bridge_threads, wait_for_no_bridge_threads
 # servers would not hear that a test interrupts them: what is ignored stays ignored in a new program. With a handler
 # here a new program begins with the default.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Servers are started by the hundred, and an installer may leave it to the first import to compile a package: with this
+# set, each of them would compile all that it imports, which takes it three times as long.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 class StartServer(Protocol):
