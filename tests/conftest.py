@@ -1,5 +1,6 @@
 """Fixtures on top of ``tests.support``. Each proves at its end that nothing of what it started is left."""
 
+import gc
 import os
 import signal
 import tempfile
@@ -22,6 +23,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Servers are started by the hundred, and an installer may leave it to the first import to compile a package: with this
 # set, each of them would compile all that it imports, which takes it three times as long.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector pass over what the imports made: tests of memory call it often."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Hypothesis is imported for the summary, if no test did, and asks the collector who refers to an object."""
+    gc.unfreeze()
 
 
 class StartServer(Protocol):
