@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from bridge import ApplicationError, ConnectionClosed, WebSocket
+from bridge.types import Message
+from tests.support.asgi import HANG, Exchange
 from tests.support.served import Served, arrival
 from tests.support.websockets import (
     Ending,
@@ -18,6 +20,7 @@ from tests.support.websockets import (
     received,
     sent,
     serve,
+    websocket_scope,
 )
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
@@ -147,18 +150,24 @@ def test_an_accept_that_breaks_a_rule(accept: Callable[[WebSocket], object], rul
 
 def test_accepting_after_the_client_has_left() -> None:
     async def main() -> None:
-        ready = threading.Event()
+        left = threading.Event()
+
+        class Leaving(Exchange):
+            async def receive(self) -> Message:
+                message = await super().receive()
+                if message["type"] == "websocket.disconnect":
+                    # When the adapter has taken it in.
+                    asyncio.get_running_loop().call_soon(left.set)
+                return message
 
         def app(websocket: WebSocket) -> None:
-            ready.wait(10)
+            assert left.wait(HANG)
             websocket.accept()
 
         ending = Ending(app)
         async with Served(ending) as adapter:
-            exchange = connect(adapter)
-            exchange.feed(disconnect(1006))
-            await exchange.run()
-            ready.set()
+            events = [{"type": "websocket.connect"}, disconnect(1006)]
+            exchange = await Leaving(adapter, websocket_scope(), events).run()
             await arrival(ending.ended)
         assert isinstance(ending.error, ConnectionClosed)
         assert ending.error.code == 1006
