@@ -49,10 +49,9 @@ def test_each_benchmark_in_process_prints_a_row_of_figures_for_each_subject(
     for subject in subjects:
         row = re.search(rf"^│ {re.escape(subject)} +│(.*)│$", table, re.MULTILINE)
         assert row is not None, table
-        # A rate or a time, processor time, and the ratio: positive numbers.
-        figures = [float(cell.strip().replace(",", "")) for cell in row[1].split("│")[:3]]
-        assert figures[0] > 0
-        assert figures[2] > 0
+        # A rate or a time, processor time, and the ratio. Rounded: after 5 ms of a loaded machine any of them may be 0.
+        for cell in row[1].split("│")[:3]:
+            assert re.fullmatch(r"[\d,]+(\.\d+)?", cell.strip()), table
 
 
 def test_small_counts_get_no_verdict(output: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import StartServer
 from tests.integration.test_cli_servers import serving
 from tests.support import servers
+from tests.support.faults import known
 from tests.support.servers import ASGI_SERVERS, REPOSITORY, SERVERS, WSGI_SERVERS, ServerKind
 
 APPS = "tests.integration.apps.processes"
@@ -101,6 +102,9 @@ def test_bridge_serve_knows_how_many_workers_it_asks_for(
         server.client() as client,
     ):
         assert client.get("/").json()["multiprocess"] is several
+        if "--workers" in options and known("SIGTERM to a worker that starts", name):
+            for worker in (1, 2):
+                server.wait_for_log(f"Started worker-{worker}")
 
 
 ON_UNIX = [name for name in ASGI_SERVERS if SERVERS[name].unix]
