@@ -123,8 +123,15 @@ def test_sentry_gets_each_error_once_with_its_url(
     ask(server)
     for error in PATHS.values():
         server.wait_for_log(f"ValueError: {error}")
+    events: list[dict[str, Any]] = []
+
+    def arrived() -> bool:
+        # The log may have the error before Sentry has it.
+        events[:] = client.get("/events").json()
+        return len(events) >= len(PATHS)
+
     with server.client() as client:
-        events: list[dict[str, Any]] = client.get("/events").json()
+        poll(arrived, 20, lambda: f"Sentry was sent {events}")
     assert events == [{"what": error, "url": f"{server.url}{path}"} for path, error in PATHS.items()]
 
 
