@@ -24,7 +24,7 @@ OURS = {
     "_REMEDY",
     "self._remedy",
     "library",
-    "call.prefix",
+    "what",
     "tasks[task]",
     "self._label",
     "event",
