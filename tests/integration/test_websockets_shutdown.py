@@ -53,7 +53,12 @@ def test_shutdown_does_not_wait_for_a_client_that_does_not_read(name: str, start
 
 def test_shutdown_leaves_an_app_behind_that_does_not_end(start_server: StartServer) -> None:
     """A thread can't be ended from outside: after ``shutdown_timeout`` the server goes without it."""
-    server = start_server("uvicorn-h11", WEBSOCKETS, environ=options(shutdown_timeout=0.1))
+    server = start_server(
+        "uvicorn-h11",
+        WEBSOCKETS,
+        arguments=("--timeout-graceful-shutdown", "1"),
+        environ=options(shutdown_timeout=0.1),
+    )
     with RawWebSocket(server, "/deaf/x") as client, control(server) as requests:
         requests.get("/reached/x-accepted").raise_for_status()
         server.terminate()
