@@ -118,13 +118,18 @@ class TestResponse:
         assert [name for name, _ in answer.headers if name.lower() == "transfer-encoding"] == []
 
     def test_the_length_of_a_stream_is_not_said(self, adapt: Any) -> None:
+        begun = threading.Event()
+
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await send(START)
             await send(part(b"a"))
-            await asyncio.sleep(0.001)
+            await until(begun.is_set)
             await send(last(b"b"))
 
-        assert call(adapt(app), environ_for()).headers == [("content-type", "text/plain")]
+        with started(adapt(app), environ_for()) as (answer, body):
+            begun.set()
+            assert b"".join(body) == b"ab"
+        assert answer.headers == [("content-type", "text/plain")]
 
     @pytest.mark.parametrize("kind", [bytearray, memoryview])
     def test_other_kinds_of_bytes(self, adapt: Any, kind: Any) -> None:
