@@ -16,20 +16,21 @@ __all__ = ["call_app", "raised", "work_for", "works_for"]
 
 
 class _Context(ThreadSensitiveContext):
-    """A request or a startup, in the context of all that works for it: its tasks, the threads of its sync code."""
+    """Marks the context of a request's or a startup's code: that of its tasks, and of the threads of its sync code."""
 
-    #: Whose it is, as long as it runs.
+    #: The ``owner`` that the code works for; ``None`` once the request is over.
     owner: object = None
-    #: What it is a part of.
+    #: The mark that was in effect outside.
     outer: object = None
 
 
-# Requests are in asgiref's own variable; a startup shares asgiref's thread with the rest of the process.
+# A request's mark is in asgiref's own variable, which gives its sync code a thread of its own. A startup's must not be
+# there: its sync code runs in the thread that asgiref has for the rest of the process.
 _startup: ContextVar[_Context | None] = ContextVar("bridge_startup", default=None)
 
 
 def works_for(owner: object) -> bool:
-    """Whether the caller, in whichever thread, is a part of what is still done for ``owner``."""
+    """Whether the caller, in whichever thread, runs inside a request or a startup of ``owner`` that is not over."""
     contexts: list[Any] = [SyncToAsync.thread_sensitive_context.get(None), _startup.get()]
     while contexts:
         context = contexts.pop()
@@ -44,7 +45,7 @@ def works_for(owner: object) -> bool:
 
 
 async def work_for(owner: object, work: Awaitable[None]) -> None:
-    """Do something that is no request for ``owner``, in a task of its own."""
+    """Do ``work`` for ``owner`` that is no request. To be run in a task of its own, whose context it marks."""
     context = _Context()
     context.owner = owner
     context.outer = _startup.get()

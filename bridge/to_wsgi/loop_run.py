@@ -180,7 +180,7 @@ class LoopRun(Exchange):
             while response.size >= UNSENT_LIMIT and self.client is HERE:
                 await self._drain_comes()
         elif phase is STARTED:
-            # A loop that has waited already runs on until it is told: _run() has to see that it waits again.
+            # Once the loop has waited, only stop() ends its run, and only the next _run() sets the timer for the head.
             if self._stops_at_end and sends_head(self._environ):
                 self._stop()
         elif phase is EMPTY:

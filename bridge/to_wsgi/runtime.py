@@ -30,9 +30,9 @@ logger = logging.getLogger("bridge")
 class Runtime:
     """What an adapter has in one process: its loops and the lifespan.
 
-    Who makes an attempt owns ``lifespan`` and its loop until it is over, and after it the thread that ends it
-    all; ``to_wsgi.attempts`` says which. ``started`` goes from false to true once, after all that a request reads
-    of it.
+    The lifespan and its loop belong to the thread that tries to start the app, until the try is over. Then they belong
+    to the one thread that ends everything; ``to_wsgi.attempts`` decides which one that is. ``started`` becomes true
+    once, after everything that requests read here was set.
     """
 
     def __init__(
@@ -47,16 +47,16 @@ class Runtime:
         self._loop_factory = loop_factory
         self._attempts = Attempts()
         self._shared: SharedLoop | None = None
-        # Of the shared loop's thread.
+        # Requests on the shared loop. Its thread alone changes the set.
         self.running: set[SharedExchange] = set()
-        # Whose the requests are, to who works for one.
+        # Marks all work for this runtime: see ``to_wsgi.app_call.works_for()``.
         self._owner: object = self.running if self.pool is None else self.pool
         self._lifespan: Lifespan | None = None
         self._lifespan_loop: asyncio.AbstractEventLoop | None = None
         self.hints = LoopHints()
 
     def check_close(self) -> None:
-        """Refuse to be closed by who is waited for.
+        """Refuse a ``close()`` that would wait for its own caller.
 
         Raises:
             RuntimeError: as ``AsgiToWsgi.close()``.
@@ -88,7 +88,7 @@ class Runtime:
 
     def _start(self, limit: float | None) -> None:
         with _lock:
-            # From here to close(): there may be something that wants to be ended at exit.
+            # From here on there may be something to end at the interpreter's exit; close() takes it out again.
             _runtimes.add(self)
         if self.pool is None and self._shared is None:
             self._shared = SharedLoop.acquire(self._loop_factory)
@@ -154,7 +154,7 @@ def _interrupts(runtime: Runtime, owner: object) -> bool:
 
 # Guards _runtimes. It may be held by a thread that does not exist in a forked child.
 _lock = threading.Lock()
-# What wants to be ended at exit.
+# What is to be ended at the interpreter's exit.
 _runtimes: set[Runtime] = set()
 
 

@@ -70,8 +70,7 @@ class SharedExchange(Exchange):
         self._wanted = False
         #: Early hints that wait to be sent.
         self._hints: list[Headers] = []
-        #: The app waits in receive() or the response is under way, so that a client that leaves is to be
-        #: noticed.
+        #: Somebody has to notice when the client leaves: the app waits in receive(), or the response is under way.
         self._watched = False
         #: The app has ended: with this error, or well.
         self._ended = False
@@ -217,7 +216,7 @@ class SharedExchange(Exchange):
                 raise client_left(self._environ)
 
     def _expect_head(self) -> None:
-        """From now on the loop looks whether the app waits. Called with the lock, and late: most are done by now."""
+        """``HEAD_WAIT`` is over without a body: have the loop look whether the app waits. Called with the lock."""
         self.head = HeadState.EXPECTED if sends_head(self._environ) else HeadState.OUT
         if self.head is HeadState.EXPECTED and self._response.phase is STARTED:
             self._tell(self._expect_body)

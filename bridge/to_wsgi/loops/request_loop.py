@@ -26,14 +26,14 @@ _T = TypeVar("_T")
 # Rounds of callbacks that are run without a poll, in a row: an app that is never idle has its sockets and
 # timers then.
 _MAX_ROUNDS = 8
-# And so many such rows of rounds: an app that always has something for the server is never run to where it waits.
+# Calls of run_ready() in a row without a poll: an app that always has something for the server never waits in run().
 _MAX_UNPOLLED = 64
 # How a task is made that takes its first step at once; empty where asyncio can't.
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
 class RequestLoop(asyncio.SelectorEventLoop):
-    """asyncio's loop, made cheap for short requests, and able to tell whether it was left as it was found.
+    """asyncio's loop, made cheap for short requests. It can tell whether a request has left anything on it.
 
     It uses what the base class has without documenting it: ``to_wsgi.loops.asyncio_names`` has the list. Where
     asyncio has not all of that, there is no ``RequestLoop``.

@@ -78,7 +78,7 @@ class SharedLoop:
         self._ready.set()
 
     def _end_loop(self) -> None:
-        """Have the loop end, once. Called with the lock. If there is none yet, its thread will see that it is late."""
+        """Have the loop end, once. Called with the lock. If there is no loop yet, its thread looks at ``_closing``."""
         if not self._closing:
             self._closing = True
             if self._has_loop:
