@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge import Dispatcher
+from bridge import Dispatcher, log
 from bridge.dispatch.handing_on import NOT_HERE, log_dropped
 from bridge.types import Environ, Receive, Scope, Send, StartResponse
 from tests.dispatch import asgi, wsgi
@@ -30,15 +30,13 @@ def test_the_log_names_the_request_the_app_and_the_error(caplog: pytest.LogCaptu
     assert "LookupError: as it is" in caplog.text
 
 
-def test_an_error_goes_where_the_request_has_its_log() -> None:
-    """``logging`` is not configured here, but for pytest's own handlers."""
+def test_an_error_goes_where_the_request_has_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has configured nothing: pytest has handlers, and other tests may have left theirs."""
     errors = io.StringIO()
     logger = logging.getLogger("bridge")
-    logger.propagate = False
-    try:
-        log_dropped("the application", "/new", "GET", "/", LookupError("as it is"), errors)
-    finally:
-        logger.propagate = True
+    monkeypatch.setattr(logger, "parent", None)
+    monkeypatch.setattr(logger, "handlers", [log._last_resort])
+    log_dropped("the application", "/new", "GET", "/", LookupError("as it is"), errors)
     assert "LookupError: as it is" in errors.getvalue()
 
 
