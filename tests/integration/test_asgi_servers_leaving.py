@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import h2.config
@@ -70,6 +71,32 @@ def test_client_that_leaves_empty_chunks(server: RunningServer, control: httpx.C
     leave_after_first_chunk(server, "/polling")
     wait_for(lambda: ended(control, "polling"), [*before, "closed"])
     wait_for(lambda: running(control, "/polling"), 0)
+
+
+def test_clients_that_leave_the_queue_make_room_in_it(server: RunningServer, control: httpx.Client) -> None:
+    """Two have a place in it, beside the one that has the thread."""
+
+    def get() -> int:
+        with server.client() as client:
+            return client.get(path).status_code
+
+    with Gate() as gate, ThreadPoolExecutor(3) as clients:
+        path = f"/narrow/{gate.port}"
+        answers = [clients.submit(get)]
+        gate.wait_for_arrival()
+        for _ in range(2):
+            for _ in range(2):
+                timeout = httpx.Timeout(30.0, read=0.2)
+                with server.client(timeout=timeout) as client, pytest.raises(httpx.ReadTimeout):
+                    client.get(path)
+            wait_for(lambda: running(control, path), 1)
+        answers += [clients.submit(get) for _ in range(2)]
+        wait_for(lambda: running(control, path), 3)
+        gate.let_through()
+        for _ in range(2):
+            gate.wait_for_arrival()
+            gate.let_through()
+        assert [answer.result() for answer in answers] == [200] * 3
 
 
 def leave_unread(server: RunningServer, size: int) -> None:

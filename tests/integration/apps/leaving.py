@@ -99,6 +99,10 @@ def wsgi_app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]
     _, name, *rest = environ["PATH_INFO"].split("/")
     if name == "idle":
         return (idle_shared if rest == ["shared"] else idle_by_request)(environ, start_response)
+    if name == "narrow":
+        start_response("200 OK", [*TEXT, ("Content-Length", "5")])
+        pass_gate(int(rest[0]))
+        return [b"whole"]
     if name == "gated":
         start_response("200 OK", [*TEXT, ("Content-Length", "5")])
         return Gated(int(rest[0]))
@@ -121,6 +125,7 @@ def wsgi_app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]
 
 adapted = WsgiToAsgi(wsgi_app, max_body_size=10)
 streamed = WsgiToAsgi(wsgi_app, request_body="stream")
+narrow = WsgiToAsgi(wsgi_app, threads=1, backlog=2)
 # So that the tests need not wait for seconds.
 request_bodies.PATIENCE = 0.05
 
@@ -137,6 +142,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         return
     _running[path] += 1
     try:
-        await (streamed if path == "/unread" else adapted)(scope, receive, send)
+        adapter = {"unread": streamed, "narrow": narrow}.get(path[1:].partition("/")[0], adapted)
+        await adapter(scope, receive, send)
     finally:
         _running[path] -= 1
