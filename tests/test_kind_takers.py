@@ -9,7 +9,8 @@ import flask
 import pytest
 
 from bridge import AsgiToWsgi, Dispatcher, WsgiToAsgi, compat
-from bridge.cli.target import MountPoint, Target
+from bridge.cli.asked import MountPoint
+from bridge.cli.target import Target
 from bridge.kind import check_kind, guess_kind
 from bridge.types import WSGIApp
 from tests.support.kinds import ASGI_APPS, WSGI_APPS, DoubleCallable, async_view

@@ -1,6 +1,11 @@
 """The command ``bridge``.
 
-``main`` reads the command line, ``find_app`` finds the app by its name, ``servers`` knows each server and its own
-command line. ``target`` is what is served, handed to the server's processes, which import it from ``served``;
-``root_path`` puts it under a root path; ``wsgiref`` is the server of the standard library.
+Before the server: ``main`` hands the words on to a command. ``serve`` reads what is asked for (``sources``, by the
+table ``options``, with ``parser``, ``address`` and ``discovery``, into an ``Asked``), refuses what can't be
+(``servers``, ``unused``, ``unknown``), and becomes the server by its own command line (``commands``). ``completion``
+is for shells.
+
+In the server's processes: ``served``, or for gunicorn ``gunicorn``, is what the server imports. ``loading`` gets the
+app that the ``target`` names (``find_app``), once; ``root_path`` and ``proxy`` stand around it, and ``meaning`` says
+what it is. ``wsgiref`` is the server of the standard library.
 """

@@ -12,24 +12,26 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from bridge.errors import BridgeError
-from bridge.kind import describe
+from ..errors import BridgeError
+from ..kind import describe
 
-__all__ = ["AppNotFoundError", "find_app"]
+__all__ = ["APP_NAMES", "FACTORY_NAMES", "AppNotFoundError", "find_app"]
 
-_DEFAULT_NAMES = ("app", "application")
+APP_NAMES = ("app", "application")
+FACTORY_NAMES = ("create_app", "make_app")
 
 
 class AppNotFoundError(BridgeError, ImportError):
     """The name leads to no app; the message is one line that says where the way ended."""
 
 
-def find_app(spec: str) -> object:
+def find_app(spec: str, *, factory: bool = False) -> object:
     """Return what ``spec`` names, after importing the module that it is in.
 
-    ``spec`` is ``place:expression``, or ``place`` alone for its ``app`` or ``application``. The place is a
-    module or the path of a ``.py`` file. The expression is a name, attributes of it (``site.app``) and calls
-    with literal arguments (``create_app("test")``).
+    ``spec`` is ``place:expression``, or ``place`` alone for its ``app`` or ``application``, or for what its
+    ``create_app()`` or ``make_app()`` returns. The place is a module or the path of a ``.py`` file. The expression is
+    a name, attributes of it (``site.app``) and calls with literal arguments (``create_app("test")``). With ``factory``
+    what it names is called, without arguments.
 
     Raises ``AppNotFoundError`` for a module, file or attribute that isn't there, and for an expression that
     is none. What the user's own code raises while it is imported or called is passed on as it is.
@@ -37,11 +39,19 @@ def find_app(spec: str) -> object:
     place, expression = _split(spec)
     module = _import_file(place) if _is_path(place) else _import_module(place)
     if expression is not None:
-        return _evaluate(_parse(expression), module)
-    for name in _DEFAULT_NAMES:
+        node = _parse(expression)
+        return _call(node, [], {}, module) if factory else _evaluate(node, module)
+    names = () if factory else APP_NAMES
+    for name in names:
         if hasattr(module, name):
             return getattr(module, name)
-    raise AppNotFoundError(f"{place!r} has neither 'app' nor 'application'; name it, as in {place}:name")
+    for name in FACTORY_NAMES:
+        if hasattr(module, name):
+            return _call(ast.Name(name), [], {}, module)
+    raise AppNotFoundError(
+        f"{place!r} has neither {', '.join(map(repr, (*names, *FACTORY_NAMES[:-1])))} nor {FACTORY_NAMES[-1]!r}; "
+        f"name it, as in {place}:name"
+    )
 
 
 def _split(spec: str) -> tuple[str, str | None]:
@@ -112,7 +122,6 @@ def _evaluate(node: ast.expr, module: ModuleType) -> object:
         case ast.Attribute(value=value, attr=name):
             return _attribute(_evaluate(value, module), name)
         case ast.Call(func=function, args=args, keywords=keywords):
-            factory = _evaluate(function, module)
             try:
                 positional = [ast.literal_eval(arg) for arg in args]
                 named = {word.arg: ast.literal_eval(word.value) for word in keywords if word.arg is not None}
@@ -120,19 +129,22 @@ def _evaluate(node: ast.expr, module: ModuleType) -> object:
                 raise _no_expression(ast.unparse(node)) from None
             if len(named) != len(keywords):
                 raise _no_expression(ast.unparse(node))
-            if not callable(factory):
-                raise AppNotFoundError(
-                    f"{ast.unparse(function)!r} can't be called: it is {describe(factory)}"
-                )
-            made: object = factory(*positional, **named)
-            if inspect.iscoroutine(made):
-                made.close()
-                raise AppNotFoundError(
-                    f"{ast.unparse(function)!r} is a coroutine function; a factory is called, not awaited"
-                )
-            return made
+            return _call(function, positional, named, module)
         case _:
             raise _no_expression(ast.unparse(node))
+
+
+def _call(function: ast.expr, args: list[object], named: dict[str, object], module: ModuleType) -> object:
+    factory = _evaluate(function, module)
+    if not callable(factory):
+        raise AppNotFoundError(f"{ast.unparse(function)!r} can't be called: it is {describe(factory)}")
+    made: object = factory(*args, **named)
+    if inspect.iscoroutine(made):
+        made.close()
+        raise AppNotFoundError(
+            f"{ast.unparse(function)!r} is a coroutine function; a factory is called, not awaited"
+        )
+    return made
 
 
 def _attribute(owner: object, name: str) -> object:

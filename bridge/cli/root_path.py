@@ -10,9 +10,9 @@ the specifications ask for.
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from bridge.mapping.environ import native_path
-from bridge.mapping.prefixes import is_under
-from bridge.types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
+from ..mapping.environ import native_path
+from ..mapping.prefixes import is_under
+from ..types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
 
 __all__ = ["asgi_under", "wsgi_under"]
 

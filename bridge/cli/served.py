@@ -1,20 +1,45 @@
 """What servers import: ``bridge.cli.served:app`` is the app that ``bridge serve`` was asked for.
 
-See ``bridge.cli.target``.
+The one import of the user's module in this process happens here. gunicorn has a module of its own.
 """
 
+import multiprocessing
 import signal
+import sys
 
-from bridge.cli.target import Target
-from bridge.processes import declare
+from ..processes import declare
+from .loading import NotServedError, found, tell
+from .target import Target
 
 __all__ = ["app"]
 
-_target = Target.from_environment()
-if _target.sigterm_interrupts:
-    # So that the server's loop ends as it does on Ctrl-C, and exit functions run.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-if _target.workers is not None:
-    declare(_target.workers > 1)
+#: uvicorn's main process takes any other status of a worker for a crash, and starts a new one for ever.
+_UVICORN_STARTUP_FAILURE = 3
 
-app = _target.load()
+
+def _is_first() -> bool:
+    """Whether this process serves alone or is the first worker of several, who speaks for all."""
+    # The number that multiprocessing gives to a process; reloaders go on counting.
+    return getattr(multiprocessing.current_process(), "_identity", ()) in {(), (1,)}
+
+
+def _load() -> object:
+    target = Target.from_environment()
+    if target.sigterm_interrupts:
+        # So that the server's loop ends as it does on Ctrl-C, and exit functions run.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if target.workers is not None:
+        declare(target.workers > 1)
+    try:
+        served, kinds = found(target)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except NotServedError as exc:
+        print(f"bridge: error: {exc}", file=sys.stderr)
+        is_child = multiprocessing.parent_process() is not None
+        sys.exit(_UVICORN_STARTUP_FAILURE if is_child and target.server == "uvicorn" else 2)
+    tell(target, kinds, first=_is_first())
+    return served
+
+
+app = _load()

@@ -1,46 +1,20 @@
-"""The servers that ``bridge serve`` knows: what each calls, what it can do, and its command line.
+"""The servers that ``bridge serve`` knows: what each calls, what it can do, and where its own configuration is.
 
-Each is started by its own command line, ``python -m server ...``, so that its workers, its reloader and its
-signals are the server's own. What a server can't do is refused here, before anything starts; nothing asked
-for is dropped.
+Each is started by its own command line (``commands``), so that its workers, its reloader and its signals are the
+server's own. What a server can't do is refused here, before anything starts; nothing asked for is dropped.
 """
 
 import importlib.util
-import socket
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
-from bridge.errors import BridgeError
-from bridge.kind import Kind
+from ..kind import Kind
+from .asked import Asked
+from .errors import UsageError
 
-__all__ = ["SERVERS", "Options", "Server", "UsageError", "arguments", "check", "url", "workers"]
-
-Address: TypeAlias = tuple[str, int]
-"""Host and port."""
-
-_APP = "bridge.cli.served:app"
-_DEFAULT_HOST = "127.0.0.1"
-_DEFAULT_PORT = 8000
-
-
-class UsageError(BridgeError, ValueError):
-    """The command line asks for what can't be done; the message is one line that says why, and who can."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the user asked for, apart from the app. None: not asked for."""
-
-    host: str | None = None
-    port: int | None = None
-    workers: int | None = None
-    threads: int | None = None
-    reload: bool = False
-    root_path: str = ""
-    extra: tuple[str, ...] = ()
-    """The server's own options, handed on as they are."""
+__all__ = ["SERVERS", "Server", "check", "has_option", "own_configuration", "url"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,18 +24,35 @@ class Server:
     name: str
     interface: Kind
     """What it calls. granian calls both; the bridge's promises are those of its ASGI side."""
-    command: Callable[[Options, "Address | None"], list[str]]
-    """The words after ``python``; without an address, the server's own options say it."""
     requirement: str | None = None
     """What pip installs; None is the standard library."""
     workers: bool = False
     reload: Literal["no", "one worker", "yes"] = "no"
     threads: bool = False
     """It has threads of its own for the app. (On an ASGI server they are those of ``WsgiToAsgi``.)"""
+    uds: bool = True
+    fd: bool = True
+    tls: bool = True
+    access_log: bool = True
+    tells_address: bool = False
+    """Its own default address is another one than the bridge's, or it has none."""
     address_options: frozenset[str] = frozenset()
     """Its own options that say where it listens; with one of them it is told nothing else about that."""
     tls_option: str | None = None
     """Its own option that makes its URL https."""
+    config_options: frozenset[str] = frozenset()
+    """Its own options that name a configuration file."""
+    config_file: str | None = None
+    """Which it reads unasked."""
+    variables: str | None = None
+    """What its own environment variables begin with."""
+    other_variables: frozenset[str] = frozenset()
+    logger: str
+    """Its logger, whose format and level the bridge's lines have. Empty: the root logger."""
+    log_format: tuple[str, str | None] = ("%(message)s", None)
+    """Format and time format, where its logger is set up after the app is loaded."""
+    sets_level: bool = True
+    """It has a log level among its options; else the logger's level is set."""
     sigterm_interrupts: bool = False
     """It leaves SIGTERM to its default, which ends a process without shutdown."""
 
@@ -70,148 +61,93 @@ class Server:
         return self.requirement is None or importlib.util.find_spec(self.name) is not None
 
 
-# --- command lines ------------------------------------------------------------------------------------------
-# The app comes first, so that a value forgotten at the end of the user's options is missed where it is
-# missing.
-
-
-def _uvicorn(options: Options, address: Address | None) -> list[str]:
-    # asgi3: its guess takes an ASGI app that is no coroutine function for ASGI 2.
-    words = ["uvicorn", _APP, "--interface", "asgi3", *_host_and_port(address)]
-    return ["-m", *words, *_workers(options), *_reload(options), *options.extra]
-
-
-def _hypercorn(options: Options, address: Address | None) -> list[str]:
-    words = ["hypercorn", f"asgi:{_APP}", *_bind(address)]
-    return ["-m", *words, *_workers(options), *_reload(options), *options.extra]
-
-
-def _granian(options: Options, address: Address | None) -> list[str]:
-    # The app by its file: granian takes the name of a module for a path, and goes astray in a directory that
-    # is itself a package.
-    app = f"{Path(__file__).with_name('served.py')}:app"
-    if address is not None:
-        address = _ip_address(address[0]), address[1]
-    words = ["granian", app, "--interface", "asgi", *_host_and_port(address)]
-    return ["-m", *words, *_workers(options), *_reload(options), *options.extra]
-
-
-def _daphne(options: Options, address: Address | None) -> list[str]:
-    where = [] if address is None else ["--bind", address[0], "--port", str(address[1])]
-    return ["-m", "daphne", _APP, *where, *options.extra]
-
-
-def _gunicorn(options: Options, address: Address | None) -> list[str]:
-    words = ["gunicorn", _APP, *_bind(address), *_workers(options), *_threads(options)]
-    return ["-m", *words, *_reload(options), *options.extra]
-
-
-def _waitress(options: Options, address: Address | None) -> list[str]:
-    where = [] if address is None else ["--listen", _joined(*address)]
-    # The app last: getopt takes no option after the first word that is none.
-    return ["-m", "waitress", *where, *_threads(options), *options.extra, _APP]
-
-
-def _wsgiref(_options: Options, address: Address | None) -> list[str]:
-    host, port = address or (_DEFAULT_HOST, _DEFAULT_PORT)
-    return ["-m", "bridge.cli.wsgiref", host, str(port)]
-
-
-def _ip_address(host: str) -> str:
-    """The address of a host: granian takes no names, not even localhost."""
-    try:
-        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError as exc:
-        raise UsageError(f"--host {host}: {exc.strerror}") from exc
-
-
-def _host_and_port(address: Address | None) -> list[str]:
-    return [] if address is None else ["--host", address[0], "--port", str(address[1])]
-
-
-def _bind(address: Address | None) -> list[str]:
-    return [] if address is None else ["--bind", _joined(*address)]
-
-
-def _joined(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _workers(options: Options) -> list[str]:
-    return [] if options.workers is None else ["--workers", str(options.workers)]
-
-
-def _threads(options: Options) -> list[str]:
-    return [] if options.threads is None else ["--threads", str(options.threads)]
-
-
-def _reload(options: Options) -> list[str]:
-    return ["--reload"] if options.reload else []
-
-
-# --- the table ----------------------------------------------------------------------------------------------
-
 _TABLE = (
     Server(
         name="uvicorn",
         interface="asgi",
-        command=_uvicorn,
         requirement="'uvicorn[standard]'",
         workers=True,
         reload="one worker",
         address_options=frozenset({"--host", "--port", "--uds", "--fd"}),
         tls_option="--ssl-certfile",
+        variables="UVICORN_",
+        other_variables=frozenset({"WEB_CONCURRENCY"}),
+        logger="uvicorn",
     ),
     Server(
         name="hypercorn",
         interface="asgi",
-        command=_hypercorn,
         requirement="hypercorn",
         workers=True,
         reload="yes",
         address_options=frozenset({"-b", "--bind"}),
         tls_option="--certfile",
+        config_options=frozenset({"-c", "--config"}),
+        logger="hypercorn.error",
+        log_format=("%(asctime)s [%(process)d] [%(levelname)s] %(message)s", "[%Y-%m-%d %H:%M:%S %z]"),
     ),
     Server(
         name="granian",
         interface="asgi",
-        command=_granian,
         requirement="'granian[reload]'",
         workers=True,
         reload="yes",
+        fd=False,
         address_options=frozenset({"--host", "--port", "--uds"}),
         tls_option="--ssl-certificate",
+        variables="GRANIAN_",
+        logger="_granian",
     ),
     Server(
         name="daphne",
         interface="asgi",
-        command=_daphne,
         requirement="daphne",
         address_options=frozenset(
             {"-b", "--bind", "-p", "--port", "-u", "--unix-socket", "--fd", "-e", "--endpoint"}
         ),
+        logger="",
+        sets_level=False,
     ),
     Server(
         name="gunicorn",
         interface="wsgi",
-        command=_gunicorn,
         requirement="gunicorn",
         workers=True,
         reload="yes",
         threads=True,
         address_options=frozenset({"-b", "--bind"}),
         tls_option="--certfile",
+        config_options=frozenset({"-c", "--config"}),
+        config_file="gunicorn.conf.py",
+        variables="GUNICORN_CMD_ARGS",
+        other_variables=frozenset({"WEB_CONCURRENCY", "PORT"}),
+        logger="gunicorn.error",
     ),
     Server(
         name="waitress",
         interface="wsgi",
-        command=_waitress,
         requirement="waitress",
         threads=True,
+        fd=False,
+        tls=False,
+        access_log=False,
+        tells_address=True,
         address_options=frozenset({"--host", "--port", "--listen", "--unix-socket"}),
+        logger="waitress",
+        log_format=("%(levelname)s:%(message)s", None),
+        sets_level=False,
         sigterm_interrupts=True,
     ),
-    Server(name="wsgiref", interface="wsgi", command=_wsgiref, sigterm_interrupts=True),
+    Server(
+        name="wsgiref",
+        interface="wsgi",
+        uds=False,
+        fd=False,
+        tls=False,
+        tells_address=True,
+        logger="bridge",
+        sets_level=False,
+    ),
 )
 
 SERVERS: dict[str, Server] = {server.name: server for server in _TABLE}
@@ -220,7 +156,7 @@ SERVERS: dict[str, Server] = {server.name: server for server in _TABLE}
 # --- what is refused ----------------------------------------------------------------------------------------
 
 
-def check(server: Server, options: Options) -> None:
+def check(server: Server, asked: Asked) -> None:
     """Raise ``UsageError`` if the server is missing or can't do what is asked, whatever the app is."""
     if not server.installed:
         others = ", ".join(name for name, other in SERVERS.items() if other.installed)
@@ -228,37 +164,31 @@ def check(server: Server, options: Options) -> None:
             f"{server.name} is not installed: python -m pip install {server.requirement} "
             f"(installed are {others})"
         )
-    if options.workers is not None and options.workers > 1:
-        if not server.workers:
-            raise UsageError(
-                _cannot(server, "--workers", "can't run more than one", [s for s in _TABLE if s.workers])
-            )
-        if options.reload and server.reload == "one worker":
-            both = [s for s in _TABLE if s.reload == "yes"]
-            raise UsageError(_cannot(server, "--reload with --workers", "can't do both", both))
-    if options.reload and server.reload == "no":
-        raise UsageError(_cannot(server, "--reload", "can't", [s for s in _TABLE if s.reload != "no"]))
-    if options.threads is not None and server.interface == "wsgi" and not server.threads:
+    for option, wanted, field, why in (
+        ("--workers", (asked.workers or 1) > 1, "workers", "can't run more than one"),
+        ("--uds", asked.address.uds is not None, "uds", "takes no Unix socket"),
+        ("--fd", asked.address.fd is not None, "fd", "takes no open socket"),
+        ("--ssl-certfile", asked.ssl_certfile is not None, "tls", "speaks no https"),
+        ("--access-log", asked.access_log is not None, "access_log", "has no access log"),
+    ):
+        if wanted and not getattr(server, field):
+            raise UsageError(_cannot(server, option, why, [s for s in _TABLE if getattr(s, field)]))
+    if asked.reload:
+        able = [s for s in _TABLE if s.reload != "no"]
+        if server.reload == "no":
+            raise UsageError(_cannot(server, "--reload", "can't", able))
+        if server.reload == "one worker" and (asked.workers or 1) > 1:
+            able = [s for s in able if s.reload == "yes"]
+            raise UsageError(_cannot(server, "--reload with --workers", "can't do both", able))
+    if asked.threads is not None and server.interface == "wsgi" and not server.threads:
         able = [s for s in _TABLE if s.threads]
         raise UsageError(_cannot(server, "--threads", "can't, it handles one request at a time", able))
-    if options.extra and server.name == "wsgiref":
-        raise UsageError("wsgiref has no options of its own to take after --")
-    _check_extra(server, options)
-
-
-def check_threads(server: Server, options: Options, kinds: Sequence[str]) -> None:
-    """Raise ``UsageError`` if ``--threads`` has no meaning for any app of these kinds on this server."""
-    if options.threads is None or server.interface == "wsgi" or "wsgi" in kinds:
-        return
-    if "both" in kinds:
+    if asked.extra and server.requirement is None:
+        raise UsageError(f"{server.name} has no options of its own to take after --")
+    if asked.address.said and has_option(asked.extra, server.address_options):
         raise UsageError(
-            "--threads: a Dispatcher has its own; WsgiToAsgi(app, threads=N) in it says how many"
+            f"{' '.join(asked.extra)} after -- contradicts {asked.address.bind}: say where to listen once"
         )
-    able = " and ".join(s.name for s in _TABLE if s.threads)
-    raise UsageError(
-        f"--threads: {server.name} runs an ASGI app on its event loop, not in threads; "
-        f"the option is for WSGI apps, and for {able}"
-    )
 
 
 def _cannot(server: Server, option: str, why: str, able: list[Server]) -> str:
@@ -266,61 +196,36 @@ def _cannot(server: Server, option: str, why: str, able: list[Server]) -> str:
     return f"{option}: {server.name} {why}; {', '.join(names)} and {last} can"
 
 
-def _check_extra(server: Server, options: Options) -> None:
-    if _address(server, options) is None and (options.host is not None or options.port is not None):
-        raise UsageError(f"--host and --port contradict {' '.join(options.extra)}: say where to listen once")
-    own = replace(options, extra=())
-    taken = {word for word in server.command(own, _address(server, options)) if word.startswith("--")}
-    if options.root_path:
-        taken |= {"--root-path", "--url-path-prefix", "--url-prefix"}
-    for word in options.extra:
-        if word.partition("=")[0] in taken:
-            raise UsageError(f"{word} after -- contradicts what bridge tells {server.name} itself")
+# --- its own configuration ----------------------------------------------------------------------------------
 
 
-# --- starting -----------------------------------------------------------------------------------------------
+def own_configuration(server: Server, extra: tuple[str, ...], environment: Mapping[str, str]) -> str | None:
+    """Return where the server has configuration of its own, besides ``extra``, in words; None: nowhere."""
+    if has_option(extra, server.config_options):
+        return f"its configuration, {' '.join(extra)}"
+    if server.config_file is not None and Path(server.config_file).is_file():
+        return server.config_file
+    names = sorted(
+        name
+        for name in environment
+        if name in server.other_variables
+        or (server.variables is not None and name.startswith(server.variables))
+    )
+    return ", ".join(names) or None
 
 
-def arguments(server: Server, options: Options) -> list[str]:
-    """Return the words after ``python`` that run the server; ``options`` have been checked."""
-    if server.interface == "asgi":
-        options = replace(options, threads=None)  # they are WsgiToAsgi's
-    return server.command(options, _address(server, options))
-
-
-def workers(options: Options, environment: Mapping[str, str]) -> int | None:
-    """Return how many processes will serve; None where options, variables or files of the server's own may say it."""
-    if options.workers is not None:
-        return options.workers
-    if options.extra or not _WORKERS.isdisjoint(environment):
-        return None
-    return 1  # the default of each of them
-
-
-#: Of uvicorn and gunicorn, of uvicorn, of granian; gunicorn has a variable for all its options.
-_WORKERS = frozenset({"WEB_CONCURRENCY", "UVICORN_WORKERS", "GRANIAN_WORKERS", "GUNICORN_CMD_ARGS"})
-
-
-def url(server: Server, options: Options) -> str:
+def url(server: Server, asked: Asked, environment: Mapping[str, str]) -> str:
     """Return where the server listens, to be shown to the user."""
-    address = _address(server, options)
-    if address is None:
-        return f"where its own options say ({' '.join(options.extra)})"
-    tls = server.tls_option is not None and _has(options.extra, frozenset({server.tls_option}))
-    host, port = address
-    where = f"{'https' if tls else 'http'}://{_joined(host, port)}"
-    return f"a free port of {host}" if port == 0 else f"{where}{options.root_path}/"
+    if has_option(asked.extra, server.address_options):
+        return f"where its own options say ({' '.join(asked.extra)})"
+    configuration = own_configuration(server, asked.extra, environment)
+    if not asked.address.said and configuration is not None:
+        return f"where {configuration} may say"
+    tls = server.tls_option is not None and has_option(asked.extra, frozenset({server.tls_option}))
+    return asked.address.shown(tls or asked.ssl_certfile is not None, asked.root_path or "")
 
 
-def _address(server: Server, options: Options) -> Address | None:
-    """None if the server's own options have it."""
-    if _has(options.extra, server.address_options):
-        return None
-    host = _DEFAULT_HOST if options.host is None else options.host
-    return host, _DEFAULT_PORT if options.port is None else options.port
-
-
-def _has(words: tuple[str, ...], names: frozenset[str]) -> bool:
+def has_option(words: Iterable[str], names: frozenset[str]) -> bool:
     """Whether one of the options is given: ``--name value``, ``--name=value``, ``-n value``, ``-nvalue``."""
     return any(
         word.partition("=")[0] in names or (not word.startswith("--") and word[:2] in names) for word in words

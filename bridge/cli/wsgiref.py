@@ -11,10 +11,10 @@ import sys
 import threading
 from types import FrameType
 from typing import TYPE_CHECKING, cast
-from wsgiref.simple_server import WSGIServer, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 if TYPE_CHECKING:
-    from bridge.types import WSGIApp
+    from ..types import WSGIApp
 
 __all__ = ["main"]
 
@@ -26,12 +26,21 @@ class _IPv6Server(WSGIServer):
     address_family = socket.AF_INET6
 
 
-def main(host: str, port: int) -> None:
+class _QuietHandler(WSGIRequestHandler):
+    """Without an access log; what went wrong is still written."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None: ...
+
+
+def main(host: str, port: int, *, access_log: bool = True) -> None:
     """Serve until SIGINT or SIGTERM: the running request is finished first, unless the signal comes twice."""
-    from bridge.cli.served import app
+    from .served import app
 
     server_class = _IPv6Server if ":" in host else WSGIServer
-    with make_server(host, port, cast("WSGIApp", app), server_class=server_class) as server:
+    handler_class = WSGIRequestHandler if access_log else _QuietHandler
+    with make_server(
+        host, port, cast("WSGIApp", app), server_class=server_class, handler_class=handler_class
+    ) as server:
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             # Not a KeyboardInterrupt at once: wsgiref takes one inside a request for the app's error, and serves on.
@@ -48,4 +57,4 @@ def main(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), access_log="--no-access-log" not in sys.argv)

@@ -94,7 +94,7 @@ def test_a_file_outside_of_the_import_path_is_found_with_its_package(modules: Pa
         ("found_site.nothing", "'found_site' is not a package"),
         ("found_site:ap", "module 'found_site' has no attribute 'ap'; did you mean 'app'?"),
         ("found_site:site.wsgi", "'Site' object has no attribute 'wsgi'"),
-        ("empty", "'empty' has neither 'app' nor 'application'; name it, as in empty:name"),
+        ("empty", "'empty' has neither 'app', 'application', 'create_app' nor 'make_app'; name it"),
         ("nowhere/site.py:app", "there is no file 'nowhere/site.py'"),
         ("./found_site:app", "there is no file './found_site'; did you mean ./found_site.py?"),
         ("found_site:create_later()", "'create_later' is a coroutine function"),
@@ -139,3 +139,23 @@ def test_the_errors_of_the_users_own_code_are_passed_on(
     with pytest.raises(error) as caught:
         find_app("broken_site:app()")
     assert not isinstance(caught.value, AppNotFoundError)
+
+
+def test_a_factory_of_a_usual_name_is_called(modules: Path) -> None:
+    write(modules, "of_factory.py", "def make_app(): return 'made'\n")
+    assert find_app("of_factory") == "made"
+    write(modules, "of_both.py", "app = 'app'\ndef create_app(): return 'made'\n")
+    assert find_app("of_both") == "app"
+    assert find_app("of_both", factory=True) == "made"
+
+
+def test_a_factory_that_is_named_is_called(modules: Path) -> None:
+    write(modules, "factories.py", "def build(): return 'built'\nnumber = 3\nasync def later(): ...\n")
+    assert find_app("factories:build", factory=True) == "built"
+    for spec, says in (
+        ("factories:number", "'number' can't be called"),
+        ("factories:later", "'later' is a coroutine function"),
+        ("factories", "has neither 'create_app' nor 'make_app'"),
+    ):
+        with pytest.raises(AppNotFoundError, match=says):
+            find_app(spec, factory=True)

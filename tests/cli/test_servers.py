@@ -1,63 +1,17 @@
-"""The table of servers: command lines, and what is refused in one line."""
+"""The table of servers: what is refused in one line, and where a server's own configuration is."""
 
 import importlib.util
+import re
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bridge.cli.servers import SERVERS, Options, UsageError, arguments, check, check_threads, url
-
-APP = "bridge.cli.served:app"
-EVERYTHING: dict[str, Any] = {"host": "0.0.0.0", "port": 9000, "workers": 3, "threads": 7, "reload": True}
-
-
-@pytest.mark.parametrize(
-    ("name", "asked", "words"),
-    [
-        ("uvicorn", {}, f"-m uvicorn {APP} --interface asgi3 --host 127.0.0.1 --port 8000"),
-        (
-            "uvicorn",
-            {"host": "::1", "port": 0, "workers": 3, "threads": 7},
-            f"-m uvicorn {APP} --interface asgi3 --host ::1 --port 0 --workers 3",
-        ),
-        (
-            "uvicorn",
-            {"reload": True},
-            f"-m uvicorn {APP} --interface asgi3 --host 127.0.0.1 --port 8000 --reload",
-        ),
-        (
-            "uvicorn",
-            {"workers": 2, "extra": ("--uds", "/run/x", "--no-access-log")},
-            f"-m uvicorn {APP} --interface asgi3 --workers 2 --uds /run/x --no-access-log",
-        ),
-        ("hypercorn", EVERYTHING, f"-m hypercorn asgi:{APP} --bind 0.0.0.0:9000 --workers 3 --reload"),
-        ("hypercorn", {"host": "::1"}, f"-m hypercorn asgi:{APP} --bind [::1]:8000"),
-        ("hypercorn", {"extra": ("-bunix:/run/x",)}, f"-m hypercorn asgi:{APP} -bunix:/run/x"),
-        ("daphne", {"port": 9000}, f"-m daphne {APP} --bind 127.0.0.1 --port 9000"),
-        ("daphne", {"extra": ("-e", "ssl:443")}, f"-m daphne {APP} -e ssl:443"),
-        ("gunicorn", EVERYTHING, f"-m gunicorn {APP} --bind 0.0.0.0:9000 --workers 3 --threads 7 --reload"),
-        ("gunicorn", {"extra": ("--bind=unix:/run/x",)}, f"-m gunicorn {APP} --bind=unix:/run/x"),
-        ("waitress", {"threads": 7}, f"-m waitress --listen 127.0.0.1:8000 --threads 7 {APP}"),
-        ("waitress", {"extra": ("--ident=x",)}, f"-m waitress --listen 127.0.0.1:8000 --ident=x {APP}"),
-        ("waitress", {"extra": ("--unix-socket=/x",)}, f"-m waitress --unix-socket=/x {APP}"),
-        ("wsgiref", {"port": 9000}, "-m bridge.cli.wsgiref 127.0.0.1 9000"),
-    ],
-)
-def test_command_lines(name: str, asked: dict[str, Any], words: str) -> None:
-    options = Options(**asked)
-    check(SERVERS[name], options)
-    assert arguments(SERVERS[name], options) == words.split(" ")
-
-
-def test_granian_is_given_the_app_by_its_file() -> None:
-    spec = importlib.util.find_spec("bridge")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    app = f"{spec.submodule_search_locations[0]}/cli/served.py:app"
-    where = ["--host", "0.0.0.0", "--port", "9000"]
-    expected = ["-m", "granian", app, "--interface", "asgi", *where, "--workers", "3", "--reload"]
-    assert arguments(SERVERS["granian"], Options(**EVERYTHING)) == expected
+from bridge.cli.address import Address
+from bridge.cli.asked import Asked
+from bridge.cli.errors import UsageError
+from bridge.cli.servers import SERVERS, check, own_configuration, url
 
 
 @pytest.mark.parametrize(
@@ -83,32 +37,34 @@ def test_granian_is_given_the_app_by_its_file() -> None:
             {"threads": 2},
             "--threads: wsgiref can't, it handles one request at a time; gunicorn and waitress",
         ),
-        ("wsgiref", {"extra": ("--x",)}, "wsgiref has no options of its own to take after --"),
-        ("waitress", {"port": 1, "extra": ("--listen=x",)}, "--host and --port contradict --listen=x"),
-        ("gunicorn", {"host": "x", "extra": ("-b", "y:1")}, "--host and --port contradict -b y:1"),
-        (
-            "uvicorn",
-            {"extra": ("--interface", "wsgi")},
-            "--interface after -- contradicts what bridge tells uvicorn",
-        ),
-        ("gunicorn", {"workers": 2, "extra": ("--workers=3",)}, "--workers=3 after -- contradicts"),
+        ("wsgiref", {"uds": "/x"}, "--uds: wsgiref takes no Unix socket; uvicorn, hypercorn,"),
         (
             "granian",
-            {"root_path": "/x", "extra": ("--url-path-prefix", "/y")},
-            "--url-path-prefix after -- contradicts",
+            {"fd": 3},
+            "--fd: granian takes no open socket; uvicorn, hypercorn, daphne and gunicorn can",
         ),
+        ("waitress", {"bind": Address(fd=3)}, "--fd: waitress takes no open socket"),
+        ("waitress", {"ssl_certfile": "x"}, "--ssl-certfile: waitress speaks no https; uvicorn,"),
+        ("waitress", {"access_log": True}, "--access-log: waitress has no access log; uvicorn,"),
+        ("wsgiref", {"extra": ("--x",)}, "wsgiref has no options of its own to take after --"),
+        (
+            "waitress",
+            {"port": 1, "extra": ("--listen=x",)},
+            "--listen=x after -- contradicts 127.0.0.1:1: say where to listen once",
+        ),
+        ("gunicorn", {"host": "x", "extra": ("-b", "y:1")}, "-b y:1 after -- contradicts x:8000"),
     ],
 )
 def test_what_a_server_cannot_do_is_refused(name: str, asked: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        check(SERVERS[name], Options(**asked))
+        check(SERVERS[name], Asked(**asked))
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
 def test_one_worker_is_what_every_server_has() -> None:
     for server in SERVERS.values():
-        check(server, Options(workers=1))
+        check(server, Asked(workers=1))
 
 
 def test_a_server_that_is_not_installed_is_refused_with_the_way_to_install_it(
@@ -119,21 +75,38 @@ def test_a_server_that_is_not_installed_is_refused_with_the_way_to_install_it(
 
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
     with pytest.raises(UsageError) as caught:
-        check(SERVERS["gunicorn"], Options())
+        check(SERVERS["gunicorn"], Asked())
     assert str(caught.value) == (
         "gunicorn is not installed: python -m pip install gunicorn (installed are uvicorn, waitress, wsgiref)"
     )
 
 
-def test_threads_are_refused_for_an_asgi_app_on_an_event_loop() -> None:
-    threads = Options(threads=4)
-    with pytest.raises(
-        UsageError, match=r"--threads: granian runs an ASGI app on its event loop.*gunicorn and waitress"
-    ):
-        check_threads(SERVERS["granian"], threads, "asgi")
-    check_threads(SERVERS["granian"], threads, "wsgi")
-    check_threads(SERVERS["gunicorn"], threads, "asgi")
-    check_threads(SERVERS["granian"], Options(), "asgi")
+@pytest.mark.parametrize(
+    ("name", "extra", "variables", "where"),
+    [
+        ("gunicorn", (), {}, None),
+        ("gunicorn", ("-c", "x.py"), {}, "its configuration, -c x.py"),
+        ("gunicorn", ("--preload",), {"PORT": "1", "GUNICORN_CMD_ARGS": "-w 2"}, "GUNICORN_CMD_ARGS, PORT"),
+        ("uvicorn", (), {"UVICORN_PORT": "1", "PORT": "1"}, "UVICORN_PORT"),
+        ("uvicorn", (), {"WEB_CONCURRENCY": "2"}, "WEB_CONCURRENCY"),
+        ("granian", (), {"GRANIAN_PORT": "1"}, "GRANIAN_PORT"),
+        ("hypercorn", ("--config=x",), {"UVICORN_PORT": "1"}, "its configuration, --config=x"),
+        ("waitress", (), {"PORT": "1", "WEB_CONCURRENCY": "2"}, None),
+    ],
+)
+def test_where_its_own_configuration_is(
+    name: str, extra: tuple[str, ...], variables: dict[str, str], where: str | None
+) -> None:
+    assert own_configuration(SERVERS[name], extra, variables) == where
+
+
+def test_the_file_that_gunicorn_reads_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gunicorn.conf.py").write_text("")
+    assert own_configuration(SERVERS["gunicorn"], (), {}) == "gunicorn.conf.py"
+    assert url(SERVERS["gunicorn"], Asked(), {}) == "where gunicorn.conf.py may say"
+    assert url(SERVERS["gunicorn"], Asked(port=80), {}) == "http://127.0.0.1:80/"
+    assert own_configuration(SERVERS["uvicorn"], (), {}) is None
 
 
 @pytest.mark.parametrize(
@@ -141,11 +114,27 @@ def test_threads_are_refused_for_an_asgi_app_on_an_event_loop() -> None:
     [
         ("uvicorn", {}, "http://127.0.0.1:8000/"),
         ("uvicorn", {"host": "::1", "port": 80, "root_path": "/shop"}, "http://[::1]:80/shop/"),
-        ("uvicorn", {"port": 0}, "a free port of 127.0.0.1"),
+        ("uvicorn", {"ssl_certfile": "c.pem"}, "https://127.0.0.1:8000/"),
         ("uvicorn", {"extra": ("--ssl-certfile", "c.pem")}, "https://127.0.0.1:8000/"),
         ("gunicorn", {"extra": ("--certfile=c.pem",)}, "https://127.0.0.1:8000/"),
         ("uvicorn", {"extra": ("--uds", "/run/x")}, "where its own options say (--uds /run/x)"),
     ],
 )
 def test_the_address_shown(name: str, asked: dict[str, Any], shown: str) -> None:
-    assert url(SERVERS[name], Options(**asked)) == shown
+    assert url(SERVERS[name], Asked(**asked), {}) == shown
+
+
+def test_what_the_servers_sources_say_of_their_loggers() -> None:
+    """The names of the table; a server that renames its logger makes the bridge's lines lose its format."""
+    for name, file in (
+        ("uvicorn", "uvicorn/config.py"),
+        ("hypercorn", "hypercorn/logging.py"),
+        ("granian", "granian/log.py"),
+        ("gunicorn", "gunicorn/glogging.py"),
+        ("waitress", "waitress/utilities.py"),
+    ):
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        source = (Path(spec.origin).parents[1] / file).read_text()
+        assert re.search(f"[\"']{SERVERS[name].logger}[\"']", source)

@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -34,28 +35,36 @@ WITH_RELOAD = [name for name, server in SERVERS.items() if server.reload != "no"
 OWN_OPTIONS = {"gunicorn": ("--", *NO_CONTROL_SOCKET)}
 
 
+Certificate = tuple[Path, Path, Path]
+
+HOLDS = "each request, and so each stream, holds"
+#: A server with several of the app at a time, in one process: server -> what it holds for a request.
+THREADS = {"waitress": "one of 4 threads", "gunicorn": "one of 8 threads"}
+ONE_AT_A_TIME = "one request at a time, so that a stream stops all others"
+
+
 @contextlib.contextmanager
-def serving(app: str, server: str, *options: str, directory: Path = SITE) -> Iterator[RunningServer]:
+def serving(
+    app: str,
+    server: str,
+    *options: str,
+    directory: Path = SITE,
+    tls: Certificate | None = None,
+    uds: Path | None = None,
+) -> Iterator[RunningServer]:
     """``bridge serve`` in ``directory``; at the end of the block, nothing of it is left.
 
     ``app`` is one word, or more with spaces between: ``--mount /=x:app``.
     """
     port = free_port()
+    where = ("--port", str(port)) if uds is None else ("--uds", str(uds))
+    certificate = () if tls is None else ("--ssl-certfile", str(tls[0]), "--ssl-keyfile", str(tls[1]))
     own = OWN_OPTIONS.get(server, ())
-    command = [
-        sys.executable,
-        "-m",
-        "bridge",
-        "serve",
-        *app.split(),
-        "--server",
-        server,
-        "--port",
-        str(port),
-        *options,
-        *own,
-    ]
-    kind = ServerKind(f"bridge-serve-{server}", SERVERS[server].interface, tuple(command), tcp=())
+    bridge = [sys.executable, "-m", "bridge", "serve"]
+    command = [*bridge, *app.split(), "--server", server, *where, *certificate, *options, *own]
+    kind = ServerKind(
+        f"bridge-serve-{server}", SERVERS[server].interface, tuple(command), tcp=(), tls=tls is not None
+    )
     with tempfile.TemporaryDirectory(prefix="bridge-") as logs:
         log_path = Path(logs) / "log"
         with log_path.open("wb") as log:
@@ -68,7 +77,7 @@ def serving(app: str, server: str, *options: str, directory: Path = SITE) -> Ite
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        running = RunningServer(kind, app, HOST, port, None, log_path, process)
+        running = RunningServer(kind, app, HOST, port, uds, log_path, process, tls[2] if tls else None)
         try:
             running.wait_until_accepting()
             yield running
@@ -76,39 +85,69 @@ def serving(app: str, server: str, *options: str, directory: Path = SITE) -> Ite
             running.stop()
 
 
+def client_of(server: RunningServer) -> httpx.Client:
+    if server.unix_path is None:
+        return server.client()
+    return server.client(transport=httpx.HTTPTransport(uds=str(server.unix_path)))
+
+
 def answers(server: RunningServer, path: str = "/where") -> httpx.Response:
     """The answer of a server that accepts, but whose workers may be on their way."""
-    with server.client() as client:
+    with client_of(server) as client:
         return client.get(path)
+
+
+#: What a proxy at 127.0.0.1 says of a client; the first address is the client's own invention.
+FORWARDED = {"X-Forwarded-For": "6.6.6.6, 192.0.2.7", "X-Forwarded-Proto": "https"}
 
 
 @pytest.mark.parametrize("kind", ["wsgi", "asgi"])
 @pytest.mark.parametrize("name", SERVERS)
-def test_serves_either_kind_under_a_root_path_until_it_is_told_to_end(
-    name: str, kind: Literal["wsgi", "asgi"]
+def test_serves_either_kind_under_a_root_path_behind_a_proxy_until_it_is_told_to_end(
+    name: str, kind: Literal["wsgi", "asgi"], tmp_path: Path
 ) -> None:
     body = os.urandom(200_000)
-    with serving(APPS[kind], name, "--root-path", "/site") as server:
+    with serving(APPS[kind], name, "--root-path", "/site", "--proxy-headers") as server:
         with server.client() as client:
             # As behind a proxy that cuts the prefix off, and as behind one that doesn't.
             for path in ("/where", "/site/where"):
                 answer = client.get(path).raise_for_status().json()
                 assert answer["url"] == "/site/where"
                 assert (answer["root_path"], answer["path"]) == ("/site", "/where")
+                assert (answer["client"], answer["scheme"]) == (HOST, "http")
+            answer = client.get("/where", headers=FORWARDED).json()
+            assert (answer["client"], answer["scheme"]) == ("192.0.2.7", "https")
             digest = client.post("/digest", content=body).raise_for_status().text
             assert digest.strip('"') == hashlib.sha256(body).hexdigest()
 
-        first_line = server.log().splitlines()[0]
-        assert first_line == (
-            f"bridge: {kind.upper()} app {APPS[kind]}, {how(name, kind)}, on {name}: {server.url}/site/"
-        )
+        first_line, *others = server.log().splitlines()
+        assert first_line == f"bridge: {APPS[kind]} on {name}{_threads_told(name)}: {server.url}/site/"
+        [told] = [line for line in others if "bridge: " in line]
+        assert told.endswith(f"bridge: {kind.upper()} app {APPS[kind]}, {meaning(name, kind)}")
+        assert server.log().count("imported") == 1
 
         # One is ended as by Ctrl-C in a terminal, which reaches the workers too, one as by a process manager.
         ends_by = signal.SIGINT if kind == "wsgi" else signal.SIGTERM
-        if ends_by == signal.SIGINT and not known("two signals to a worker", name):
-            os.killpg(server.process.pid, ends_by)
-        else:
-            server.process.send_signal(ends_by)
+        with ThreadPoolExecutor(1) as clients:
+            release = tmp_path / "release"
+            request = clients.submit(answers, server, f"/held?{release}")
+            try:
+                server.wait_for_log("held")
+                if ONE_AT_A_TIME not in told:
+                    assert answers(server).status_code == 200, "while another request is held"
+                if ends_by == signal.SIGINT and not known("two signals to a worker", name):
+                    os.killpg(server.process.pid, ends_by)
+                else:
+                    server.process.send_signal(ends_by)
+                if finishes(name, ends_by) and name not in LISTENS_TO_ITS_END:
+                    server.wait_until_not_accepting()
+            finally:
+                release.touch()
+            if finishes(name, ends_by):
+                assert request.result(20).text.strip('"') == "released " * 10_000
+            else:
+                with contextlib.suppress(httpx.TransportError):
+                    assert request.result(20).status_code == 500
         assert server.process.wait(20) == exit_status(name, ends_by)
         _wait_for_no_process(server)
         if kind == "asgi":
@@ -117,23 +156,48 @@ def test_serves_either_kind_under_a_root_path_until_it_is_told_to_end(
             server.assert_no_traceback()
 
 
+#: Its listening socket, or that of the main process, is closed when all is over.
+LISTENS_TO_ITS_END = {"hypercorn", "gunicorn", "waitress", "wsgiref"}
+
+
+def finishes(name: str, ended_by: signal.Signals) -> bool:
+    """Whether a running request finishes: gunicorn takes SIGINT for "at once", and daphne any signal."""
+    return name != "daphne" and (name, ended_by) != ("gunicorn", signal.SIGINT)
+
+
+def meaning(name: str, kind: str) -> str:
+    """What the line says of an app of that kind, after its name."""
+    if kind == "asgi":
+        if SERVERS[name].interface == "asgi":
+            return "as it is"
+        held = f"{HOLDS} {THREADS[name]}" if name in THREADS else ONE_AT_A_TIME
+        return f"in AsgiToWsgi(app): an event loop for each request; {held}"
+    if SERVERS[name].interface == "asgi":
+        return f"in WsgiToAsgi(app): {HOLDS} one of 40 threads"
+    return f"as it is: {HOLDS} one of 4 threads" if name == "waitress" else f"as it is: {ONE_AT_A_TIME}"
+
+
 @pytest.mark.parametrize("name", ["uvicorn", "gunicorn"])
 def test_serves_apps_at_one_prefix_in_turn(name: str) -> None:
     app = f"--mount /={APPS['asgi']} --mount /={APPS['wsgi']}"
     with serving(app, name, "--threads", "5") as server:
-        first_line = server.log().splitlines()[0]
-        asgi, wsgi = (
-            ("as it is", "in WsgiToAsgi(app, threads=5)")
-            if name == "uvicorn"
-            else ("in AsgiToWsgi(app)", "as it is")
-        )
-        what = f"/={APPS['asgi']} (ASGI, {asgi}, or the next), /={APPS['wsgi']} (WSGI, {wsgi})"
-        assert what in first_line
         with server.client() as client:
             # FastAPI has no route for HEAD and answers 405; Flask has.
             assert client.head("/where").status_code == 200
             assert client.get("/where").json()["path"] == "/where"
             assert "<title>404 Not Found</title>" in client.get("/nowhere").text, "Flask's"
+        first_line, log = server.log().splitlines()[0], server.log()
+        assert f"{APPS['asgi']} and {APPS['wsgi']} on {name}" in first_line
+        asgi, wsgi = (
+            ("as it is", f"in WsgiToAsgi(app, threads=5): {HOLDS} one of 5 threads")
+            if name == "uvicorn"
+            else (
+                f"in AsgiToWsgi(app): an event loop for each request; {HOLDS} one of 5 threads",
+                f"as it is: {HOLDS} one of 5 threads",
+            )
+        )
+        assert f"/: ASGI app {APPS['asgi']}, {asgi}; where it has nothing, the next one is asked\n" in log
+        assert f"/: WSGI app {APPS['wsgi']}, {wsgi}\n" in log
 
 
 MOUNTS = f"--mount /new={APPS['asgi']},fallback --mount /={APPS['wsgi']}"
@@ -146,9 +210,12 @@ MOUNTS = f"--mount /new={APPS['asgi']},fallback --mount /={APPS['wsgi']}"
         *((name, "dispatcher_site:app") for name in ("uvicorn", "gunicorn")),
     ],
 )
-def test_serves_a_site_of_both_kinds_under_a_root_path(name: str, app: str) -> None:
+def test_serves_a_site_of_both_kinds_under_a_root_path_by_https_where_it_can(
+    name: str, app: str, certificate: Certificate
+) -> None:
     body = os.urandom(200_000)
-    with serving(app, name, "--root-path", "/site") as server:
+    tls = certificate if SERVERS[name].tls else None
+    with serving(app, name, "--root-path", "/site", tls=tls) as server:
         with server.client() as client:
             for path, root_path in (
                 ("/where", "/site"),
@@ -164,12 +231,18 @@ def test_serves_a_site_of_both_kinds_under_a_root_path(name: str, app: str) -> N
             # What the first app has nothing for is the second one's: its 404 page is another.
             assert client.get("/new/nowhere").text == client.get("/nowhere").text
 
+        log = server.log()
+        assert log.splitlines()[0].endswith(f" on {name}{_threads_told(name)}: {server.url}/site/")
         if app == MOUNTS:
-            asgi, wsgi = how(name, "asgi"), how(name, "wsgi")
-            what = f"/new={APPS['asgi']} (ASGI, {asgi}, or the next), /={APPS['wsgi']} (WSGI, {wsgi})"
+            held = f"{HOLDS} {THREADS[name]}" if name in THREADS else ONE_AT_A_TIME
+            asgi = meaning(name, "asgi")
+            wsgi = meaning(name, "wsgi") if SERVERS[name].interface == "asgi" else f"as it is: {held}"
+            assert (
+                f"/new: ASGI app {APPS['asgi']}, {asgi}; where it has nothing, the next one is asked\n" in log
+            )
+            assert f"/: WSGI app {APPS['wsgi']}, {wsgi}\n" in log
         else:
-            what = "WSGI and ASGI app dispatcher_site:app, as it is"
-        assert server.log().splitlines()[0] == f"bridge: {what}, on {name}: {server.url}/site/"
+            assert "bridge: WSGI and ASGI app dispatcher_site:app, as it is\n" in log
 
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(20) == exit_status(name, signal.SIGTERM)
@@ -184,10 +257,8 @@ def _hold_lifespan(server: RunningServer, name: str) -> None:
         hold("lifespan", name, log.count(words), right=1)
 
 
-def how(name: str, kind: str) -> str:
-    if kind == SERVERS[name].interface:
-        return "as it is"
-    return "in AsgiToWsgi(app)" if kind == "asgi" else "in WsgiToAsgi(app)"
+def _threads_told(name: str) -> str:
+    return {"waitress": ", 4 threads", "wsgiref": ", 1 thread"}.get(name, "")
 
 
 def exit_status(name: str, ended_by: signal.Signals) -> int:
@@ -196,10 +267,10 @@ def exit_status(name: str, ended_by: signal.Signals) -> int:
 
 
 @pytest.mark.parametrize("name", WITH_WORKERS)
-def test_workers_are_processes_that_all_serve_the_app(name: str) -> None:
+def test_workers_are_processes_that_all_serve_the_app_at_a_unix_socket(name: str, tmp_path: Path) -> None:
     # The app of the other kind, so that each worker has to wrap it.
     app = APPS["wsgi" if SERVERS[name].interface == "asgi" else "asgi"]
-    with serving(app, name, "--workers", "2") as server:
+    with serving(app, name, "--workers", "2", "--proxy-headers", uds=tmp_path / "s") as server:
         pids: set[int] = set()
 
         def both_answered() -> bool:
@@ -211,7 +282,14 @@ def test_workers_are_processes_that_all_serve_the_app(name: str) -> None:
 
         poll(both_answered, 20, lambda: f"only {pids} answered; the log:\n{server.log()}")
         assert pids <= {process.pid for process in server.processes()}
-        assert "2 workers" in server.log().splitlines()[0]
+        first_line, *others = server.log().splitlines()
+        assert first_line == f"bridge: {app} on {name}, 2 workers: unix:{server.unix_path}"
+        # The first of them speaks for both.
+        assert sum("bridge: " in line for line in others) == 1
+        assert server.log().count("imported") == 2
+        with client_of(server) as client:
+            answer = client.get("/where", headers=FORWARDED).json()
+        assert (answer["client"], answer["scheme"]) == ("192.0.2.7", "https")
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(20) == 0
         _wait_for_no_process(server)
@@ -248,47 +326,87 @@ def app(environ, start_response):
         _wait_for_no_process(server)
 
 
-def test_the_servers_own_options_and_a_unix_socket(tmp_path: Path) -> None:
-    socket = tmp_path / "s"
-    command = [
-        sys.executable,
-        "-m",
-        "bridge",
-        "serve",
-        "flask_site",
-        "--",
-        "--uds",
-        str(socket),
-        "--header",
-        "x:y",
-    ]
-    with subprocess.Popen(
-        command,
-        cwd=SITE,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stderr is not None
-            assert process.stderr.readline() == (
-                "bridge: WSGI app flask_site, in WsgiToAsgi(app), on uvicorn: "
-                f"where its own options say (--uds {socket} --header x:y)\n"
-            )
-            poll(socket.exists, 20, lambda: "no socket")
-            transport = httpx.HTTPTransport(uds=str(socket))
-            with httpx.Client(transport=transport, base_url="http://bridge") as client:
-                answer = client.get("/where")
-            assert answer.json()["path"] == "/where"
-            assert answer.headers["x"] == "y"
-        finally:
-            process.send_signal(signal.SIGINT)
+@pytest.mark.parametrize("name", ["waitress", "daphne"])
+def test_a_unix_socket_of_a_server_without_workers(name: str, tmp_path: Path) -> None:
+    with serving(APPS["wsgi"], name, "--proxy-headers", uds=tmp_path / "s") as server:
+        with client_of(server) as client:
+            answer = client.get("/where", headers=FORWARDED).json()
+        assert (answer["client"], answer["scheme"]) == ("192.0.2.7", "https")
+
+
+def test_the_servers_own_options_and_a_descriptor() -> None:
+    with socket.create_server((HOST, 0)) as listening:
+        os.set_inheritable(listening.fileno(), True)
+        port = listening.getsockname()[1]
+        command = [sys.executable, "-m", "bridge", "serve", "--fd", str(listening.fileno()), "flask_site"]
+        with subprocess.Popen(
+            [*command, "--log-level", "warning", "--", "--header", "x:y"],
+            cwd=SITE,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            pass_fds=[listening.fileno()],
+        ) as process:
             try:
-                process.communicate(timeout=30)
+                # The connection waits in the socket until the server is there.
+                answer = httpx.get(f"http://{HOST}:{port}/where", trust_env=False, timeout=30)
+                assert answer.json()["path"] == "/where"
+                assert answer.headers["x"] == "y"
             finally:
-                process.kill()  # nothing, where it has ended
+                process.send_signal(signal.SIGINT)
+                try:
+                    log, _ = process.communicate(timeout=30)
+                finally:
+                    process.kill()  # nothing, where it has ended
     assert process.returncode == 0
-    assert not socket.exists()
+    # The app's own line, and nothing that is below the level.
+    assert [line for line in log.splitlines() if '"GET /where' not in line] == ["imported"]
+
+
+def test_gunicorns_own_configuration_wins_over_the_bridges_defaults(tmp_path: Path) -> None:
+    """An ASGI worker class gets the ASGI app; what is said to the bridge wins over the file."""
+    port = free_port()
+    (tmp_path / "gunicorn.conf.py").write_text(
+        f"bind = '{HOST}:{port}'\nworker_class = 'asgi'\nworkers = 2\nproc_name = 'x'\n"
+    )
+    with serving(
+        APPS["asgi"], "gunicorn", "--workers", "1", "--app-dir", str(SITE), directory=tmp_path
+    ) as server:
+        assert answers(server).json()["path"] == "/where"
+        log = server.log()
+        assert f"{HOST}:{server.port}" in log, "of the command line"
+        assert "Using worker: asgi" in log
+        assert log.count("Booting worker") == 1
+        assert f"bridge: ASGI app {APPS['asgi']}, as it is\n" in log
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_an_app_that_ends_the_process_is_told_in_one_line(name: str, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("import sys\nsys.exit('bye')\napp = 1\n")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "bridge", "serve", "--server", name, "-p", str(free_port())),
+            *OWN_OPTIONS.get(name, ()),
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("bridge: error: ")]
+    assert line == (
+        "bridge: error: app:app: it ends the process instead of making an app, by SystemExit('bye') in line 2 of "
+        f"{tmp_path / 'app.py'}"
+    )
+    assert "Traceback" not in done.stderr
+    hold("status of a failed start", name, done.returncode, right=FAILED_START.get(name, 2))
+
+
+#: gunicorn's "app failed to load", and what granian says of a worker's end.
+FAILED_START = {"gunicorn": 4, "granian": 1}
 
 
 @pytest.mark.parametrize("server", ["waitress", "gunicorn"])

@@ -17,6 +17,14 @@ ASGI = (
         docs=("It has no lifespan",),
     ),
     Fault(
+        name="status of a failed start",
+        servers=("hypercorn",),
+        versions="hypercorn",
+        does="it forgets the status of a worker that could not start, where there is no other worker to end",
+        right="it ends with that status",
+        wrong=0,
+    ),
+    Fault(
         name="app called before the body's end",
         servers=("daphne",),
         versions="daphne",

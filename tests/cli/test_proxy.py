@@ -1,0 +1,94 @@
+"""The client behind proxies: the same rules for scopes and environs."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bridge.cli.proxy import Trusted, asgi_behind, wsgi_behind
+from bridge.types import Receive, Scope, Send
+
+
+def environ_seen(trusted: str, peer: str, headers: dict[str, str]) -> tuple[Any, ...]:
+    """Address, port and scheme."""
+    environ: dict[str, Any] = {"REMOTE_ADDR": peer, "REMOTE_PORT": "7", "wsgi.url_scheme": "http"}
+    environ |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
+    wsgi_behind(Trusted(trusted), lambda environ, start_response: [])(environ, lambda *_: None)
+    return environ["REMOTE_ADDR"], int(environ["REMOTE_PORT"]), environ["wsgi.url_scheme"]
+
+
+def scope_seen(trusted: str, peer: str, headers: dict[str, str], kind: str = "http") -> tuple[Any, ...]:
+    scope: Scope = {
+        "type": kind,
+        "scheme": "http" if kind == "http" else "ws",
+        "client": (peer, 7) if peer else None,
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    asyncio.run(asgi_behind(Trusted(trusted), app)(scope, None, None))  # type: ignore[arg-type]
+    return *(scope["client"] or ("", 7)), scope["scheme"]
+
+
+PROXY = "10.0.0.1"
+CASES = [
+    ("10.0.0.1", PROXY, "1.2.3.4", "https", ("1.2.3.4", 0, "https")),
+    ("10.0.0.1", "10.0.0.2", "1.2.3.4", "https", ("10.0.0.2", 7, "http")),
+    ("10.0.0.0/8", PROXY, "6.6.6.6, 1.2.3.4, 10.0.0.9", "http", ("1.2.3.4", 0, "http")),
+    ("10.0.0.0/8", PROXY, "10.0.0.8, 10.0.0.9", "http", ("10.0.0.8", 0, "http")),
+    ("*", "9.9.9.9", "6.6.6.6, 1.2.3.4", "https", ("6.6.6.6", 0, "https")),
+    ("10.0.0.1", PROXY, "1.2.3.4:80", "https", ("1.2.3.4", 80, "https")),
+    ("10.0.0.1", PROXY, "[2001:db8::1]:80", "https", ("2001:db8::1", 80, "https")),
+    ("10.0.0.1", PROXY, "2001:db8::1", "https", ("2001:db8::1", 0, "https")),
+    ("10.0.0.1", PROXY, "unknown", "gopher", ("unknown", 0, "http")),
+    ("10.0.0.1", PROXY, " , ", "http, https", (PROXY, 7, "https")),
+    ("10.0.0.1", "::ffff:10.0.0.1", "1.2.3.4", "https", ("1.2.3.4", 0, "https")),
+    ("10.0.0.1", "", "1.2.3.4", "wss", ("1.2.3.4", 0, "https")),  # at a Unix socket
+    ("10.0.0.1", "localhost", "1.2.3.4", "https", ("1.2.3.4", 0, "https")),  # waitress's name for it
+]
+
+
+@pytest.mark.parametrize(("trusted", "peer", "hops", "proto", "seen"), CASES)
+def test_scopes_and_environs_tell_the_same(
+    trusted: str, peer: str, hops: str, proto: str, seen: tuple[str, int, str]
+) -> None:
+    headers = {"x-forwarded-for": hops, "x-forwarded-proto": proto}
+    assert scope_seen(trusted, peer, headers) == seen
+    assert environ_seen(trusted, peer, headers) == seen
+    web_socket = scope_seen(trusted, peer, headers, "websocket")
+    assert web_socket == (*seen[:2], seen[2].replace("http", "ws"))
+
+
+def test_without_the_headers_nothing_changes() -> None:
+    assert scope_seen("*", "1.2.3.4", {}) == environ_seen("*", "1.2.3.4", {}) == ("1.2.3.4", 7, "http")
+
+
+def test_header_fields_may_be_several_and_of_any_case() -> None:
+    scope: Scope = {
+        "type": "http",
+        "scheme": "http",
+        "client": None,
+        "headers": [(b"X-Forwarded-For", b"1.2.3.4"), (b"x-forwarded-for", b"10.0.0.1")],
+    }
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    asyncio.run(asgi_behind(Trusted("10.0.0.0/8"), app)(scope, None, None))  # type: ignore[arg-type]
+    assert scope["client"] == ("1.2.3.4", 0)
+
+
+def test_lifespan_passes() -> None:
+    seen: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+
+    lifespan: Scope = {"type": "lifespan"}
+    asyncio.run(asgi_behind(Trusted("*"), app)(lifespan, None, None))  # type: ignore[arg-type]
+    assert seen[0] is lifespan
+
+
+def test_what_is_no_address_is_refused() -> None:
+    with pytest.raises(ValueError, match="'proxy' is neither an address, a network such as"):
+        Trusted("10.0.0.1,proxy")

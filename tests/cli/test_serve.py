@@ -1,0 +1,233 @@
+"""``bridge serve``: its help, what it refuses before anything starts, and what it leaves as it was for the server."""
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import httpx
+import pytest
+
+from bridge.cli import main as cli
+from bridge.cli.options import OPTIONS
+from bridge.cli.servers import SERVERS
+from tests.support.servers import REPOSITORY, free_port, poll
+
+
+def run(*words: str, directory: Path = REPOSITORY, **variables: str) -> subprocess.CompletedProcess[str]:
+    """``python -m bridge serve`` with ``words``, for what ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "bridge", "serve", *words],
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line on stderr with which the command refuses ``words``, with exit status 2."""
+    try:
+        status: object = cli.main(["serve", *words])
+    except SystemExit as exc:
+        status = exc.code
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, "")
+    assert err.startswith("bridge: error: ")
+    assert err.count("\n") == 1
+    return err.removeprefix("bridge: error: ").rstrip()
+
+
+def help_of(capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["serve", "--help"])
+    assert caught.value.code == 0
+    return capsys.readouterr().out
+
+
+# --- help ---------------------------------------------------------------------------------------------------
+
+
+def test_help_names_every_server_and_option_and_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    text = help_of(capsys)
+    options = [option.flag for option in OPTIONS.values()]
+    for word in (
+        *SERVERS,
+        *options,
+        ",fallback",
+        "module:create_app()",
+        "path/to/file.py:app",
+        "-- ",
+        "BRIDGE_PORT",
+    ):
+        assert word in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_each_example_of_the_help_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = re.findall(r"^  bridge (serve .*)$", help_of(capsys), re.MULTILINE)
+    assert len(examples) >= 8
+    started: list[str] = []
+    monkeypatch.setattr("runpy.run_module", lambda name, **_: started.append(name))
+    monkeypatch.setattr("bridge.cli.serve.probe", lambda address: None)
+    monkeypatch.chdir(tmp_path)
+    for example in examples:
+        monkeypatch.setattr(os, "environ", dict(os.environ))
+        monkeypatch.setattr(sys, "argv", [])
+        assert cli.main(shlex.split(example)) == 0, example
+    assert len(started) == len(examples)
+
+
+# --- what is refused ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--mount /x/=y:app --mount /x=y:app", "--mount: y:app is mounted twice at '/x'"),
+        (
+            "--mount /x=y:app,fallback --mount /x/=z:app",
+            "--mount: leave ,fallback out behind y:app; apps at one",
+        ),
+        ("x:app --port", "-p/--port: expected one argument (see bridge serve --help)"),
+        ("x:app --port 65536", "--port: '65536' is not a port, 0 to 65535"),
+        ("x:app y:app", "unrecognized arguments: y:app"),
+        ("x:app --server daphne --workers 2", "--workers: daphne can't run more than one"),
+        ("x:app --server wsgiref -- -v", "wsgiref has no options of its own to take after --"),
+        ("x:app --loop shared", "--loop is for an ASGI app on a WSGI server; uvicorn is an ASGI server"),
+        ("x:app --forwarded-allow-ips *", "--forwarded-allow-ips says whose headers count: it goes with"),
+        ("x:app --ssl-keyfile k", "--ssl-keyfile is the key of a certificate: it goes with --ssl-certfile"),
+        ("x:app --ssl-certfile /nowhere", "--ssl-certfile: '/nowhere' is not there, or may not be read"),
+        ("x:app --app-dir /nowhere", "--app-dir: there is no directory '/nowhere'"),
+        ("x:app --env-file /nowhere", "--env-file: there is no file '/nowhere'"),
+        ("x:app --host 192.0.2.1", "192.0.2.1:8000: this machine has no such address"),
+    ],
+)
+def test_what_cannot_be_asked_for(capsys: pytest.CaptureFixture[str], words: str, message: str) -> None:
+    assert refused(capsys, *words.split()).startswith(message)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_port_in_use_is_one_line_on_every_server(server: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = refused(capsys, "x:app", "--server", server, "-p", str(port))
+    assert line == f"127.0.0.1:{port}: the port is in use; say another one with --port, or 0 for a free one"
+
+
+# --- on the way to the server -------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_found_or_is_no_app(tmp_path: Path) -> None:
+    (tmp_path / "site_.py").write_text(
+        "import bridge\nasync def app(scope, receive, send): ...\nboth = bridge.Dispatcher({'/': app})\n"
+    )
+    port = str(free_port())
+    for words, message in (
+        (["site_:ap"], "site_:ap: module 'site_' has no attribute 'ap'; did you mean 'app'?"),
+        (["--mount", "/=site_:app", "--mount", "/x=nowhere:app"], "nowhere:app: No module named 'nowhere'"),
+        (["site_:both", "--threads", "2"], "--threads: a Dispatcher has its own; WsgiToAsgi(app, threads=N)"),
+        (
+            ["--server", "waitress", "site_", "--kind", "wsgi"],
+            "site_: --kind wsgi: the function 'app' is an ASGI app",
+        ),
+    ):
+        done = run(*words, "-p", port, directory=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        first, second = done.stderr.splitlines()
+        assert first.startswith("bridge: ")
+        assert second.startswith(f"bridge: error: {message}")
+
+
+def test_interrupted_while_the_app_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import signal\nprint('importing', flush=True)\nsignal.pause()")
+    with subprocess.Popen(
+        [sys.executable, "-m", "bridge", "serve", "slow:app", "--port", "0"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "importing\n"
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            assert process.communicate(timeout=30)[1].splitlines() == [
+                "bridge: slow:app on uvicorn: a free port of 127.0.0.1"
+            ]
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # nothing is left of it
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130
+
+
+def test_the_server_has_what_the_user_started_from(tmp_path: Path) -> None:
+    """One import, in the process that the user started, with its options, its variables and those of a file."""
+    restless = """
+        import os, signal, sys, threading
+
+        os.environ["TIMES"] = os.environ.get("TIMES", "") + "once"
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            seen = (os.environ[name] for name in ("TIMES", "OF_FILE", "HERE"))
+            return [f"{' '.join(seen)} {sys.flags.dev_mode} {os.getpid()}".encode()]
+
+        def main():
+            return application
+        """
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "restless.py").write_text(dedent(restless))
+    (tmp_path / ".env").write_text("OF_FILE=file\nHERE=file\n")
+    port = free_port()
+    (tmp_path / "pyproject.toml").write_text(
+        f'[tool.bridge.serve]\nserver = "wsgiref"\nport = {port}\napp-dir = "src"\nenv-file = ".env"\n'
+    )
+    with subprocess.Popen(
+        [sys.executable, "-X", "dev", "-m", "bridge", "serve", "restless:main", "--factory"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "HERE": "here", "BRIDGE_ACCESS_LOG": "no"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            answer = ""
+
+            def answered() -> bool:
+                nonlocal answer
+                try:
+                    answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text
+                except httpx.ConnectError:
+                    return False
+                return True
+
+            poll(answered, 30, lambda: "the server does not answer")
+            # The server is the very process that the user started: a signal to it is a signal to the server.
+            assert answer == f"once file here True {process.pid}"
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                _, log = process.communicate(timeout=30)
+            finally:
+                process.kill()  # nothing, where it has ended
+    assert process.returncode == 0
+    assert log.splitlines() == [
+        f"bridge: restless:main on wsgiref, 1 thread: http://127.0.0.1:{port}/",
+        "bridge: WSGI app restless:main, as it is: one request at a time, so that a stream stops all others",
+        f"wsgiref listens on 127.0.0.1, port {port}",
+    ]
