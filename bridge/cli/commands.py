@@ -13,7 +13,6 @@ from pathlib import Path
 from .address import Address
 from .asked import Asked
 from .errors import UsageError
-from .proxy import DEFAULT_TRUSTED
 from .servers import Server, has_option
 
 __all__ = ["arguments", "check_extra"]
@@ -91,9 +90,9 @@ def _gunicorn(asked: Asked, address: Address) -> list[str]:
     words += [*_reload(asked), *_certificate(asked)]
     words += [*_said("--log-level", asked.log_level), *_access_logfile(asked)]
     if asked.proxy_headers is not None:
-        # It reads the scheme before the bridge does: by the same list, or not at all.
-        trusted = (asked.forwarded_allow_ips or DEFAULT_TRUSTED) if asked.proxy_headers else ""
-        words.append(f"--forwarded-allow-ips={trusted}")
+        words.append(
+            "--forwarded-allow-ips="
+        )  # the bridge reads them, and knows networks on older releases too
     return words
 
 

@@ -107,8 +107,18 @@ class Served(Application):  # type: ignore[misc]
             raise AppImportError(f"bridge: error: {exc}") from None
         self.serves_asgi = any(kind != "wsgi" for kind in kinds)
         target = replace(target, threads=self._threads(worker))
-        tell(target, kinds, first=self._forks == 0)
+        tell(target, kinds, first=self._forks == 0, also=self._workers_told(worker, target.threads))
         return served
+
+    def _workers_told(self, worker: type, threads: int | None) -> str:
+        """gunicorn says "Using worker" before it is known which."""
+        kind = self.cfg.worker_class_str
+        if worker is WorkerByKind:
+            kind = "gthread" if self.serves_asgi else "sync"
+        several = f"{self.cfg.workers} workers" if self.cfg.workers > 1 else "1 worker"
+        return (
+            f"{several} of the class {kind}{f', each with {threads} threads' if (threads or 1) > 1 else ''}"
+        )
 
     def _threads(self, worker: type) -> int | None:
         if worker is WorkerByKind:

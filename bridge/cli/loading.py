@@ -59,8 +59,11 @@ def found(target: Target) -> tuple[object, list[AppKind]]:
     return served, kinds
 
 
-def tell(target: Target, kinds: list[AppKind], *, first: bool) -> None:
-    """Say what is served, if this is the first of the processes that serve it, and set the logs up."""
+def tell(target: Target, kinds: list[AppKind], *, first: bool, also: str = "") -> None:
+    """Say what is served, if this is the first of the processes that serve it, and set the logs up.
+
+    ``also`` is a line that only the server's own module knows.
+    """
     server = SERVERS[target.server]
     log = logging.getLogger(server.logger or None)
     if target.log_level:
@@ -69,7 +72,7 @@ def tell(target: Target, kinds: list[AppKind], *, first: bool) -> None:
             log.setLevel(target.log_level.upper())
     _take_format(log, server)
     if first and target.log_level in {"", "info", "debug"}:
-        for line in lines(target, kinds):
+        for line in (*lines(target, kinds), *([also] if also else [])):
             _say(log, f"bridge: {line}", server)
 
 

@@ -25,7 +25,8 @@ def _how(target: Target, kind: AppKind) -> str:
     if kind == "both":
         return "as it is"
     if kind == target.interface:
-        return "as it is" if kind == "asgi" else f"as it is: {_holds(target)}"
+        holds = "the server's event loop runs it, and streams hold no thread"
+        return f"as it is: {holds if kind == 'asgi' else _holds(target)}"
     if kind == "wsgi":
         from ..to_asgi.adapter import WsgiToAsgi
 

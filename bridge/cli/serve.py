@@ -135,6 +135,7 @@ def _target(server: Server, asked: Asked) -> Target:
         workers=_workers(server, asked),
         threads=_threads(server, asked),
         log_level=asked.log_level or "",
+        loads_in_main_process=bool(asked.reload) and server.reload_loads,
         sigterm_interrupts=server.sigterm_interrupts,
     )
 

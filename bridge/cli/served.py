@@ -17,10 +17,11 @@ __all__ = ["app"]
 _UVICORN_STARTUP_FAILURE = 3
 
 
-def _is_first() -> bool:
+def _is_first(target: Target) -> bool:
     """Whether this process serves alone or is the first worker of several, who speaks for all."""
     # The number that multiprocessing gives to a process; reloaders go on counting.
-    return getattr(multiprocessing.current_process(), "_identity", ()) in {(), (1,)}
+    identity = getattr(multiprocessing.current_process(), "_identity", ())
+    return identity == (1,) or (identity == () and not target.loads_in_main_process)
 
 
 def _load() -> object:
@@ -38,7 +39,7 @@ def _load() -> object:
         print(f"bridge: error: {exc}", file=sys.stderr)
         is_child = multiprocessing.parent_process() is not None
         sys.exit(_UVICORN_STARTUP_FAILURE if is_child and target.server == "uvicorn" else 2)
-    tell(target, kinds, first=_is_first())
+    tell(target, kinds, first=_is_first(target))
     return served
 
 

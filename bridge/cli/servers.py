@@ -28,6 +28,8 @@ class Server:
     """What pip installs; None is the standard library."""
     workers: bool = False
     reload: Literal["no", "one worker", "yes"] = "no"
+    reload_loads: bool = False
+    """Its reloader loads the app in the main process too, to learn which files to watch."""
     threads: bool = False
     """It has threads of its own for the app. (On an ASGI server they are those of ``WsgiToAsgi``.)"""
     uds: bool = True
@@ -80,6 +82,7 @@ _TABLE = (
         requirement="hypercorn",
         workers=True,
         reload="yes",
+        reload_loads=True,
         address_options=frozenset({"-b", "--bind"}),
         tls_option="--certfile",
         config_options=frozenset({"-c", "--config"}),

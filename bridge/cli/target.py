@@ -61,6 +61,8 @@ class Target:
     """A WSGI server's own threads; None: unknown."""
     log_level: str = ""
     """Empty: the server's."""
+    loads_in_main_process: bool = False
+    """The server loads the app in its main process too, which does not serve, to learn which files to watch."""
     sigterm_interrupts: bool = False
     """Make SIGTERM end the process as Ctrl-C does, for a server that leaves the signal to its default."""
 

@@ -162,7 +162,9 @@ def test_the_lines_go_to_the_servers_log_in_its_format(
 ) -> None:
     target = Target(app="x:app", interface="asgi")
     tell(target, ["asgi"], first=True)
-    assert log_of_server.getvalue() == "<INFO> bridge: ASGI app x:app, as it is\n"
+    assert log_of_server.getvalue() == (
+        "<INFO> bridge: ASGI app x:app, as it is: the server's event loop runs it, and streams hold no thread\n"
+    )
     tell(target, ["asgi"], first=False)
     assert log_of_server.getvalue().count("\n") == 1
 

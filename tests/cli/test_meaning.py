@@ -9,12 +9,13 @@ from bridge.cli.meaning import lines
 from bridge.cli.target import AppKind, Target
 
 HOLDS = "each request, and so each stream, holds"
+AS_IT_IS = "as it is: the server's event loop runs it, and streams hold no thread"
 
 
 @pytest.mark.parametrize(
     ("fields", "kind", "line"),
     [
-        ({"interface": "asgi"}, "asgi", "ASGI app x:app, as it is"),
+        ({"interface": "asgi"}, "asgi", f"ASGI app x:app, {AS_IT_IS}"),
         ({"interface": "asgi"}, "both", "WSGI and ASGI app x:app, as it is"),
         ({"interface": "asgi"}, "wsgi", f"WSGI app x:app, in WsgiToAsgi(app): {HOLDS} one of 40 threads"),
         (
@@ -51,7 +52,7 @@ def test_mounts() -> None:
     )
     turn = "; where it has nothing, the next one is asked"
     assert lines(Target(mounts=mounts, interface="asgi"), ["asgi", "asgi", "wsgi"]) == [
-        f"/new: ASGI app x:app, as it is{turn}",
-        f"/: ASGI app y:app, as it is{turn}",
+        f"/new: ASGI app x:app, {AS_IT_IS}{turn}",
+        f"/: ASGI app y:app, {AS_IT_IS}{turn}",
         f"/: WSGI app z:app, in WsgiToAsgi(app): {HOLDS} one of 40 threads",
     ]

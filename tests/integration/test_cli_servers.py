@@ -38,6 +38,7 @@ OWN_OPTIONS = {"gunicorn": ("--", *NO_CONTROL_SOCKET)}
 Certificate = tuple[Path, Path, Path]
 
 HOLDS = "each request, and so each stream, holds"
+AS_IT_IS = "as it is: the server's event loop runs it, and streams hold no thread"
 #: A server with several of the app at a time, in one process: server -> what it holds for a request.
 THREADS = {"waitress": "one of 4 threads", "gunicorn": "one of 8 threads"}
 ONE_AT_A_TIME = "one request at a time, so that a stream stops all others"
@@ -122,7 +123,11 @@ def test_serves_either_kind_under_a_root_path_behind_a_proxy_until_it_is_told_to
 
         first_line, *others = server.log().splitlines()
         assert first_line == f"bridge: {APPS[kind]} on {name}{_threads_told(name)}: {server.url}/site/"
-        [told] = [line for line in others if "bridge: " in line]
+        [told, *more] = [line for line in others if "bridge: " in line]
+        if name == "gunicorn":
+            worker = "sync" if kind == "wsgi" else "gthread, each with 8 threads"
+            assert more.pop().endswith(f"bridge: 1 worker of the class {worker}")
+        assert not more
         assert told.endswith(f"bridge: {kind.upper()} app {APPS[kind]}, {meaning(name, kind)}")
         assert server.log().count("imported") == 1
 
@@ -169,7 +174,7 @@ def meaning(name: str, kind: str) -> str:
     """What the line says of an app of that kind, after its name."""
     if kind == "asgi":
         if SERVERS[name].interface == "asgi":
-            return "as it is"
+            return AS_IT_IS
         held = f"{HOLDS} {THREADS[name]}" if name in THREADS else ONE_AT_A_TIME
         return f"in AsgiToWsgi(app): an event loop for each request; {held}"
     if SERVERS[name].interface == "asgi":
@@ -189,7 +194,7 @@ def test_serves_apps_at_one_prefix_in_turn(name: str) -> None:
         first_line, log = server.log().splitlines()[0], server.log()
         assert f"{APPS['asgi']} and {APPS['wsgi']} on {name}" in first_line
         asgi, wsgi = (
-            ("as it is", f"in WsgiToAsgi(app, threads=5): {HOLDS} one of 5 threads")
+            (AS_IT_IS, f"in WsgiToAsgi(app, threads=5): {HOLDS} one of 5 threads")
             if name == "uvicorn"
             else (
                 f"in AsgiToWsgi(app): an event loop for each request; {HOLDS} one of 5 threads",
@@ -285,7 +290,7 @@ def test_workers_are_processes_that_all_serve_the_app_at_a_unix_socket(name: str
         first_line, *others = server.log().splitlines()
         assert first_line == f"bridge: {app} on {name}, 2 workers: unix:{server.unix_path}"
         # The first of them speaks for both.
-        assert sum("bridge: " in line for line in others) == 1
+        assert sum("bridge: " in line for line in others) == (2 if name == "gunicorn" else 1)
         assert server.log().count("imported") == 2
         with client_of(server) as client:
             answer = client.get("/where", headers=FORWARDED).json()
@@ -309,6 +314,7 @@ def app(environ, start_response):
     own = ("--", "--workers-kill-timeout", "2") if known("SIGTERM to a worker that starts", name) else ()
     with serving("changing:app", name, "--reload", *own, directory=tmp_path) as server:
         assert answers(server, "/").text == "before"
+        assert server.log().count("bridge: WSGI app changing:app") == 1
         module.write_text(source.format(answer="after"))
         saved = itertools.count(int(time.time()))
 
@@ -378,7 +384,7 @@ def test_gunicorns_own_configuration_wins_over_the_bridges_defaults(tmp_path: Pa
         assert f"{HOST}:{server.port}" in log, "of the command line"
         assert "Using worker: asgi" in log
         assert log.count("Booting worker") == 1
-        assert f"bridge: ASGI app {APPS['asgi']}, as it is\n" in log
+        assert f"bridge: ASGI app {APPS['asgi']}, {AS_IT_IS}\n" in log
 
 
 @pytest.mark.parametrize("name", SERVERS)
