@@ -5,6 +5,7 @@ so the target fits it: a worker class that speaks ASGI gets the ASGI app. Where 
 threads, ``WorkerByKind`` stands in for the default, sync.
 """
 
+import importlib
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,8 @@ from .loading import NotServedError, found, tell
 from .target import Target
 
 __all__ = ["Served", "WorkerByKind", "main"]
+
+_MODULE = "bridge.cli.gunicorn"
 
 _THREADS = 8
 """Of a worker that serves an ASGI app, where nobody has said how many."""
@@ -84,7 +87,7 @@ class Served(Application):  # type: ignore[misc]
     def load_config(self) -> None:
         super().load_config()
         if not {"worker_class", "threads"} & self.cfg.said:
-            self.cfg.set("worker_class", WorkerByKind)
+            self.cfg.set("worker_class", f"{_MODULE}.WorkerByKind")  # older releases take no class
 
     def run(self) -> None:
         os.register_at_fork(after_in_parent=self._count_fork)
@@ -115,10 +118,11 @@ class Served(Application):  # type: ignore[misc]
         kind = self.cfg.worker_class_str
         if worker is WorkerByKind:
             kind = "gthread" if self.serves_asgi else "sync"
-        several = f"{self.cfg.workers} workers" if self.cfg.workers > 1 else "1 worker"
-        return (
-            f"{several} of the class {kind}{f', each with {threads} threads' if (threads or 1) > 1 else ''}"
+        workers, each = (
+            ("1 worker", "") if self.cfg.workers == 1 else (f"{self.cfg.workers} workers", "each ")
         )
+        threads_of_each = f", {each}with {threads} threads" if (threads or 1) > 1 else ""
+        return f"{workers} of the class {kind}{threads_of_each}"
 
     def _threads(self, worker: type) -> int | None:
         if worker is WorkerByKind:
@@ -132,9 +136,10 @@ def main() -> None:
     """Serve; the words of the command line are gunicorn's options."""
     # What SIGUSR2 has gunicorn execute anew, and parse again at SIGHUP; its parser takes the name for an app, which
     # init() leaves aside.
-    sys.argv[:1] = ["-m", "bridge.cli.gunicorn"]
+    sys.argv[:1] = ["-m", _MODULE]
     Served().run()
 
 
 if __name__ == "__main__":
-    main()
+    # Under its own name, by which gunicorn finds the worker class: the same one.
+    importlib.import_module(_MODULE).main()
