@@ -230,7 +230,7 @@ _TABLE = (
         SERVER,
         "forwarded_allow_ips",
         "LIST",
-        f"whose headers count: addresses, networks, or * (default {DEFAULT_TRUSTED})",
+        f"whose headers count: addresses, networks, or * (default $FORWARDED_ALLOW_IPS, or {DEFAULT_TRUSTED})",
         read=_trusted,
     ),
     _row(

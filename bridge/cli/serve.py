@@ -18,7 +18,7 @@ from .discovery import discover
 from .errors import UsageError
 from .options import ADAPTER_OPTIONS
 from .parser import serve_parser
-from .proxy import DEFAULT_TRUSTED
+from .proxy import DEFAULT_TRUSTED, Trusted
 from .servers import SERVERS, Server, check, has_option, own_configuration, url
 from .sources import asked_for, from_environment, from_pyproject, from_words
 from .target import Target
@@ -131,13 +131,23 @@ def _target(server: Server, asked: Asked) -> Target:
         to_asgi=to_asgi,
         to_wsgi=to_wsgi,
         root_path=asked.root_path or "",
-        trusted=(asked.forwarded_allow_ips or DEFAULT_TRUSTED) if asked.proxy_headers else "",
+        trusted=_trusted(asked) if asked.proxy_headers else "",
         workers=_workers(server, asked),
         threads=_threads(server, asked),
         log_level=asked.log_level or "",
         loads_in_main_process=bool(asked.reload) and server.reload_loads,
         sigterm_interrupts=server.sigterm_interrupts,
     )
+
+
+def _trusted(asked: Asked) -> str:
+    """Whose headers count. The variable is uvicorn's and gunicorn's."""
+    listed = asked.forwarded_allow_ips or os.environ.get("FORWARDED_ALLOW_IPS") or DEFAULT_TRUSTED
+    try:
+        Trusted(listed)
+    except ValueError as exc:
+        raise UsageError(f"FORWARDED_ALLOW_IPS: {exc}") from None
+    return listed
 
 
 def _workers(server: Server, asked: Asked) -> int | None:

@@ -1,5 +1,6 @@
 """Where a server listens: the forms of an address, and looking whether the place is free."""
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.address import Address, parse_bind, probe
+from bridge.cli.address import Address, _why, parse_bind, probe
 from bridge.cli.errors import UsageError
 
 
@@ -77,6 +78,12 @@ def test_addresses_that_cannot_be_had() -> None:
         probe(Address(host="192.0.2.1"))
     with pytest.raises(UsageError, match=r"^no such host: "):
         probe(Address(host="no such host"))
+
+
+def test_ports_that_want_a_permission() -> None:
+    """The superuser, who may run the tests, has them all."""
+    refusal = PermissionError(errno.EACCES, "Permission denied")
+    assert _why(refusal, 80) == "no permission for port 80; ports from 1024 up need none"
 
 
 def test_unix_sockets(tmp_path: Path) -> None:

@@ -181,6 +181,22 @@ def test_a_log_level_holds_for_the_bridge_too(log_of_server: io.StringIO) -> Non
     assert not logging.getLogger("bridge").isEnabledFor(logging.WARNING)
 
 
+def test_a_server_without_such_an_option_has_its_logger_set() -> None:
+    log, own = logging.getLogger("waitress"), logging.getLogger("bridge")
+    levels = log.level, own.level
+    formats = [handler.formatter for handler in own.handlers]
+    try:
+        tell(
+            Target(app="x:app", interface="wsgi", server="waitress", log_level="error"), ["wsgi"], first=True
+        )
+        assert (log.level, own.level) == (logging.ERROR, logging.ERROR)
+    finally:
+        log.setLevel(levels[0])
+        own.setLevel(levels[1])
+        for handler, formatter in zip(own.handlers, formats, strict=True):
+            handler.setFormatter(formatter)
+
+
 def test_a_server_without_a_log_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     own = logging.getLogger("bridge").handlers[0].formatter
     tell(Target(app="x:app", interface="wsgi", server="wsgiref", threads=1), ["wsgi"], first=True)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -15,6 +16,8 @@ import httpx
 import pytest
 
 from bridge.cli import main as cli
+from bridge.cli import serve
+from bridge.cli.asked import Asked
 from bridge.cli.options import OPTIONS
 from bridge.cli.servers import SERVERS
 from tests.support.servers import REPOSITORY, free_port, poll
@@ -115,6 +118,19 @@ def test_each_example_of_the_help_is_understood(
 )
 def test_what_cannot_be_asked_for(capsys: pytest.CaptureFixture[str], words: str, message: str) -> None:
     assert refused(capsys, *words.split()).startswith(message)
+
+
+def test_the_variable_of_the_field_for_trusted_proxies(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "proxy")
+    line = refused(capsys, "x:app", "--proxy-headers", "-p", "0")
+    assert line.startswith("FORWARDED_ALLOW_IPS: 'proxy' is neither an address")
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "10.0.0.1")
+    asked = Asked(proxy_headers=True)
+    assert serve._target(SERVERS["uvicorn"], asked).trusted == "10.0.0.1"
+    assert serve._target(SERVERS["uvicorn"], replace(asked, forwarded_allow_ips="*")).trusted == "*"
+    assert serve._target(SERVERS["uvicorn"], Asked()).trusted == ""
 
 
 @pytest.mark.parametrize("server", SERVERS)
