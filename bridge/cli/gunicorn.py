@@ -106,6 +106,8 @@ class Served(Application):  # type: ignore[misc]
         try:
             served, kinds = found(target)
         except NotServedError as exc:
+            if self.cfg.reload and isinstance(exc.__cause__, SyntaxError):
+                raise exc.__cause__ from None  # gunicorn serves a page that says so, until the file is saved again
             # gunicorn prints the message of this one, and gives up; of any other it would print a traceback.
             raise AppImportError(f"bridge: error: {exc}") from None
         self.serves_asgi = any(kind != "wsgi" for kind in kinds)

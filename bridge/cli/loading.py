@@ -50,12 +50,12 @@ def found(target: Target) -> tuple[object, list[AppKind]]:
         raise NotServedError(
             f"{name}: it ends the process instead of making an app, by {_place(exc)}"
         ) from None
-    except Exception as exc:  # noqa: BLE001 - told to the user, whatever it is
+    except Exception as exc:
         frames = _user_frames(exc)
         if isinstance(exc, (AppNotFoundError, TypeError, ValueError)) and frames is None:
             raise NotServedError(_what_is_wrong(target, name, exc)) from None
         traceback.print_exception(type(exc), exc, frames)
-        raise NotServedError(f"{name}: {type(exc).__name__} was raised, with the traceback above") from None
+        raise NotServedError(f"{name}: {type(exc).__name__} was raised, with the traceback above") from exc
     return served, kinds
 
 

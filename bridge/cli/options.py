@@ -223,7 +223,7 @@ _TABLE = (
         "proxy_headers",
         "",
         "take the client's address and scheme from X-Forwarded-For and -Proto, alike on every server; "
-        "left out, each does as it does",
+        "left out, each server has its own way",
         shape="pair",
     ),
     _row(

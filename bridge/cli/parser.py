@@ -52,8 +52,8 @@ examples:
   bridge serve shop:app -- --limit-concurrency 100
 
 Log lines of the bridge come from the logger "bridge", in the server's format.
-At SIGTERM and Ctrl-C the server ends, in its own way: running requests finish
-first, but gunicorn's on Ctrl-C, and daphne's.
+SIGTERM and Ctrl-C end the server in its own way: running requests finish first,
+except gunicorn's on Ctrl-C, and daphne's on either.
 Exit status: the server's; 2, with one line that says why, if it can't start."""
 
 

@@ -123,7 +123,7 @@ _TABLE = (
         config_options=frozenset({"-c", "--config"}),
         config_file="gunicorn.conf.py",
         variables="GUNICORN_CMD_ARGS",
-        other_variables=frozenset({"WEB_CONCURRENCY", "PORT"}),
+        other_variables=frozenset({"WEB_CONCURRENCY", "PORT", "LISTEN_FDS"}),  # the last one is systemd's
         logger="gunicorn.error",
     ),
     Server(

@@ -303,6 +303,10 @@ def test_workers_are_processes_that_all_serve_the_app_at_a_unix_socket(name: str
         _wait_for_no_process(server)
 
 
+#: With a reloader, they wait for the next change where an app has an error; the others end.
+WAIT_FOR_A_BETTER_FILE = {"uvicorn", "gunicorn"}
+
+
 @pytest.mark.parametrize("name", WITH_RELOAD)
 def test_reload_serves_the_changed_source(name: str, tmp_path: Path) -> None:
     source = """
@@ -318,8 +322,17 @@ def app(environ, start_response):
     with serving("changing:app", name, "--reload", *own, directory=tmp_path) as server:
         assert answers(server, "/").text == "before"
         assert server.log().count("bridge: WSGI app changing:app") == 1
-        module.write_text(source.format(answer="after"))
         saved = itertools.count(int(time.time()))
+        if name in WAIT_FOR_A_BETTER_FILE:
+            module.write_text("def app(")
+
+            def told() -> bool:
+                if name == "gunicorn":  # see below
+                    os.utime(module, times=(now := next(saved), now))
+                return "SyntaxError" in server.log()
+
+            poll(told, 20, lambda: f"no error; the log:\n{server.log()}")
+        module.write_text(source.format(answer="after"))
 
         def changed() -> bool:
             with contextlib.suppress(httpx.TransportError):
