@@ -108,7 +108,8 @@ def test_serves_either_kind_under_a_root_path_behind_a_proxy_until_it_is_told_to
     name: str, kind: Literal["wsgi", "asgi"], tmp_path: Path
 ) -> None:
     body = os.urandom(200_000)
-    with serving(APPS[kind], name, "--root-path", "/site", "--proxy-headers") as server:
+    quiet = ("--no-access-log",) if SERVERS[name].access_log else ()
+    with serving(APPS[kind], name, "--root-path", "/site", "--proxy-headers", *quiet) as server:
         with server.client() as client:
             # As behind a proxy that cuts the prefix off, and as behind one that doesn't.
             for path in ("/where", "/site/where"):
@@ -159,6 +160,7 @@ def test_serves_either_kind_under_a_root_path_behind_a_proxy_until_it_is_told_to
             _hold_lifespan(server, name)
         if ends_by != signal.SIGINT or not known("traceback at SIGINT", name):
             server.assert_no_traceback()
+            assert "/digest" not in server.log()
 
 
 #: Its listening socket, or that of the main process, is closed when all is over.
@@ -220,7 +222,8 @@ def test_serves_a_site_of_both_kinds_under_a_root_path_by_https_where_it_can(
 ) -> None:
     body = os.urandom(200_000)
     tls = certificate if SERVERS[name].tls else None
-    with serving(app, name, "--root-path", "/site", tls=tls) as server:
+    access_log = ("--access-log",) if SERVERS[name].access_log else ()
+    with serving(app, name, "--root-path", "/site", *access_log, tls=tls) as server:
         with server.client() as client:
             for path, root_path in (
                 ("/where", "/site"),
@@ -236,7 +239,7 @@ def test_serves_a_site_of_both_kinds_under_a_root_path_by_https_where_it_can(
             # What the first app has nothing for is the second one's: its 404 page is another.
             assert client.get("/new/nowhere").text == client.get("/nowhere").text
 
-        log = server.log()
+        log = server.wait_for_log("/new/nowhere") if access_log else server.log()
         assert log.splitlines()[0].endswith(f" on {name}{_threads_told(name)}: {server.url}/site/")
         if app == MOUNTS:
             held = f"{HOLDS} {THREADS[name]}" if name in THREADS else ONE_AT_A_TIME
@@ -350,10 +353,12 @@ def app(environ, start_response):
 
 @pytest.mark.parametrize("name", ["waitress", "daphne"])
 def test_a_unix_socket_of_a_server_without_workers(name: str, tmp_path: Path) -> None:
-    with serving(APPS["wsgi"], name, "--proxy-headers", uds=tmp_path / "s") as server:
+    quiet = ("--log-level", "warning", *(("--no-access-log",) if SERVERS[name].access_log else ()))
+    with serving(APPS["wsgi"], name, "--proxy-headers", *quiet, uds=tmp_path / "s") as server:
         with client_of(server) as client:
             answer = client.get("/where", headers=FORWARDED).json()
         assert (answer["client"], answer["scheme"]) == ("192.0.2.7", "https")
+        assert server.log() == "imported\n", "the app's own line"
 
 
 def test_the_servers_own_options_and_a_descriptor() -> None:
