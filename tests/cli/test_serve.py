@@ -168,7 +168,7 @@ def test_what_cannot_be_found_or_is_no_app(tmp_path: Path) -> None:
 def test_interrupted_while_the_app_is_imported(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import signal\nprint('importing', flush=True)\nsignal.pause()")
     with subprocess.Popen(
-        [sys.executable, "-m", "bridge", "serve", "slow:app", "--port", "0"],
+        [sys.executable, "-m", "bridge", "serve", "slow:app", "--server", "wsgiref", "-p", "0"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE,
@@ -181,7 +181,7 @@ def test_interrupted_while_the_app_is_imported(tmp_path: Path) -> None:
             assert process.stdout.readline() == "importing\n"
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does
             assert process.communicate(timeout=30)[1].splitlines() == [
-                "bridge: slow:app on uvicorn: a free port of 127.0.0.1"
+                "bridge: slow:app on wsgiref, 1 thread: a free port of 127.0.0.1"
             ]
         finally:
             with contextlib.suppress(ProcessLookupError):  # nothing is left of it
