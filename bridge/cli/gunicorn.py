@@ -102,6 +102,8 @@ class Served(Application):  # type: ignore[misc]
         speaks_asgi = not _ASGI_WORKERS.isdisjoint(parent.__name__ for parent in worker.__mro__)
         interface: Kind = "asgi" if speaks_asgi else "wsgi"
         target = replace(self._target, interface=interface, workers=self.cfg.workers)
+        if speaks_asgi and target.threads is not None:  # then they are not the worker's
+            target = replace(target, to_asgi={"threads": target.threads, **target.to_asgi})
         declare(self.cfg.workers > 1)
         try:
             served, kinds = found(target)

@@ -400,15 +400,18 @@ def test_gunicorns_own_configuration_wins_over_the_bridges_defaults(tmp_path: Pa
     (tmp_path / "gunicorn.conf.py").write_text(
         f"bind = '{HOST}:{port}'\nworker_class = '{worker}'\nworkers = 2\nproc_name = 'x'\n"
     )
-    with serving(
-        APPS["asgi"], "gunicorn", "--workers", "1", "--app-dir", str(SITE), directory=tmp_path
-    ) as server:
+    app = f"--mount /new={APPS['asgi']} --mount /={APPS['wsgi']}"
+    options = ("--workers", "1", "--threads", "3", "--app-dir", str(SITE))
+    with serving(app, "gunicorn", *options, directory=tmp_path) as server:
+        assert answers(server, "/new/where").json()["path"] == "/where"
         assert answers(server).json()["path"] == "/where"
         log = server.log()
         assert f"{HOST}:{server.port}" in log, "of the command line"
         assert f"Using worker: {worker}" in log
         assert log.count("Booting worker") == 1
-        assert f"bridge: ASGI app {APPS['asgi']}, {AS_IT_IS}\n" in log
+        assert f"bridge: /new: ASGI app {APPS['asgi']}, {AS_IT_IS}\n" in log
+        wrapped = f"in WsgiToAsgi(app, threads=3): {HOLDS} one of 3 threads"
+        assert f"bridge: /: WSGI app {APPS['wsgi']}, {wrapped}\n" in log
 
 
 @pytest.mark.parametrize("name", SERVERS)
