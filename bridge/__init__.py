@@ -16,6 +16,7 @@ to_wsgi/                     an ASGI app on a WSGI server: ``AsgiToWsgi``; it an
 dispatch/                    several apps of either kind as one: ``Dispatcher``
 compat                       the names and parameters of a2wsgi and asgiref
 cli/                         the command ``bridge``
+check/                       its part ``bridge check``: does an app behave the same through the bridge?
 """
 
 from .dispatch.dispatcher import Dispatcher, Mount

@@ -24,6 +24,7 @@ LAYERS: list[set[str]] = [
     {"dispatch", "compat"},
     {"__init__"},
     {"cli"},
+    {"check"},
     {"__main__"},
 ]
 

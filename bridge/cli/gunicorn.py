@@ -19,7 +19,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from gunicorn.workers.sync import SyncWorker
 
 from ..kind import Kind
-from ..mapping.processes import declare
+from ..processes import declare
 from .loading import NotServedError, found, tell
 from .target import Target
 

@@ -1,0 +1,262 @@
+"""The command ``bridge check``."""
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..cli.servers import SERVERS, Server
+from ..errors import BridgeError
+from ..kind import Kind
+from .costs import costs
+from .judge import differing, judge
+from .model import Plan, Request, Route, Run
+from .recorded import from_har, from_lines
+from .requests import built_in, of_routes
+from .serving import CannotRunError, run_on
+
+__all__ = ["run"]
+
+_HELP = """\
+Run an app natively and through the bridge, on real servers on loopback, send
+both the same requests, and say what differs.
+
+APP says where the app is, as for bridge serve: module:app, path/to/file.py:app.
+An adapter that the module has put around it (WsgiToAsgi(app, threads=8)) is used
+with its options."""
+
+_EPILOG = """\
+examples:
+  bridge check shop.wsgi:application
+  bridge check api.main:app --native uvicorn --bridged waitress --loop shared
+  bridge check shop:app --requests requests.txt --html report.html
+
+exit status: 0 if nothing was found, 1 if something was, 2 if it couldn't run."""
+
+_ORDER: dict[Kind, tuple[str, ...]] = {
+    "wsgi": ("gunicorn", "waitress", "wsgiref"),
+    "asgi": ("uvicorn", "hypercorn", "granian", "daphne"),
+}
+
+
+class UsageError(BridgeError, ValueError):
+    """The command line asks for what can't be done."""
+
+
+def run(words: list[str]) -> int:
+    """Run the command; return its exit status: 0, 1 if there are findings, 2 if it couldn't run."""
+    missing = [name for name in ("rich", "h11") if importlib.util.find_spec(name) is None]
+    if missing:
+        return _refuse(
+            f"bridge check needs {' and '.join(missing)}: python -m pip install 'asgi-wsgi-bridge[check]'"
+        )
+    # So that a SIGTERM, too, ends the servers first: they are in sessions of their own.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _check(_parser().parse_args(words))
+    except (UsageError, CannotRunError) as exc:
+        return _refuse(str(exc))
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _refuse(message: str) -> int:
+    print(f"bridge: error: {message}", file=sys.stderr)
+    return 2
+
+
+def _check(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from .documents import as_html, as_json
+    from .report import headline, print_report
+
+    looked = _look(options.app, options.kind or "")
+    if looked is None:
+        return 2
+    plan = _plan(options, looked)
+    host = options.host or looked["host"]
+    interface = SERVERS[plan.bridged].interface
+    with _progress(headline(plan), len(plan.requests)) as step:
+        one, bridged, two, confirmed = _runs(plan, host, step)
+    verdict = judge(plan, interface, one, bridged, two, confirmed)
+    cost = costs(plan, one, bridged)
+    if options.html:
+        _write(options.html, as_html(plan, verdict, cost))
+    if options.json:
+        print(as_json(plan, verdict, cost))
+    else:
+        print_report(Console(highlight=False), plan, verdict, cost)
+    return 1 if verdict.findings else 0
+
+
+def _write(name: str, text: str) -> None:
+    try:
+        Path(name).write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise UsageError(f"--html {name}: {exc.strerror}") from None
+
+
+def _runs(
+    plan: Plan, host: str, step: Callable[[str], Callable[[], None]]
+) -> tuple[Run, Run, Run, Run | None]:
+    """Natively before and after the bridged run: what only drifts with time differs between those two as well."""
+    one = _run(plan, plan.native, host, step, measured=True)
+    bridged = _run(plan, plan.bridged, host, step, measured=True)
+    two = _run(plan, plan.native, host, step, measured=False)
+    confirmed = None
+    if differing(plan, one, bridged, two):
+        confirmed = _run(plan, plan.bridged, host, step, measured=False)
+    return one, bridged, two, confirmed
+
+
+def _run(
+    plan: Plan, server: str, host: str, step: Callable[[str], Callable[[], None]], *, measured: bool
+) -> Run:
+    try:
+        return run_on(plan, server, host, step(server), measured=measured)
+    except CannotRunError as exc:
+        raise CannotRunError(f"{plan.app} on {server}: {exc}") from exc
+
+
+@contextlib.contextmanager
+def _progress(title: str, count: int) -> Iterator[Callable[[str], Callable[[], None]]]:
+    """A bar on the terminal; nothing where standard error is none."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        bar.console.print(title) if console.is_terminal else None
+
+        def begin(server: str) -> Callable[[], None]:
+            task = bar.add_task(server, total=count)
+            return partial(bar.advance, task)
+
+        yield begin
+
+
+# --- what is to be checked ----------------------------------------------------------------------------------
+
+
+def _look(app: str, kind: str) -> dict[str, Any] | None:
+    """Look at the app in a process of its own; None if something is wrong, which it has said."""
+    command = [sys.executable, "-m", "bridge.check.look", app, kind]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)  # noqa: S603 - ours
+    if done.returncode == 2:
+        return None
+    if done.returncode or not done.stdout:
+        raise CannotRunError(f"{app}: importing it ended the process (status {done.returncode})")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _plan(options: argparse.Namespace, looked: dict[str, Any]) -> Plan:
+    kind = looked["kind"]
+    first: Kind = "asgi" if kind == "both" else kind
+    second: Kind = "wsgi" if first == "asgi" else "asgi"
+    routes = [Route(**{**route, "methods": tuple(route["methods"])}) for route in looked["routes"]]
+    own = of_routes(routes, all_methods=options.all_methods)
+    asked = {(request.method, request.target) for request in own}
+    requests = [
+        request
+        for request in built_in()
+        if (request.method, request.target) not in asked or request.note or request.headers
+    ]
+    recorded, cookies = _recorded(options)
+    requests += own + recorded
+    return Plan(
+        app=options.app,
+        kind=kind,
+        native=_server(options.native, first, "--native").name,
+        bridged=_server(options.bridged, second, "--bridged").name,
+        requests=requests,
+        routes=routes,
+        loop=options.loop,
+        one_loop=(options.loop or looked["loop"]) == "shared",
+        directory=str(Path.cwd()),
+        cookies=cookies,
+    )
+
+
+def _recorded(options: argparse.Namespace) -> tuple[list[Request], dict[str, str]]:
+    """The requests of the files that were named, and the cookies that they begin with."""
+    requests: list[Request] = []
+    cookies: dict[str, str] = {}
+    for option, name in (("--requests", options.requests), ("--har", options.har)):
+        if name is None:
+            continue
+        path = Path(name)
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+            if option == "--requests":
+                requests += from_lines(text, path.parent)
+            else:
+                found, cookies = from_har(text)
+                requests += found
+        except OSError as exc:
+            raise UsageError(f"{option}: {exc.filename or name}: {exc.strerror}") from None
+        except ValueError as exc:
+            raise UsageError(f"{option} {name}: {exc}") from None
+    return requests, cookies
+
+
+def _server(asked: str | None, interface: Kind, option: str) -> Server:
+    """The server that was asked for, or the first one of this kind that is installed."""
+    if asked is None:
+        installed = [SERVERS[name] for name in _ORDER[interface] if SERVERS[name].installed]
+        if not installed:
+            requirement = SERVERS[_ORDER[interface][0]].requirement
+            raise UsageError(
+                f"no {interface.upper()} server is installed: python -m pip install {requirement}"
+            )
+        return installed[0]
+    server = SERVERS[asked]
+    if server.interface != interface:
+        able = ", ".join(_ORDER[interface])
+        raise UsageError(
+            f"{option} {asked}: it calls {server.interface.upper()} apps; here it has to be one of {able}"
+        )
+    if not server.installed:
+        raise UsageError(f"{asked} is not installed: python -m pip install {server.requirement}")
+    return server
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, where argparse prints the usage first."""
+        self.exit(2, f"bridge: error: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="bridge check",
+        usage="bridge check APP [options]",
+        description=_HELP,
+        epilog=_EPILOG,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=23, width=80),
+        allow_abbrev=False,
+    )
+    parser.add_argument("app", metavar="APP", help=argparse.SUPPRESS)
+    add = parser.add_argument
+    add("--kind", choices=("wsgi", "asgi"), help="what APP is, where it does not show")
+    add("--native", choices=tuple(SERVERS), metavar="SERVER", help="the server of the app's own kind")
+    add("--bridged", choices=tuple(SERVERS), metavar="SERVER", help="the server of the other kind")
+    add("--loop", choices=("request", "shared"), help="loop= of AsgiToWsgi, for an ASGI app")
+    add("--all-methods", action="store_true", help="ask the app's routes by POST, PUT, PATCH and DELETE too")
+    add("--requests", metavar="FILE", help="requests of your own: a line each, as curl takes them")
+    add("--har", metavar="FILE", help="requests that a browser has recorded (HAR), with their cookies")
+    add("--json", action="store_true", help="print the report as JSON")
+    add("--html", metavar="FILE", help="write the report as a page, too")
+    add("--host", metavar="NAME", help="the Host header (default: one that the app answers to)")
+    return parser

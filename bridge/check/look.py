@@ -1,0 +1,61 @@
+"""Looking at the app before it is served, in a process of its own: what it is, and which routes it has.
+
+``python -m bridge.check.look APP KIND`` writes a line of JSON to its standard output, or says what is wrong and ends
+with status 2.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import cast
+
+from ..cli.find_app import AppNotFoundError, find_app
+from .model import AppKind
+from .routes import allowed_host, routes_of
+from .target import kind_of, unwrapped
+
+__all__ = ["main"]
+
+
+def main(name: str, kind: str) -> int:
+    """Import the app, and write down what there is to know."""
+    answer = os.dup(1)
+    os.dup2(2, 1)  # what the user's module prints must not end up in the answer
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        app, adapter = unwrapped(find_app(name))
+        found = cast("AppKind", kind) if kind else kind_of(app)
+    except (AppNotFoundError, TypeError) as exc:
+        return _refuse(f"{name}: {exc}")
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - told to the user, whatever it is
+        traceback.print_exception(exc)
+        return _refuse(f"{name}: {type(exc).__name__} was raised, with the traceback above")
+    try:
+        routes = [dataclasses.asdict(route) for route in routes_of(app)]
+    except Exception as exc:  # noqa: BLE001 - a framework that is unlike those known: the built-in requests remain
+        print(f"bridge: the app's routes can't be read: {type(exc).__name__}: {exc}", file=sys.stderr)
+        routes = []
+    loop = getattr(adapter, "loop", None)
+    line = json.dumps(
+        {
+            "kind": found,
+            "routes": routes,
+            "host": allowed_host(),
+            "loop": loop,
+            "wrapped": adapter is not None,
+        }
+    )
+    os.write(answer, line.encode())
+    return 0
+
+
+def _refuse(message: str) -> int:
+    print(f"bridge: error: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

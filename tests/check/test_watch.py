@@ -1,0 +1,104 @@
+"""What is looked at in the served process."""
+
+import asyncio
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from starlette.datastructures import State
+from werkzeug.local import LocalProxy
+
+from bridge.check.watch import _is_apps, bound_to_a_loop, early_locals
+
+
+class Keeper:
+    """A class of the user's: what it holds is looked into."""
+
+    def __init__(self, **values: Any) -> None:
+        self.__dict__.update(values)
+
+
+class OwnLock(asyncio.Lock):
+    """A subclass of the user's is one, too."""
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (asyncio.Lock(), ("name", "asyncio.Lock")),
+        (OwnLock(), ("name", "asyncio.Lock")),
+        (asyncio.PriorityQueue(), ("name", "asyncio.PriorityQueue")),
+        (httpx.AsyncClient(), ("name", "httpx.AsyncClient")),
+        ({"a": [asyncio.Event()]}, ("name['a'][0]", "asyncio.Event")),
+        (Keeper(queue=asyncio.Queue()), ("name.queue", "asyncio.Queue")),
+        (SimpleNamespace(state=State({"lock": asyncio.Lock()})), ("name.state.lock", "asyncio.Lock")),
+    ],
+)
+def test_what_belongs_to_a_loop(value: object, found: tuple[str, str]) -> None:
+    assert list(bound_to_a_loop({"name": value})) == [found]
+
+
+def unbound() -> Any:
+    raise RuntimeError("outside of a request")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        1,
+        threading.Lock(),
+        httpx.Client(),
+        asyncio,
+        asyncio.Lock,
+        {"a": {"settings": [1, 2, 3]}},
+        Keeper(settings={}),
+    ],
+)
+def test_what_belongs_to_none(value: object) -> None:
+    assert list(bound_to_a_loop({"name": value})) == []
+
+
+def test_what_stands_for_something_that_is_not_there() -> None:
+    assert list(bound_to_a_loop({"name": LocalProxy(unbound)})) == []
+
+
+def test_a_structure_that_holds_itself() -> None:
+    value: dict[str, Any] = {"lock": asyncio.Lock()}
+    value["again"] = [value]
+    assert list(bound_to_a_loop({"name": value})) == [("name['lock']", "asyncio.Lock")]
+
+
+class Filled(threading.local):
+    def __init__(self) -> None:
+        self.user = "nobody"
+
+
+def test_thread_locals_that_are_filled_early() -> None:
+    early, late = threading.local(), threading.local()
+    early.user = "nobody"
+    thread = threading.Thread(target=lambda: setattr(late, "user", "somebody"))
+    thread.start()
+    thread.join()
+    named = {"early": early, "late": late, "filled": Filled(), "proxy": LocalProxy(unbound), "other": {}}
+    assert list(early_locals(named.items())) == ["early (user)"]
+
+
+async def tick() -> None:
+    await asyncio.Event().wait()
+
+
+def test_a_task_is_the_apps_unless_it_is_a_servers() -> None:
+    async def seen() -> list[bool]:
+        # Of the user's, of a library, of the standard library, as servers have them.
+        limit = httpx.AsyncClient().aclose()
+        tasks = [asyncio.create_task(each) for each in (tick(), limit, asyncio.Event().wait())]
+        found = [_is_apps(task) for task in tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return found
+
+    assert asyncio.run(seen()) == [True, True, False]
