@@ -22,6 +22,10 @@ class Command:
 
 COMMANDS = {
     "serve": Command("bridge.cli.serve", "serve an app of either kind on a server of either kind"),
+    # Of a layer above this one.
+    "check": Command(
+        "bridge.check.command", "run an app natively and through the bridge, and say what differs"
+    ),
     "completion": Command("bridge.cli.completion", "print a script that completes these words in a shell"),
 }
 
