@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from . import curves, in_process, leaving, load, memory, report, servers, slow_clients, websockets
+from . import account, curves, in_process, leaving, load, memory, report, servers, slow_clients, websockets
 from .measure import QUICK, Outcome, Settings, measure, print_table, print_wanted
 
 _GROUPS = {group.name: group for group in (*in_process.GROUPS, *servers.GROUPS)}
@@ -22,7 +22,7 @@ _OTHERS: dict[str, Callable[[Console, Progress, Settings], None]] = {
     "leaving": leaving.run,
     "websockets": websockets.run,
 }
-_NAMES = (*_GROUPS, *_CURVES, *_OTHERS)
+_NAMES = (*_GROUPS, "account", *_CURVES, *_OTHERS)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,6 +70,7 @@ def _run(names: list[str], settings: Settings, output: Path | None) -> None:
     console.print(f"{settings.rounds} rounds, in turn; load generator: {load.generator()}\n")
     outcomes: list[Outcome] = []
     points: list[curves.Points] = []
+    accounts: list[account.Account] = []
     of = report.machine()
     columns = (
         SpinnerColumn(),
@@ -81,6 +82,9 @@ def _run(names: list[str], settings: Settings, output: Path | None) -> None:
             if name in _GROUPS:
                 outcomes.append(measure(_GROUPS[name], settings, progress))
                 print_table(console, outcomes[-1], verdicts=settings.verdicts)
+            elif name == "account":
+                accounts = account.measure(settings, progress)
+                account.print_accounts(console, accounts)
             elif name in _CURVES:
                 points.append(curves.measure(_CURVES[name], settings, progress))
                 curves.print_points(console, points[-1])
@@ -89,7 +93,7 @@ def _run(names: list[str], settings: Settings, output: Path | None) -> None:
     if settings.verdicts:
         print_wanted(console, outcomes)
     if output is not None:
-        for path in report.write(output, report.as_data(of, settings, outcomes, points)):
+        for path in report.write(output, report.as_data(of, settings, outcomes, points, accounts)):
             console.print(f"written: {path}")
     console.print(f"{time.perf_counter() - start:.0f} s")
 

@@ -22,9 +22,9 @@ from . import apps
 from .bare import SCOPE, KeptLoops, bare_loop
 from .measure import Group, Sample, Settings, Subject, Wanted
 
-__all__ = ["GROUPS"]
+__all__ = ["ENVIRON", "GROUPS", "call", "request", "start_response"]
 
-_ENVIRON: Environ = {
+ENVIRON: Environ = {
     "REQUEST_METHOD": "GET",
     "SCRIPT_NAME": "",
     "PATH_INFO": "/",
@@ -73,7 +73,7 @@ class _Connection:
             self.size += len(message.get("body", b""))
 
 
-async def _request(app: ASGIApp, path: str, size: int) -> None:
+async def request(app: ASGIApp, path: str, size: int) -> None:
     scope = dict(SCOPE)
     if path != "/":
         scope["path"], scope["raw_path"] = path, path.encode()
@@ -86,7 +86,7 @@ async def _request(app: ASGIApp, path: str, size: int) -> None:
 async def _requests(app: ASGIApp, deadline: float) -> int:
     count = 0
     while count == 0 or time.perf_counter() < deadline:
-        await _request(app, "/", len(apps.HELLO))
+        await request(app, "/", len(apps.HELLO))
         count += 1
     return count
 
@@ -110,7 +110,7 @@ def _bare_executor(app: WSGIApp, executor: ThreadPoolExecutor) -> ASGIApp:
     async def adapted(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         loop = asyncio.get_running_loop()
-        body = await loop.run_in_executor(executor, _call_wsgi, app, _ENVIRON)
+        body = await loop.run_in_executor(executor, _call_wsgi, app, ENVIRON)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
 
@@ -118,7 +118,7 @@ def _bare_executor(app: WSGIApp, executor: ThreadPoolExecutor) -> ASGIApp:
 
 
 def _call_wsgi(app: WSGIApp, environ: Environ) -> bytes:
-    body = app(environ, _start_response)
+    body = app(environ, start_response)
     return b"".join(body)
 
 
@@ -163,14 +163,14 @@ def _wsgi_chunks(stack: ExitStack, settings: Settings) -> list[Subject]:
 
 
 async def _once(app: ASGIApp, path: str, size: int) -> int:
-    await _request(app, path, size)
+    await request(app, path, size)
     return 1
 
 
 # Calling a WSGI app.
 
 
-def _start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
+def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
     if exc_info is not None:
         raise exc_info[1]
     if not status.startswith("200"):
@@ -182,12 +182,12 @@ def _write(data: bytes) -> object:
     raise NotImplementedError("no app here uses write()")
 
 
-def _call(app: WSGIApp, path: str, size: int) -> None:
-    environ = dict(_ENVIRON)
+def call(app: WSGIApp, path: str, size: int) -> None:
+    environ = dict(ENVIRON)
     environ["PATH_INFO"] = environ["RAW_URI"] = path
     environ["wsgi.input"] = BytesIO()
     environ["wsgi.errors"] = None
-    body = app(environ, _start_response)
+    body = app(environ, start_response)
     try:
         received = 0
         for chunk in body:
@@ -202,7 +202,7 @@ def _call(app: WSGIApp, path: str, size: int) -> None:
 def _calls(app: WSGIApp, deadline: float) -> int:
     count = 0
     while count == 0 or time.perf_counter() < deadline:
-        _call(app, "/", len(apps.HELLO))
+        call(app, "/", len(apps.HELLO))
         count += 1
     return count
 
@@ -252,7 +252,7 @@ def _asgi_chunks(stack: ExitStack, settings: Settings) -> list[Subject]:
 
     def run(app: WSGIApp) -> Sample:
         def work() -> int:
-            _call(app, f"/chunks/{settings.chunks}", settings.chunks * len(apps.CHUNK))
+            call(app, f"/chunks/{settings.chunks}", settings.chunks * len(apps.CHUNK))
             return 1
 
         return _timed(work)

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .account import Account
 from .curves import Points
 from .measure import Outcome, Settings
 
@@ -59,7 +60,11 @@ def machine() -> dict[str, Any]:
 
 
 def as_data(
-    of: dict[str, Any], settings: Settings, outcomes: Iterable[Outcome], curves: Iterable[Points]
+    of: dict[str, Any],
+    settings: Settings,
+    outcomes: Iterable[Outcome],
+    curves: Iterable[Points],
+    accounts: Iterable[Account],
 ) -> dict[str, Any]:
     """All figures of a run, as JSON takes them: medians, each round, and the ratio to the reference."""
     return {
@@ -83,6 +88,7 @@ def as_data(
             }
             for outcome in outcomes
         },
+        "account": {account.title: account.parts for account in accounts},
         "curves": {
             points.curve.name: {
                 "title": points.curve.title,
@@ -96,7 +102,7 @@ def as_data(
 
 
 def write(folder: Path, data: dict[str, Any]) -> list[Path]:
-    """``figures.json`` and the plots of it, in ``folder``; the paths of all."""
+    """``figures.json``, and the tables and plots of it, in ``folder``; the paths of all."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = folder / "figures.json"
     figures.write_text(json.dumps(data, indent=1) + "\n")
@@ -105,8 +111,11 @@ def write(folder: Path, data: dict[str, Any]) -> list[Path]:
 
 
 def draw(folder: Path, data: dict[str, Any]) -> list[Path]:
-    """The plots of ``figures.json``: each kind of which there are figures."""
+    """Tables and plots of ``figures.json``: each kind of which there are figures."""
     import matplotlib as mpl
+
+    tables = folder / "figures.inc"
+    tables.write_text(_tables(data))
 
     mpl.use("svg")
     with mpl.rc_context(
@@ -138,7 +147,35 @@ def draw(folder: Path, data: dict[str, Any]) -> list[Path]:
                 for place in ("uvicorn", "gthread")
             ),
         ]
-    return [path for path in drawn if path is not None]
+    return [tables, *(path for path in drawn if path is not None)]
+
+
+def _tables(data: dict[str, Any]) -> str:
+    """What a page of the documentation includes."""
+    lines: list[str] = []
+    for group in data["groups"].values():
+        rate = group["measures"] == "rate"
+        figure, ratio = ("requests/s", "rate") if rate else ("ms", "time")
+        lines += [f"**{group['title'][:1].upper()}{group['title'][1:]}**", ""]
+        lines += [f"| | {figure} | CPU us each | {ratio} / {group['reference']} |", "|---|--:|--:|--:|"]
+        for name, subject in group["subjects"].items():
+            each = subject["seconds each"]
+            number = f"{1 / each:,.0f}" if rate else f"{each * 1e3:,.1f}"
+            lines.append(
+                f"| {name} | {number} | {subject['cpu seconds each'] * 1e6:,.1f} | {subject['ratio']:.2f} |"
+            )
+        lines.append("")
+    for title, parts in data["account"].items():
+        whole = sum(parts.values())
+        lines += [f"**One request, {title}**", "", "| | CPU us | share |", "|---|--:|--:|"]
+        lines += [f"| {name} | {each:.1f} | {each / whole:.0%} |" for name, each in parts.items()]
+        lines += [f"| the whole | {whole:.1f} | |", ""]
+    of = data["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in of["versions"].items())
+    lines.append(
+        f"Measured on {of['date']}: Python {of['python']}, {of['system']}, {of['processors']} processors; {versions}."
+    )
+    return "\n".join(lines) + "\n"
 
 
 def _color(name: str, others: list[str]) -> str:

@@ -67,7 +67,17 @@ def test_targets_are_printed_beside_what_was_measured() -> None:
 
 def test_a_run_leaves_its_figures_and_plots(tmp_path: Path) -> None:
     """Of real figures; the plots of servers and curves are drawn of ones like them."""
-    quick = ("--quick", "--rounds", "1", "--seconds", "0.005", "--only", "in-process.wsgi.one")
+    quick = (
+        "--quick",
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.005",
+        "--only",
+        "in-process.wsgi.one",
+        "--only",
+        "account",
+    )
     done = run(*quick, "--output", str(tmp_path))
     assert done.returncode == 0, done.stderr
     data = json.loads((tmp_path / "figures.json").read_text())
@@ -89,6 +99,13 @@ def test_a_run_leaves_its_figures_and_plots(tmp_path: Path) -> None:
     done = run("--draw", str(tmp_path))
     assert done.returncode == 0, done.stderr
     names = [Path(line).name for line in done.stdout.splitlines()]
+    assert names[0] == "figures.inc"
+    tables = (tmp_path / names.pop(0)).read_text()
+    assert "| bare run_in_executor |" in tables
+    for title in ("a WSGI app on an ASGI server", "an ASGI app on a WSGI server"):
+        parts = data["account"][title]
+        assert f"**One request, {title}**" in tables
+        assert f"| the whole | {sum(parts.values()):.1f} | |" in tables
     assert names == ["throughput.svg", "transfers.svg", "cost-uvicorn.svg", "cost-gthread.svg"]
     for name in names:
         text = (tmp_path / name).read_text()
