@@ -49,7 +49,7 @@ test-resolved:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements/uv.txt
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --refresh --resolution $(RESOLUTION) \
-		--editable '.[serve,websocket]' --group test
+		--editable '.[serve,websocket,check,completion]' --group test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/.test  ## check format, lint and types

@@ -62,7 +62,7 @@ def _requests(
         connection = http.client.HTTPConnection(HOST, server.port, timeout=60)
         begun = time.perf_counter()
         count = 0
-        while count < 3 or time.perf_counter() - begun < settings.server_seconds:
+        while count < 3 or time.perf_counter() - begun < settings.seconds:
             if request(connection) != 200:
                 raise RuntimeError(f"{server!r} did not answer with 200; it logged:\n{server.log()}")
             count += 1

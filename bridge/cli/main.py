@@ -57,8 +57,9 @@ def _run(words: list[str]) -> int:
             run = importlib.import_module(COMMANDS[name].module).run
             status: int = run(rest)
             return status
+    *others, last = COMMANDS
     near = difflib.get_close_matches(words[0], COMMANDS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {' and '.join(COMMANDS)}"
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(others)} and {last}"
     if ":" in words[0] or words[0].endswith(".py"):
         hint = f"to serve it: bridge serve {words[0]}"
     raise UsageError(f"{words[0]!r} is no command; {hint}")

@@ -40,7 +40,7 @@ def test_version_as_a_module_of_python() -> None:
         (["serv"], "'serv' is no command; did you mean serve?"),
         (["x:app"], "'x:app' is no command; to serve it: bridge serve x:app"),
         (["app.py", "--reload"], "'app.py' is no command; to serve it: bridge serve app.py"),
-        (["frobnicate"], "'frobnicate' is no command; there are serve and completion"),
+        (["frobnicate"], "'frobnicate' is no command; there are serve, check and completion"),
     ],
 )
 def test_what_is_no_command(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
