@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from ..threads.waiting import until_done
 from ..types import Environ, Message, StartResponse
 from .client import DISCONNECT, GRACE, HERE
-from .heads import HeadState, send_head
+from .heads import HELD, send_head
 from .request_body import NO_BODY, RequestBody
 from .response import COMPLETE, Response
 
@@ -27,7 +27,7 @@ class Exchange:
     #: Who the response is for.
     client = HERE
     #: Whether the head goes out before there is a part of the body.
-    head = HeadState.HELD
+    head = HELD
     #: As ``to_wsgi.app_call.Failing.context``.
     context: contextvars.Context | None = None
     #: A message of the body that was read and not received yet; whether one is still to come after it.
@@ -150,8 +150,7 @@ class Exchange:
         for listener in self._listeners:
             if not listener.done():
                 listener.set_result(None)
-        if self._reader is not None:
-            self._resolve_reader()
+        self._resolve_reader()
 
     def _dismiss(self, task: "asyncio.Task[BaseException | None]") -> None:
         """Tell the app that nobody is there: by http.disconnect, if it listens, and then by cancellation."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from ..types import Environ
 
-__all__ = ["HEAD_WAIT", "HeadState", "send_head", "sends_head"]
+__all__ = ["DUE", "EXPECTED", "HEAD_WAIT", "HELD", "OUT", "HeadState", "send_head", "sends_head"]
 
 #: Seconds that an app which has sent its start has for the first part of the body, before the head goes out alone.
 #: Until then an error can still become a 500, and the two leave together.
@@ -37,6 +37,10 @@ class HeadState(enum.Enum):
     DUE = enum.auto()
     #: The server has it, or can't send it alone: nothing is left to decide.
     OUT = enum.auto()
+
+
+# Members of an Enum are looked up by a call.
+HELD, EXPECTED, DUE, OUT = HeadState
 
 
 class _By(enum.Enum):

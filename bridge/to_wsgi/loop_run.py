@@ -20,7 +20,7 @@ from ..types import ASGIApp, Environ, Message, Scope
 from .app_call import call_app
 from .client import DISCONNECT, DONE, HERE, LEFT, PROBE_INTERVAL, client_left, client_probe
 from .exchange import Exchange
-from .heads import HEAD_WAIT, HeadState, sends_head
+from .heads import DUE, HEAD_WAIT, HELD, sends_head
 from .loop_hints import LoopHints
 from .loops.kept import close_loop
 from .loops.pool import LoopPool
@@ -90,7 +90,7 @@ class LoopRun(Exchange):
                 return
             if response.phase is not phase and response.phase >= BODY:
                 return
-            if self.head is HeadState.DUE:
+            if self.head is DUE:
                 return
 
     def _run_to_end(self) -> None:
@@ -135,10 +135,10 @@ class LoopRun(Exchange):
 
     def _head_alone(self) -> bool:
         """Whether the server can have the head, and nothing else as yet."""
-        return self._response.phase is STARTED and self.head is HeadState.HELD and sends_head(self._environ)
+        return self._response.phase is STARTED and self.head is HELD and sends_head(self._environ)
 
     def _head_waits(self) -> None:
-        self.head = HeadState.DUE
+        self.head = DUE
         self._stop()
 
     def _stop(self) -> None:
@@ -171,7 +171,8 @@ class LoopRun(Exchange):
         if phase is COMPLETE:
             if was is COMPLETE:
                 return  # a trailer
-            self._wake()
+            if self._listeners or self._reader is not None:
+                self._wake()
             self._loop.stop()
             # What the app does now comes after the response, and must not delay it, even if it never waits.
             await _once()

@@ -24,7 +24,7 @@ from ..types import StartResponse
 from .app_call import raised
 from .app_errors import log_late_error, raised_by
 from .client import DONE, LEFT, client_left
-from .heads import HeadState
+from .heads import OUT
 from .iterables import ResponseStream, WholeResponse
 from .loop_run import LoopRun
 from .loops.asyncio_names import running_loop
@@ -71,7 +71,7 @@ class RequestExchange(LoopRun):
                 raise self._error()
             complete = response.phase is COMPLETE
             self._hand_over_head(start_response, alone=not (complete or response.size))
-            self.head = HeadState.OUT
+            self.head = OUT
             _unclosed.add(self)
             if not complete:
                 return ResponseStream(self, start_response)
@@ -167,7 +167,7 @@ class RequestExchange(LoopRun):
         """End the app, whatever it does, and close the loop: something else than the app failed."""
         if self.client is DONE:
             return
-        self.client, self.head = LEFT, HeadState.OUT
+        self.client, self.head = LEFT, OUT
         try:
             # Here, and not by close_loop(): asyncio's own frames would keep the task.
             if not self._task.done():
@@ -184,9 +184,10 @@ class RequestExchange(LoopRun):
         _unclosed.discard(self)
         del self._task
         self.context = None  # it may lead back here
-        for timer in (self._watch, self._last_call):
-            if timer is not None:
-                timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._last_call is not None:
+            self._last_call.cancel()
         self._close_files()
 
     def _log_late_error(self) -> BaseException | None:

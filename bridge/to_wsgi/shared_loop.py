@@ -31,7 +31,7 @@ from .app_call import call_app, raised
 from .app_errors import log_late_error
 from .client import DISCONNECT, DONE, HERE, LEFT, PROBE_INTERVAL, client_left, client_probe
 from .exchange import Exchange
-from .heads import HEAD_WAIT, HeadState, sends_head
+from .heads import DUE, EXPECTED, HEAD_WAIT, HELD, OUT, sends_head
 from .iterables import ResponseStream
 from .loops.asyncio_names import running_loop
 from .loops.shared import SharedLoop
@@ -114,7 +114,7 @@ class SharedExchange(Exchange):
                 if self._ended and not complete:
                     raise self._failure()
                 alone = not (complete or response.size)
-                self.head = HeadState.OUT
+                self.head = OUT
                 chunk = response.take() if complete else b""
             self._hand_over_head(start_response, alone=alone)
         except BaseException:
@@ -134,7 +134,7 @@ class SharedExchange(Exchange):
         phase = self._response.phase
         if phase is STARTED:
             # A read of the body may block, for as long as the client likes.
-            return self.head is HeadState.DUE or (self._wanted and sends_head(self._environ))
+            return self.head is DUE or (self._wanted and sends_head(self._environ))
         return phase is COMPLETE or (self._due and phase is BODY)
 
     def next_chunk(self) -> bytes:
@@ -193,7 +193,7 @@ class SharedExchange(Exchange):
         while True:
             with self._changed:
                 while not (self._hints or due() or self._ended or self._wanted):
-                    if self.head is HeadState.HELD:
+                    if self.head is HELD:
                         if not self._changed.wait(HEAD_WAIT):
                             self._expect_head()
                     elif not self._changed.wait(timeout) and self._watched:
@@ -217,8 +217,8 @@ class SharedExchange(Exchange):
 
     def _expect_head(self) -> None:
         """``HEAD_WAIT`` is over without a body: have the loop look whether the app waits. Called with the lock."""
-        self.head = HeadState.EXPECTED if sends_head(self._environ) else HeadState.OUT
-        if self.head is HeadState.EXPECTED and self._response.phase is STARTED:
+        self.head = EXPECTED if sends_head(self._environ) else OUT
+        if self.head is EXPECTED and self._response.phase is STARTED:
             self._tell(self._expect_body)
 
     def _read(self) -> None:
@@ -292,8 +292,8 @@ class SharedExchange(Exchange):
 
     def _head_waits(self) -> None:
         with self._changed:
-            if self._response.phase is STARTED and self.head is HeadState.EXPECTED:
-                self.head = HeadState.DUE
+            if self._response.phase is STARTED and self.head is EXPECTED:
+                self.head = DUE
                 self._changed.notify()
 
     def _flush(self) -> None:
@@ -331,7 +331,7 @@ class SharedExchange(Exchange):
                 return
             complete = response.phase is COMPLETE
             full = response.size >= UNSENT_LIMIT
-            expected = self.head is HeadState.EXPECTED
+            expected = self.head is EXPECTED
             if complete or full:
                 self._due = True
                 self._changed.notify()

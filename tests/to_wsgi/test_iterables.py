@@ -380,5 +380,5 @@ adapter.close()
 
 
 def test_one_that_outlives_the_interpreter_does_no_harm(mode: LoopMode) -> None:
-    lines = run("assert next(iter(body)) == b'x'\n", mode)
+    lines = run("assert next(iter(body)).startswith(b'x')\n", mode)
     assert lines == ([] if mode == "request" else ["ended in parent"])

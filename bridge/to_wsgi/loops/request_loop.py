@@ -43,7 +43,7 @@ class RequestLoop(asyncio.SelectorEventLoop):
     # later.
     __slots__ = (
         *("_executor", "_own_descriptors", "_root", "_slow_at_first", "_stopped"),
-        *("_tasks", "_tasks_made", "_unpolled", "_was_debug"),
+        *("_tasks", "_tasks_made", "_unpolled", "_was_debug", "_watched"),
     )
 
     _closed: bool
@@ -74,7 +74,9 @@ class RequestLoop(asyncio.SelectorEventLoop):
         # Calls of run_ready() since the last poll.
         self._unpolled = 0
         self._executor: KeptExecutor | None = None
-        self._own_descriptors = len(self._selector.get_map())
+        # Each call of get_map() gives the same object, which follows what is watched.
+        self._watched = self._selector.get_map()
+        self._own_descriptors = len(self._watched)
         self._was_debug = self._debug
         self._slow_at_first = self.slow_callback_duration
         mark = root_mark()
@@ -215,7 +217,7 @@ class RequestLoop(asyncio.SelectorEventLoop):
             or self._default_executor is not self._executor
             or (self._executor is not None and not self._executor.idle)
             or len(self._asyncgens)
-            or len(self._selector.get_map()) != self._own_descriptors
+            or len(self._watched) != self._own_descriptors
             or self._signal_handlers
             or (self._root is not None and self._root.ended())
             # What an app can set, and what it can't take back.
