@@ -166,8 +166,9 @@ class Collector:
                 await stream.room()
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    stream.end(disconnected())
+                    # In this order: what the app's read raises can then be no error that somebody waits for.
                     left()
+                    stream.end(disconnected())
                     return
                 block = message.get("body", b"")
                 size += len(block)

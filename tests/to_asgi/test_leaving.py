@@ -3,13 +3,15 @@
 import asyncio
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
 import pytest
 
-from bridge import ApplicationExit, ClientDisconnected, WsgiToAsgi
+from bridge import ApplicationExit, BridgeError, ClientDisconnected, WsgiToAsgi
+from bridge.to_asgi.body import Stream
 from bridge.to_asgi.channel import _ITEMS
 from bridge.types import Environ, Message, StartResponse
 from tests.support.asgi import HANG, Exchange, disconnect, http_scope, request
@@ -37,6 +39,33 @@ def test_a_client_that_leaves_in_the_middle_of_a_download() -> None:
     asyncio.run(main())
     assert len(download.closes) == 1
     assert set(download.closes) == download.iterated
+
+
+def test_an_app_that_fails_to_read_before_its_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error is the client's leaving, which is no error for the server."""
+    end = Stream.end
+
+    def end_and_wait(stream: Stream, error: BridgeError | None = None) -> None:
+        end(stream, error)
+        deadline = time.monotonic() + HANG
+        while adapter._pool is not None and adapter._pool.unfinished():
+            assert time.monotonic() < deadline
+            time.sleep(0)
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ["wsgi.input"].read()
+        return []
+
+    events = [request(b"a" * 50, more_body=True), disconnect()]
+    adapter = WsgiToAsgi(app)
+
+    async def main() -> None:
+        nonlocal adapter
+        async with Served(app, request_body="stream", request_buffer=40) as adapter:
+            await Exchange(adapter, http_scope("POST"), events).run()
+
+    monkeypatch.setattr(Stream, "end", end_and_wait)
+    asyncio.run(main())
 
 
 def test_a_client_that_leaves_while_the_worker_waits_for_room() -> None:
