@@ -135,15 +135,41 @@ def cost_of_asgi(app: ASGIApp, loop: Any, body: bytes, monkeypatch: pytest.Monke
 
 
 BODY = b"x" * 100
+#: What is counted, and the most of each. The thread and the loop may meet each of three chunks in another order; and
+#: where two threads wait for one another, one may look once more. Those have the worst order.
 CASES: dict[str, tuple[Callable[[pytest.MonkeyPatch], dict[str, float]], dict[str, float]]] = {
-    "WSGI, whole": (lambda patch: cost_of_wsgi(whole, b"", patch), {}),
-    "WSGI, a body": (lambda patch: cost_of_wsgi(reads, BODY, patch), {}),
-    "WSGI, chunks": (lambda patch: cost_of_wsgi(chunks, b"", patch), {}),
-    "ASGI, whole": (lambda patch: cost_of_asgi(whole_asgi, "request", b"", patch), {}),
-    "ASGI, a body": (lambda patch: cost_of_asgi(reads_asgi, "request", BODY, patch), {}),
-    "ASGI, chunks": (lambda patch: cost_of_asgi(chunks_asgi, "request", b"", patch), {}),
-    "ASGI, whole, shared": (lambda patch: cost_of_asgi(whole_asgi, "shared", b"", patch), {}),
-    "ASGI, a body, shared": (lambda patch: cost_of_asgi(reads_asgi, "shared", BODY, patch), {}),
+    "WSGI, whole": (
+        lambda patch: cost_of_wsgi(whole, b"", patch),
+        {"calls": 49, "builtins": 65, "locks": 9, "callbacks": 2, "wakeups": 1},
+    ),
+    "WSGI, a body": (
+        lambda patch: cost_of_wsgi(reads, BODY, patch),
+        {"calls": 54, "builtins": 70, "locks": 9, "callbacks": 2, "wakeups": 1},
+    ),
+    "WSGI, chunks": (
+        lambda patch: cost_of_wsgi(chunks, b"", patch),
+        {"calls": 95, "builtins": 105, "locks": 19, "callbacks": 6, "wakeups": 3},
+    ),
+    "ASGI, whole": (
+        lambda patch: cost_of_asgi(whole_asgi, "request", b"", patch),
+        {"calls": 51, "builtins": 99},
+    ),
+    "ASGI, a body": (
+        lambda patch: cost_of_asgi(reads_asgi, "request", BODY, patch),
+        {"calls": 69, "builtins": 117},
+    ),
+    "ASGI, chunks": (
+        lambda patch: cost_of_asgi(chunks_asgi, "request", b"", patch),
+        {"calls": 91, "builtins": 156},
+    ),
+    "ASGI, whole, shared": (
+        lambda patch: cost_of_asgi(whole_asgi, "shared", b"", patch),
+        {"calls": 38, "builtins": 73, "locks": 1},
+    ),
+    "ASGI, a body, shared": (
+        lambda patch: cost_of_asgi(reads_asgi, "shared", BODY, patch),
+        {"calls": 62, "builtins": 92, "locks": 2},
+    ),
 }
 
 
@@ -151,7 +177,6 @@ CASES: dict[str, tuple[Callable[[pytest.MonkeyPatch], dict[str, float]], dict[st
 def test_a_request_costs_no_more(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     count, most = CASES[name]
     cost = count(monkeypatch)
-    print(name, dict(cost))
     assert cost["calls"] > 0
     for what, number in cost.items():
         assert number <= most.get(what, 0), f"{number} {what}"
