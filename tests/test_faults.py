@@ -34,7 +34,7 @@ LAWFUL = {
     "mod_wsgi makes an interpreter for each app and port": "mod_wsgi's documentation; test_mod_wsgis_interpreters",
     "there, trust a `Content-Length` alone": "test_upload_that_breaks_off_is_never_whole",
     "An app that leaves a larger body unread hears late": "test_asgi_servers_leaving.py",
-    "On hypercorn, granian and daphne it hears nothing while": "they tell it behind the body; bridge.to_asgi.body.Stream",
+    "On hypercorn, granian and daphne it hears nothing while": "told behind the body; bridge.to_asgi.body.Stream",
     "A client that leaves an idle stream is noticed where the WSGI server shows its connection": "SHOWS_CONNECTION",
     "cheroot, wsgiref, uWSGI, mod_wsgi and granian don't": "SHOWS_CONNECTION",
 }
