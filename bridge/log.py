@@ -32,10 +32,11 @@ variable, which is set for the time of one log call.
 import contextlib
 import logging
 import sys
+from collections.abc import Mapping
 from contextvars import Context, ContextVar
 from typing import Any
 
-__all__ = ["adopt", "log_app_error", "logger", "request_name"]
+__all__ = ["adopt", "log_app_error", "logger", "request_name", "scope_name"]
 
 logger = logging.getLogger("bridge")
 
@@ -117,3 +118,8 @@ def adopt(context: Context) -> None:
 def request_name(method: str, path: str) -> str:
     """A request as log lines name it: ``GET '/path'``. It is the client's text, and has no line breaks after this."""
     return f"{method if method.isalnum() else repr(method)} {path!r}"
+
+
+def scope_name(scope: Mapping[str, Any]) -> str:
+    """The same of an ASGI scope; a WebSocket's handshake is a GET."""
+    return request_name(scope.get("method", "GET"), scope["path"])

@@ -14,7 +14,8 @@ import bridge
 
 PACKAGE = Path(bridge.__file__).parent
 CALLS = {"debug", "info", "warning", "error", "exception", "critical", "log_app_error"}
-#: Expressions that hold no client's text: names of requests (``request_name()`` escapes), numbers, and our own words.
+#: Expressions that hold no client's text: names of requests (``request_name()`` and ``scope_name()`` escape), numbers,
+#: and our own words.
 OURS = {
     "request",
     "name",
@@ -33,6 +34,7 @@ OURS = {
     "SHUTDOWN_LIMIT",
     "END_LIMIT",
     "_LIMIT",
+    "_JOIN",
     "_STUCK",
     "self.shutdown_timeout",
     # Of the app, or of its author.
@@ -42,6 +44,7 @@ OURS = {
     "self._foreign or repr(exc)",
     "', '.join(missing)",
     "'a request' if count == 1 else f'{count} requests'",
+    "'a request' if left == 1 else f'{left} requests'",
 }
 
 
@@ -72,7 +75,7 @@ def unsafe(call: ast.Call) -> list[str]:
     return [
         f"%s of {argument}"
         for code, argument in zip(codes, arguments, strict=True)
-        if code == "s" and argument not in OURS and not argument.startswith("request_name(")
+        if code == "s" and argument not in OURS and not argument.startswith(("request_name(", "scope_name("))
     ]
 
 

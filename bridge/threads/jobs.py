@@ -62,7 +62,7 @@ def run_job(job: Job) -> After | None:
         return job.run()
     except BaseException:
         # The counts must stay right, and the other requests have a thread.
-        logger.exception("a job raised")
+        logger.exception("a job raised, which is a fault of the bridge: %r", job)
         return None
 
 
@@ -71,7 +71,7 @@ def call_after(after: After) -> None:
     try:
         after()
     except BaseException:
-        logger.exception("what tells that a job is done raised")
+        logger.exception("what tells that a job is done raised, which is a fault of the bridge: %r", after)
 
 
 # For those who have work.
@@ -89,6 +89,10 @@ class _Run:
         self._future: asyncio.Future[None] | None = future
         self._mailbox = mailbox
         self._error: BaseException | None = None
+
+    def __repr__(self) -> str:
+        # It writes to the disk, and knows no request.
+        return f"<_Run {self._function!r}>"
 
     def run(self) -> After:
         try:

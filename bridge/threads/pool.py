@@ -230,7 +230,7 @@ class ThreadPool:
         try:
             self._start(gate, recruit)
         except Exception as exc:  # the system's limit of threads, or of memory
-            logger.exception("no new worker thread")
+            logger.exception("no new worker thread could be started")
             self._do_without(exc)
 
     def _do_without(self, error: Exception) -> None:

@@ -213,7 +213,10 @@ class WsgiToAsgi:
             threads = 0 if self.threads == 1 else _WEBSOCKET_THREADS
         if threads == 0:
             await receive()
-            logger.warning("refused a WebSocket to %r: the adapter has no threads for any", scope.get("path"))
+            logger.warning(
+                "refused a WebSocket to %r: the adapter has no threads for any; websocket_threads= gives it some",
+                scope.get("path"),
+            )
             raise Refused(403, "there is no WebSocket here")
         wires = self._loops.connect(asyncio.get_running_loop())
         try:
@@ -283,7 +286,11 @@ class WsgiToAsgi:
             pool.unfinished() for pool, future in zip(pools, drained, strict=True) if not future.done()
         )
         if left:
-            logger.warning("%d requests still run after %s s of shutdown", left, self.shutdown_timeout)
+            logger.warning(
+                "left %s behind: the app still works on it after the %s s of shutdown_timeout",
+                "a request" if left == 1 else f"{left} requests",
+                self.shutdown_timeout,
+            )
 
 
 def _check_number(name: str, value: object, least: int) -> None:

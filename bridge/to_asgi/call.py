@@ -90,6 +90,9 @@ class WsgiCall:
         # There was an empty chunk.
         self._polls = False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {request_name(*self._request)}>"
+
     # The job.
 
     def run(self) -> After | None:
@@ -164,7 +167,9 @@ class WsgiCall:
         try:
             self._body.close()
         except OSError:
-            logger.exception("%s: the request body could not be closed", request_name(*self._request))
+            logger.exception(
+                "%s: the temporary file of the request body could not be closed", request_name(*self._request)
+            )
 
     # What the app calls.
 

@@ -10,11 +10,12 @@ from io import BytesIO
 from typing import BinaryIO, Literal, NamedTuple
 
 from ..errors import BridgeError, RequestBodyTooLarge
+from ..log import scope_name
 from ..mapping.headers import parse_content_length
 from ..threads.jobs import run_in
 from ..threads.mailbox import Mailbox
 from ..threads.pool import ThreadPool
-from ..types import Environ, Receive
+from ..types import Environ, Receive, Scope
 from .body import BLOCK, Input, Spool, Stream, disconnected
 from .refusal import Refused
 from .watch import until_disconnect
@@ -151,7 +152,7 @@ class Collector:
         else:
             body.close()
 
-    async def feed(self, receive: Receive, body: Body, left: Callable[[], None], /) -> None:
+    async def feed(self, receive: Receive, scope: Scope, body: Body, left: Callable[[], None], /) -> None:
         """Stream mode: the rest of the body as it arrives, then listening for the client's leaving.
 
         Once the app reads no more, the rest is dropped: what it left must not keep anybody from listening.
@@ -178,7 +179,10 @@ class Collector:
         except Refused as refused:
             end = RequestBodyTooLarge(refused.text)
         except Exception:
-            logger.exception("receive() raised; the request body is taken for broken off")
+            logger.exception(
+                "%s: receive() of the ASGI server raised; the request body is taken for broken off",
+                scope_name(scope),
+            )
             stream.end(disconnected())
             return
         if end is None and declared is not None and size < declared:
@@ -187,5 +191,5 @@ class Collector:
         if more:
             # Not before: a body that is too long may be without an end.
             await stream.until_released()
-        if await until_disconnect(receive, more=more):
+        if await until_disconnect(receive, scope, more=more):
             left()

@@ -7,7 +7,8 @@ import logging
 from typing import Any
 
 from ..errors import ClientDisconnected, RequestBodyTooLarge
-from ..log import log_app_error, request_name
+from ..log import log_app_error, request_name, scope_name
+from ..types import Scope
 
 __all__ = ["is_of_client", "log_beside", "log_late", "log_of_close"]
 
@@ -35,7 +36,7 @@ def log_late(error: BaseException, method: str, path: str, errors: Any) -> None:
         logger.debug("%s: the client left, and the WSGI app ended with %r", name, error)
     else:
         log_app_error(
-            "%s: the WSGI app raised an error when nobody waited for its response any more",
+            "%s: the WSGI app raised an error; its client had left, or had all of the response",
             name,
             error=error,
             errors=errors,
@@ -51,13 +52,12 @@ def log_of_close(error: BaseException, method: str, path: str, errors: Any) -> N
         log_app_error("%s: close() of the response raised an error", name, error=error, errors=errors)
 
 
-def log_beside(error: BaseException, method: str, path: str) -> None:
+def log_beside(error: BaseException, scope: Scope) -> None:
     """The app had handed its error over when something else ended the request."""
     if not is_of_client(error):
-        name = request_name(method, path)
         log_app_error(
-            "%s: the WSGI app raised an error, and sending its response did not come so far",
-            name,
+            "%s: the WSGI app raised an error; its client had left, or the server could not send the response",
+            scope_name(scope),
             error=error,
             errors=None,
         )

@@ -2,6 +2,7 @@
 
 import logging
 
+from ..log import scope_name
 from ..types import Message, Receive, Scope, Send
 from .sending import send_close
 from .watch import Watch, Watches, listen_with
@@ -37,7 +38,7 @@ async def refuse(scope: Scope, watch: Watch, refused: Refused) -> None:
         await _send_refusal(scope, watch.send, refused)
     except OSError:
         # By the ASGI specification (2.4) what send() raises to a client that has left.
-        logger.debug("the client left before it got %d", refused.status)
+        logger.debug("%s: the client left before it got %d", scope_name(scope), refused.status)
 
 
 async def _send_refusal(scope: Scope, send: Send, refused: Refused) -> None:
@@ -85,7 +86,7 @@ async def refuse_handshake(
     that is closed with 1013 as soon as it is open.
     """
     denied = denies(scope)
-    watch = Watch(watches, listen_with(receive), denial(send) if denied else send, _nothing)
+    watch = Watch(watches, listen_with(receive, scope), denial(send) if denied else send, _nothing)
     try:
         if denied:
             await refuse(scope, watch, refused)
@@ -95,7 +96,7 @@ async def refuse_handshake(
         else:
             await watch.send({"type": "websocket.close", "code": 1000, "reason": ""})
     except OSError:
-        logger.debug("the client left before its handshake was refused")
+        logger.debug("%s: the client left before its handshake was refused", scope_name(scope))
     finally:
         watch.cancel()
 

@@ -127,13 +127,14 @@ class Request:
         if self._watch is None:
             listening: Listening
             if self._stage is _Stage.REFUSED:
-                listening, left = listen_with(self._receive, more=True), _nobody
+                listening, left = listen_with(self._receive, self._scope, more=True), _nobody
             else:
                 left = self._leave
                 if self._body.stream is None:
-                    listening = listen_with(self._receive)
+                    listening = listen_with(self._receive, self._scope)
                 else:
-                    listening = functools.partial(self._service.collector.feed, self._receive, self._body)
+                    feed = self._service.collector.feed
+                    listening = functools.partial(feed, self._receive, self._scope, self._body)
             self._watch = Watch(self._wires.watches, listening, self._send, left)
         return self._watch
 
@@ -204,7 +205,7 @@ class Request:
             error, running = channel.close()
             if error is not None and not sent:
                 # What is raised is another one.
-                log_beside(error, self._scope.get("method", "GET"), self._scope["path"])
+                log_beside(error, self._scope)
                 error = None
             self._stop_listening()
             if self._body.stream is not None:

@@ -15,7 +15,7 @@ And a WebSocket's close, which daphne's ``send()`` takes a part of only.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..log import log_app_error, request_name
+from ..log import log_app_error, scope_name
 from ..types import Message, Scope, Send
 from .channel import Batch, End
 
@@ -112,8 +112,9 @@ def break_off(error: BaseException, scope: Scope, send: Send) -> BaseException |
 
 
 def _log(error: BaseException, scope: Scope) -> None:
-    name = request_name(scope.get("method", "GET"), scope["path"])
-    log_app_error("%s: the WSGI app failed in the middle of its response", name, error=error, errors=None)
+    log_app_error(
+        "%s: the WSGI app failed in the middle of its response", scope_name(scope), error=error, errors=None
+    )
 
 
 # The end of a WebSocket.

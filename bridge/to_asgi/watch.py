@@ -12,8 +12,9 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from ..log import scope_name
 from ..threads.waiting import until_done
-from ..types import Message, Receive, Send
+from ..types import Message, Receive, Scope, Send
 
 __all__ = ["DELAY", "Listening", "Watch", "Watches", "listen_with", "until_disconnect"]
 
@@ -29,7 +30,7 @@ SAYS = 1.0
 Listening = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
 
 
-async def until_disconnect(receive: Receive, *, more: bool = False) -> bool:
+async def until_disconnect(receive: Receive, scope: Scope, *, more: bool = False) -> bool:
     """Waits for the client's leaving. ``False``: it can't be known, for the server says other things than it should.
 
     ``more``: the request body is not complete; the rest of it is dropped.
@@ -41,18 +42,19 @@ async def until_disconnect(receive: Receive, *, more: bool = False) -> bool:
             message = await receive()
     except Exception:
         logger.exception(
-            "receive() raised where the request body is done with; nobody listens for a disconnect now"
+            "%s: receive() of the ASGI server raised; the bridge can't notice any more if the client leaves",
+            scope_name(scope),
         )
         return False
     # A second http.request is against the specification; asking again might be answered so for ever.
     return message["type"] in {"http.disconnect", "websocket.disconnect"}
 
 
-def listen_with(receive: Receive, *, more: bool = False) -> Listening:
+def listen_with(receive: Receive, scope: Scope, *, more: bool = False) -> Listening:
     """What a watch runs when the request body is complete, or, with ``more``, when nobody wants the rest of it."""
 
     async def listen(left: Callable[[], None]) -> None:
-        if await until_disconnect(receive, more=more):
+        if await until_disconnect(receive, scope, more=more):
             left()
 
     return listen

@@ -208,7 +208,7 @@ class AsgiToWsgi:
 
 def _refuse_websocket(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     logger.warning(
-        "a WebSocket handshake for %r was refused: WSGI has no WebSocket; it takes an ASGI server",
+        "a WebSocket handshake for %r was refused: WSGI has no WebSocket; the application needs an ASGI server",
         environ.get("PATH_INFO", ""),
     )
     return _refuse(

@@ -113,7 +113,9 @@ class Attempts:
             self._phase = phase if self._phase is _StartPhase.TRYING else _StartPhase.CLOSED
             self._changed.notify_all()
         if failure and failures > 1:
-            logger.error("this was try %d; the first one had this error: %s", failures, first)
+            logger.error(
+                "the startup failed again: this was try %d; the first one had this error: %s", failures, first
+            )
         return left
 
     @contextmanager
@@ -145,7 +147,9 @@ class Attempts:
             if self._changed.wait_for(lambda: self._phase is _StartPhase.CLOSED, END_LIMIT):
                 return True
             self._phase = _StartPhase.LEFT
-        logger.error("the application's startup was told to end, and has not within %s s", END_LIMIT)
+        logger.error(
+            "the application's startup was told to end, has not within %s s, and is left behind", END_LIMIT
+        )
         return False
 
 

@@ -95,7 +95,7 @@ def _finish(exchange: _Exchange) -> None:
         exchange.close()
     except (SystemExit, KeyboardInterrupt):
         # It would be the server's, which is not there.
-        logger.exception("the application raised what ends a process after its response")
+        logger.exception("the application raised SystemExit or KeyboardInterrupt after its response")
 
 
 _warned = False

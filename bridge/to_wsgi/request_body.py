@@ -5,7 +5,9 @@ import logging
 import tempfile
 from typing import IO
 
+from ..log import request_name
 from ..mapping.headers import parse_content_length
+from ..mapping.scope import path_for_log
 from ..types import Environ, Message
 from .client import DISCONNECT
 
@@ -97,7 +99,8 @@ class RequestBody:
         except ValueError as exc:
             # cheroot tells it so, also where the chunks break off. It may be another mistake too, such as a read of
             # a closed stream, so the log has it.
-            logger.warning("the request body is taken for broken off: wsgi.input raised %r", exc)
+            name = request_name(self._environ.get("REQUEST_METHOD", "GET"), path_for_log(self._environ))
+            logger.warning("%s: the request body is taken for broken off: wsgi.input raised %r", name, exc)
             return None
         return block
 

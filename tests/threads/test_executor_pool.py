@@ -228,5 +228,5 @@ def test_telling_that_raises_is_logged_and_no_job_is_abandoned(caplog: pytest.Lo
         pool = ExecutorPool(executor, 5)
         pool.submit(job)
     assert not job.abandoned
-    assert "what tells that a job is done raised" in caplog.text
+    assert "what tells that a job is done raised, which is a fault of the bridge: " in caplog.text
     assert pool.load() == (0, 0, 1, 1)

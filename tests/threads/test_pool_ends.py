@@ -207,7 +207,7 @@ def test_a_job_that_raises_does_not_take_its_thread_along(
     pool.submit(good)
     assert good.done.wait(HANG)
     assert good.runs == bad.runs
-    assert "a job raised" in caplog.text
+    assert "a job raised, which is a fault of the bridge: <" in caplog.text
     until(lambda: pool.unfinished() == 0)
 
 
@@ -224,7 +224,7 @@ def test_telling_that_raises_does_not_take_the_thread_along(
     pool.submit(good)
     assert good.done.wait(HANG)
     assert good.runs == bad.runs
-    assert "what tells that a job is done raised" in caplog.text
+    assert "what tells that a job is done raised, which is a fault of the bridge: " in caplog.text
     until(lambda: idle(pool) == 1)
 
 
@@ -239,7 +239,7 @@ def test_jobs_are_abandoned_where_no_thread_can_be_had(make: Make, caplog: pytes
     assert [str(error) for error in job.abandoned] == ["can't start new thread"]
     assert not job.runs
     assert pool.unfinished() == 0
-    assert "no new worker thread" in caplog.text
+    assert "no new worker thread could be started" in caplog.text
     again = Work(held=False)
     pool.submit(again)
     assert again.done.wait(HANG)

@@ -168,7 +168,7 @@ def test_a_body_that_can_t_be_closed_ends_the_call_too(caplog: pytest.LogCapture
 
     asyncio.run(main())
     assert [record.getMessage() for record in caplog.records] == [
-        "GET '/': the request body could not be closed"
+        "GET '/': the temporary file of the request body could not be closed"
     ]
 
 

@@ -112,7 +112,7 @@ def test_a_second_try_has_a_limit_and_the_first_error_stays_known(
         with pytest.raises(LifespanError):
             attempt.make()
     (record,) = caplog.records
-    assert record.getMessage().startswith("this was try 2; the first one had this error")
+    assert record.getMessage().startswith("the startup failed again: this was try 2; the first one had")
     assert record.getMessage().endswith("OSError: no database")
     attempt.error = None
     attempt.make()

@@ -330,7 +330,9 @@ def test_what_ends_a_process_is_logged(adapt: Any, mode: LoopMode, caplog: pytes
     adapter.close()
     (record,) = (record for record in caplog.records if record.levelno == logging.ERROR)
     # On the shared loop it is an error like others.
-    assert {"request": "what ends a process", "shared": "raised an error"}[mode] in record.getMessage()
+    assert {"request": "raised SystemExit or KeyboardInterrupt", "shared": "raised an error"}[
+        mode
+    ] in record.getMessage()
 
 
 SCRIPT = """

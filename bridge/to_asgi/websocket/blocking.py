@@ -295,7 +295,7 @@ class WebSocketCall(WsgiCall):
         # The client has left, as most do, or the server has closed.
         if not is_of_client(error):
             log_app_error(
-                "the WSGI app raised after its WebSocket to %r was closed",
+                "the WSGI app raised an error after its WebSocket to %r was closed",
                 self._request[1],
                 error=error,
                 errors=self._environ.get("wsgi.errors"),

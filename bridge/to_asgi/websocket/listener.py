@@ -25,13 +25,20 @@ logger = logging.getLogger("bridge")
 class Listener:
     """The listening side of one WebSocket."""
 
-    __slots__ = ("_channel", "_inbox", "_max_message", "_pair", "_receive", "_relay")
+    __slots__ = ("_channel", "_inbox", "_max_message", "_pair", "_path", "_receive", "_relay")
 
     def __init__(
-        self, receive: Receive, channel: Channel, inbox: Inbox, pair: RelayPair, max_message: int | None
+        self,
+        receive: Receive,
+        path: str,
+        channel: Channel,
+        inbox: Inbox,
+        pair: RelayPair,
+        max_message: int | None,
     ) -> None:
-        """``max_message``: bytes; ``None`` for any."""
+        """``path``: of the handshake, for the log; ``max_message``: bytes; ``None`` for any."""
         self._receive = receive
+        self._path = path
         self._channel = channel
         self._inbox = inbox
         self._pair = pair
@@ -47,7 +54,9 @@ class Listener:
             try:
                 message = await self._receive()
             except Exception:
-                logger.exception("receive() of the ASGI server raised; the WebSocket is taken for lost")
+                logger.exception(
+                    "the WebSocket to %r is taken for lost: receive() of the ASGI server raised", self._path
+                )
                 break
             if message["type"] == "websocket.receive":
                 await self._deliver(message)

@@ -154,12 +154,14 @@ class Relay:
     nothing.
     """
 
-    def __init__(self, pair: RelayPair) -> None:
+    def __init__(self, pair: RelayPair, path: str) -> None:
+        """``path``: of the handshake, for the log."""
         import h11
         from wsproto.connection import Connection, ConnectionType
 
         self._loop = asyncio.get_running_loop()
         self._socket = pair.peer()
+        self._path = path
         self._frames = Connection(ConnectionType.CLIENT)
         self._http = h11.Connection(h11.CLIENT)
         # The app has the real request in its environ; this one only makes h11 expect a response to it.
@@ -221,7 +223,11 @@ class Relay:
                 if event.status_code == _SWITCHING:
                     return event
             else:
-                logger.warning("the app refused a WebSocket on its socket; the client gets 403 for %r", event)
+                logger.warning(
+                    "the app refused a WebSocket to %r on its socket; the client gets 403 for %r",
+                    self._path,
+                    event,
+                )
                 return None
 
     async def _event(self, event: events.Event) -> Message | None:

@@ -121,7 +121,7 @@ class Session:
             self._listener.abort()
             for lost in (self._channel.close()[0], None if sent else error):
                 if lost is not None:
-                    log_beside(lost, self._scope.get("method", "GET"), self._scope["path"])
+                    log_beside(lost, self._scope)
             lost = None
             if not sent:
                 error = None
@@ -152,7 +152,7 @@ class Session:
         stuck, sends = self._inbox.stuck(), self._sends
         if stuck is not None and stuck == self._seen[0] and (self._sending or sends != self._seen[1]):
             logger.warning(
-                "closed the WebSocket to %r: the app sends, and has taken none of the messages that wait for %s s",
+                "closed the WebSocket to %r: the app sends, and in %s s it has taken none of the messages that wait",
                 self._scope["path"],
                 _STUCK,
             )
@@ -221,7 +221,7 @@ class Session:
 
     async def _run_relay(self) -> None:
         """Sends what a library of the app's makes, until its end."""
-        relay = Relay(self._pair)
+        relay = Relay(self._pair, self._scope["path"])
         self._listener.deliver_to(relay)
         async with aclosing(relay.messages()) as messages:
             async for message in messages:
@@ -246,7 +246,7 @@ class Session:
                 await self._watch.send({"type": "websocket.close", "code": code, "reason": reason})
         except (OSError, RuntimeError) as exc:
             # The client left first: the one by the ASGI specification (2.4), the other on granian.
-            logger.debug("the WebSocket could not be closed: %r", exc)
+            logger.debug("the WebSocket to %r could not be closed: %r", self._scope["path"], exc)
             self._listener.abort()
         finally:
             timer.cancel()

@@ -76,7 +76,7 @@ class WebSockets:
             raise Overloaded(
                 f"as many WebSockets are open as websocket_threads allows: {self._threads}"
             ) from None
-        listener = Listener(receive, channel, inbox, pair, self._max_message)
+        listener = Listener(receive, scope["path"], channel, inbox, pair, self._max_message)
         watch = Watch(wires.watches, listener.listen, send, listener.abort)
         session = Session(scope, send, watch, listener, channel, inbox, pair)
         wires.sessions.add(session)

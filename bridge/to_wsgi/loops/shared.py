@@ -138,12 +138,14 @@ class SharedLoop:
                 loop.run_until_complete(root)
             except (SystemExit, KeyboardInterrupt):
                 # asyncio lets these two through, and nothing else: they may not end everybody's loop.
-                logger.exception("a task or callback on the shared loop raised what ends a loop; it goes on")
+                logger.exception(
+                    "an application raised SystemExit or KeyboardInterrupt on the shared event loop; it goes on"
+                )
             except (RuntimeError, asyncio.CancelledError):
                 if not self._ready.is_set() or loop.is_closed():
                     raise
                 # Stopped, or the task was cancelled with all others.
-                logger.error("an application has stopped the shared loop; it goes on")  # noqa: TRY400 - says nothing more
+                logger.error("an application has stopped the shared event loop; it goes on")  # noqa: TRY400 - says nothing more
                 # A greenlet that runs a loop in this thread has its turn, and ends.
                 time.sleep(0.001)
 
@@ -176,7 +178,10 @@ class SharedLoop:
         if self._thread.ident is not None:
             self._thread.join(_JOIN)
             if self._thread.is_alive():
-                logger.error("the shared event loop does not end; its thread is left behind")
+                logger.error(
+                    "the shared event loop has not ended within %s s: something blocks it; its thread is left behind",
+                    _JOIN,
+                )
 
     # All adapters' loops.
 

@@ -28,7 +28,7 @@ class Heard:
         self.pair = RelayPair(self.channel)
         self.left = 0
         self._events = list(events)
-        self.listener = Listener(self._receive, self.channel, self.inbox, self.pair, max_message)
+        self.listener = Listener(self._receive, "/a\nb", self.channel, self.inbox, self.pair, max_message)
 
     async def _receive(self) -> Message:
         if not self._events:
@@ -89,7 +89,8 @@ def test_the_end_of_listening_is_the_end_for_the_app(
         await heard.listen()
         assert heard.closed() == end
         assert heard.left == 1
-        assert ("receive() of the ASGI server raised" in caplog.text) is isinstance(event, OSError)
+        said = "the WebSocket to '/a\\nb' is taken for lost: receive() of the ASGI server raised"
+        assert (said in caplog.text) is isinstance(event, OSError)
 
     run(main)
 

@@ -211,7 +211,8 @@ def test_a_refusal_on_the_socket(caplog: pytest.LogCaptureFixture) -> None:
     exchange = serve_accepted(Speaker(speak))
     assert closing(exchange) == (1000, "")
     assert len(exchange.messages) == 1
-    assert any("409" in record.getMessage() for record in caplog.records)
+    (line,) = (record.getMessage() for record in caplog.records if "409" in record.getMessage())
+    assert line.startswith("the app refused a WebSocket to '/' on its socket; the client gets 403 for ")
 
 
 def test_what_is_no_frame() -> None:

@@ -39,7 +39,7 @@ def test_a_close_is_never_written_into_another_frame(half_written: bool) -> None
         loop = asyncio.get_running_loop()
         pair = RelayPair(Channel(Mailbox(loop), 1000))
         own = pair.open()
-        relay = Relay(pair)
+        relay = Relay(pair, "/")
         message = b"x" * (8_000_000 if half_written else 200)
         delivering = asyncio.create_task(relay.deliver(message))
         # As far as the socket takes it.
@@ -85,7 +85,7 @@ def test_no_frame_follows_a_close() -> None:
     async def main() -> bytes:
         pair = RelayPair(Channel(Mailbox(asyncio.get_running_loop()), 1000))
         own = pair.open()
-        relay = Relay(pair)
+        relay = Relay(pair, "/")
         async with relay._writing:
             waiting = asyncio.create_task(relay.deliver("late"))
             await asyncio.sleep(0)
