@@ -24,7 +24,7 @@ from contextlib import contextmanager
 
 from ..errors import LifespanError
 
-__all__ = ["Attempts"]
+__all__ = ["Attempts", "closed_while"]
 
 logger = logging.getLogger("bridge")
 
@@ -81,7 +81,7 @@ class Attempts:
             if self._phase is _StartPhase.FAILED and time.monotonic() < self._retry_at:
                 raise LifespanError(f"{self._last} (it is not tried again for {RETRY_AFTER:g} s)")
             if self._phase not in {_StartPhase.NEW, _StartPhase.FAILED}:
-                raise _closed()
+                raise closed_while("it had requests")
             self._phase = _StartPhase.TRYING
             limit = RETRY_LIMIT if self._failures else None
         phase, failure = _StartPhase.NEW, ""
@@ -97,7 +97,7 @@ class Attempts:
                 end()
         with self._changed:
             if self._phase is not _StartPhase.STARTED:
-                raise _closed()
+                raise closed_while("it had requests")
 
     def _settle(self, phase: _StartPhase, failure: str) -> bool:
         """The end of a try. ``True``: whoever has made it ends what it has started."""
@@ -153,8 +153,9 @@ class Attempts:
         return False
 
 
-def _closed() -> RuntimeError:
-    return RuntimeError("the adapter was closed while it had requests")
+def closed_while(what: str) -> RuntimeError:
+    """The error of a request whose adapter was closed; ``what`` went on then: "it had requests"."""
+    return RuntimeError(f"the adapter was closed while {what}")
 
 
 def _startup_failed(message: str) -> str:

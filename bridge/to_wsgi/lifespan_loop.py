@@ -12,7 +12,7 @@ from typing import Any
 
 from ..lifespan import SHUTDOWN_LIMIT, Lifespan
 from .app_call import work_for
-from .attempts import Attempts
+from .attempts import Attempts, closed_while
 from .client import GRACE
 from .loops.asyncio_names import running_loop
 from .loops.exit_and_fork import leave_alone
@@ -54,7 +54,7 @@ def start_on_own(
         left = loop.run_until_complete(lifespan.tasks_beside()) if lifespan.running else set()
         complete = True
     except asyncio.CancelledError:
-        raise _closed() from None
+        raise closed_while("its application started") from None
     finally:
         if not lifespan.running:
             _close(lifespan, loop)
@@ -75,7 +75,7 @@ def start_on_shared(
         with attempts.cancelled_by(future.cancel):
             future.result()
     except futures.CancelledError:
-        raise _closed() from None
+        raise closed_while("its application started") from None
     except BaseException:
         future.cancel()
         raise
@@ -133,7 +133,3 @@ def _close(lifespan: Lifespan, loop: asyncio.AbstractEventLoop) -> None:
         leave_alone(loop)
     else:
         close_loop(loop)
-
-
-def _closed() -> RuntimeError:
-    return RuntimeError("the adapter was closed while its application started")

@@ -11,7 +11,7 @@ from ..errors import LifespanError
 from ..lifespan import Lifespan, LifespanMode
 from ..types import ASGIApp
 from .app_call import works_for
-from .attempts import Attempts
+from .attempts import Attempts, closed_while
 from .exchange import Exchange
 from .lifespan_loop import shut_down_on_own, shut_down_on_shared, start_on_own, start_on_shared
 from .loop_hints import LoopHints
@@ -73,7 +73,7 @@ class Runtime:
 
     def shared_loop(self) -> SharedLoop:
         if self._shared is None:
-            raise RuntimeError("the adapter was closed while it had requests")
+            raise closed_while("it had requests")
         return self._shared
 
     def start(self) -> None:
