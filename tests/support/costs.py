@@ -58,7 +58,8 @@ class Counter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]  # as documented; typeshed knows it from Python 3.12
+        stop: Any = None  # as documented; typeshed knows it from Python 3.12 on
+        threading.setprofile(stop)
 
 
 class _Lock:
@@ -98,15 +99,21 @@ class CountingLoop(asyncio.SelectorEventLoop):
         self._counter = counter
         super().__init__()
 
-    def call_soon(self, *args: Any, **kwargs: Any) -> asyncio.Handle:
+    def call_soon(  # type: ignore[override]  # typeshed: with a type for each argument
+        self, *args: Any, **kwargs: Any
+    ) -> asyncio.Handle:
         self._counter.add("callbacks")
         return super().call_soon(*args, **kwargs)
 
-    def call_at(self, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+    def call_at(  # type: ignore[override]  # typeshed: with a type for each argument
+        self, *args: Any, **kwargs: Any
+    ) -> asyncio.TimerHandle:
         self._counter.add("callbacks")
         return super().call_at(*args, **kwargs)
 
-    def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> asyncio.Handle:
+    def call_soon_threadsafe(  # type: ignore[override]  # typeshed: with a type for each argument
+        self, *args: Any, **kwargs: Any
+    ) -> asyncio.Handle:
         self._counter.add("callbacks")
         return super().call_soon_threadsafe(*args, **kwargs)
 
