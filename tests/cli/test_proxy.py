@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bridge.cli.proxy import Trusted, asgi_behind, wsgi_behind
-from bridge.types import Receive, Scope, Send
+from bridge.types import ASGIApp, Receive, Scope, Send
 
 
 def environ_seen(trusted: str, peer: str, headers: dict[str, str]) -> tuple[Any, ...]:
@@ -15,6 +15,15 @@ def environ_seen(trusted: str, peer: str, headers: dict[str, str]) -> tuple[Any,
     environ |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
     wsgi_behind(Trusted(trusted), lambda environ, start_response: [])(environ, lambda *_: None)
     return environ["REMOTE_ADDR"], int(environ["REMOTE_PORT"]), environ["wsgi.url_scheme"]
+
+
+def call(app: ASGIApp, scope: Scope) -> None:
+    nobody: Any = None
+
+    async def main() -> None:
+        await app(scope, nobody, nobody)
+
+    asyncio.run(main())
 
 
 def scope_seen(trusted: str, peer: str, headers: dict[str, str], kind: str = "http") -> tuple[Any, ...]:
@@ -27,7 +36,7 @@ def scope_seen(trusted: str, peer: str, headers: dict[str, str], kind: str = "ht
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None: ...
 
-    asyncio.run(asgi_behind(Trusted(trusted), app)(scope, None, None))  # type: ignore[arg-type]
+    call(asgi_behind(Trusted(trusted), app), scope)
     return *(scope["client"] or ("", 7)), scope["scheme"]
 
 
@@ -74,7 +83,7 @@ def test_header_fields_may_be_several_and_of_any_case() -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None: ...
 
-    asyncio.run(asgi_behind(Trusted("10.0.0.0/8"), app)(scope, None, None))  # type: ignore[arg-type]
+    call(asgi_behind(Trusted("10.0.0.0/8"), app), scope)
     assert scope["client"] == ("1.2.3.4", 0)
 
 
@@ -85,7 +94,7 @@ def test_lifespan_passes() -> None:
         seen.append(scope)
 
     lifespan: Scope = {"type": "lifespan"}
-    asyncio.run(asgi_behind(Trusted("*"), app)(lifespan, None, None))  # type: ignore[arg-type]
+    call(asgi_behind(Trusted("*"), app), lifespan)
     assert seen[0] is lifespan
 
 
