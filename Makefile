@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?= -n auto --dist loadfile
+# Tests wait for servers more than they compute: four at a time keep two processors busy.
+PYTEST_ARGS ?= -n 4 --dist loadfile
 SERVER ?= uvicorn
 PORT ?= 8000
 VERSIONS := 3.11 3.12 3.13 3.14 3.15

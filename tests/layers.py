@@ -5,6 +5,7 @@
 """
 
 import ast
+import functools
 import sys
 from collections import Counter
 from pathlib import Path
@@ -42,6 +43,7 @@ def unit_of(module: str) -> str:
     return module.split(".", maxsplit=1)[0]
 
 
+@functools.cache
 def imports_of(module: str) -> set[str]:
     """The modules of bridge that ``module`` imports, anywhere in it, those of a function too."""
     package = module.split(".")[:-1]
@@ -77,6 +79,7 @@ def _resolve(parts: list[str]) -> str:
     raise AssertionError(parts)
 
 
+@functools.cache
 def reach_of(module: str) -> set[str]:
     """All that is imported with ``module``, over any number of steps."""
     seen: set[str] = set()

@@ -278,11 +278,6 @@ BODIES: tuple[Difference, ...] = (
         ("chunked twice", "chunked identity", "chunked gzip"),
         under=("waitress", "cheroot"),
     ),
-    _differ(
-        "cheroot tells of a broken chunk as of a client that left, to whom bridge answers nothing.",
-        ("chunked bad size",),
-        under=("cheroot",),
-    ),
 )
 
 LINES: tuple[Difference, ...] = (
