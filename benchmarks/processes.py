@@ -58,8 +58,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "gunicorn gthread(8)": _gunicorn("--worker-class", "gthread", "--threads", "8"),
     "gunicorn gthread": _gunicorn("--worker-class", "gthread", "--threads", _THREADS),
     "gunicorn ASGI": _gunicorn("--worker-class", "asgi"),
-    "hypercorn": _hypercorn("{app}"),
-    "hypercorn WSGI": _hypercorn("wsgi:{app}"),
+    # It looks into the module's dictionary, where an app is that has been asked for.
+    "hypercorn": _hypercorn("benchmarks.apps:__getattr__('{name}')"),
+    "hypercorn WSGI": _hypercorn("wsgi:benchmarks.apps:__getattr__('{name}')"),
     "granian ASGI": _python(
         "granian", "--interface", "asgi", "--workers", "1", "--no-ws",
         "--log-level", "error", "--workers-kill-timeout", "2s", *_BIND, "{app}",
@@ -160,7 +161,7 @@ def start(stack: ExitStack, kind: str, app: str, environment: Mapping[str, str] 
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]
-    words = {"app": f"benchmarks.apps:{app}", "port": str(port), "address": f"{HOST}:{port}"}
+    words = {"app": f"benchmarks.apps:{app}", "name": app, "port": str(port), "address": f"{HOST}:{port}"}
     log = tempfile.TemporaryFile()  # noqa: SIM115  # the server closes it
     process = subprocess.Popen(
         [word.format(**words) for word in COMMANDS[kind]],

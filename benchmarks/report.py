@@ -17,7 +17,7 @@ from .account import Account
 from .curves import Points
 from .measure import Outcome, Settings
 
-__all__ = ["as_data", "draw", "machine", "write"]
+__all__ = ["as_data", "draw", "machine", "summary", "write"]
 
 #: Drawn in this colour, and then given the page's own by a style sheet.
 _INK = "#123456"
@@ -176,6 +176,22 @@ def _tables(data: dict[str, Any]) -> str:
         f"Measured on {of['date']}: Python {of['python']}, {of['system']}, {of['processors']} processors; {versions}."
     )
     return "\n".join(lines) + "\n"
+
+
+def summary(data: dict[str, Any]) -> str:
+    """The README's sentences."""
+
+    def ratio(group: str, subject: str) -> str:
+        return f"{data['groups'][group]['subjects'][subject]['ratio']:.2f}"
+
+    hello, down, gthread = "servers.uvicorn.hello", "servers.uvicorn.download", "servers.gthread.hello"
+    return (
+        f"On uvicorn a WSGI app answers {ratio(hello, 'bridge')} times as many requests a second as a native ASGI app "
+        f"(by a2wsgi {ratio(hello, 'a2wsgi')}, by asgiref {ratio(hello, 'asgiref')}), and a download of 100 MiB takes "
+        f"{ratio(down, 'bridge')} times as long ({ratio(down, 'a2wsgi')}, {ratio(down, 'asgiref')}). On gunicorn's "
+        f"threads an ASGI app answers {ratio(gthread, 'bridge')} times as many as a native WSGI app (by a2wsgi "
+        f"{ratio(gthread, 'a2wsgi')})."
+    )
 
 
 def _color(name: str, others: list[str]) -> str:
