@@ -31,6 +31,7 @@ from .errors import (
     RequestBodyTooLarge,
 )
 from .to_asgi.adapter import WsgiToAsgi
+from .to_asgi.stats import WsgiToAsgiStats
 from .to_asgi.websocket.blocking import WebSocket
 from .to_wsgi.adapter import AsgiToWsgi
 
@@ -48,6 +49,7 @@ __all__ = [
     "RequestBodyTooLarge",
     "WebSocket",
     "WsgiToAsgi",
+    "WsgiToAsgiStats",
 ]
 
 __version__ = "0.1.0"

@@ -40,6 +40,8 @@ class Load(NamedTuple):
     begun: int
     #: Jobs that came, ever.
     come: int
+    #: Threads that are there, busy or not. ``None``: an executor has them, which doesn't tell.
+    threads: int | None = None
 
 
 class Pool(Protocol):

@@ -202,7 +202,7 @@ class ThreadPool:
         with self._lock:
             running = self._threads - len(self._idle) - self._searching
             first = next(iter(self._jobs.values()), self._come + 1)
-            return Load(running, len(self._jobs), first - 1, self._come)
+            return Load(running, len(self._jobs), first - 1, self._come, self._threads)
 
     def _recruit(self) -> Gate | str | None:
         """Under the lock: whom ``_call_up()`` has to call, outside it, so that the invariant holds.

@@ -10,5 +10,6 @@ request, and the modules on it:
 - between the two: ``channel``, bounded, and aborted from either end.
 
 ``refusal`` is the answers that the bridge itself gives; ``busy`` and ``lost`` what the log says: of busy threads, and
-of errors that reach no server. ``websocket/`` gives a WSGI app its WebSockets.
+of errors that reach no server. ``stats`` is what an adapter does at one moment. ``websocket/`` gives a WSGI app its
+WebSockets.
 """

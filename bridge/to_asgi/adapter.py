@@ -16,12 +16,14 @@ from ..lifespan import answer_lifespan
 from ..threads.executor_pool import ExecutorPool
 from ..threads.mailbox import Mailbox
 from ..threads.pool import ThreadPool
+from ..threads.tally import Tally
 from ..types import AnyReceive, AnyScope, AnySend, Receive, Scope, Send, WSGIApp
 from .busy import BusyLog
 from .collect import BodyMode, Collector
 from .refusal import Refused, refuse_handshake
 from .request import Request
 from .service import Service
+from .stats import WsgiToAsgiStats, take_stats
 from .websocket.sockets import WebSockets, shut_down
 from .wires import Loops
 
@@ -155,12 +157,14 @@ class WsgiToAsgi:
         # Made by the first handshake: for all loops, and so under the lock of _loops.
         self._websockets: WebSockets | None = None
         self._busy = BusyLog(self._remedy())
-        self._collector = Collector(self.request_body, self.request_buffer, self.max_body_size)
+        self._tally = Tally()
+        self._collector = Collector(self.request_body, self.request_buffer, self.max_body_size, self._tally)
         self._service = Service(
             self.app,
             loops=self._loops,
             collector=self._collector,
             busy=self._busy,
+            tally=self._tally,
             threads=self.threads,
             backlog=self.backlog,
             executor=self.executor,
@@ -192,10 +196,28 @@ class WsgiToAsgi:
             try:
                 await self._websocket(scope, receive, send)
             except Refused as refused:
+                self._tally.add("refused" if refused.status == 503 else "rejected")
                 watches = self._loops.connect(asyncio.get_running_loop()).watches
                 await refuse_handshake(scope, receive, send, refused, watches)
         else:
             raise ValueError(f"the scope is of type {kind!r}; WsgiToAsgi serves http, lifespan and websocket")
+
+    def stats(self) -> WsgiToAsgiStats:
+        """What the adapter does now, in this process. Any thread may ask at any time; nothing waits for it.
+
+        It costs requests nothing: what is said is read from what is there anyway.
+        """
+        websockets = self._websockets
+        return take_stats(
+            self._pool,
+            None if websockets is None else websockets.pool,
+            self._tally,
+            threads=self.threads if self.executor is None else None,
+            backlog=self.backlog,
+            websocket_threads=self._websocket_limit(),
+            # Never changed, but replaced: see ``wires``.
+            loops=[loop.is_running() for loop in self._loops.wires],
+        )
 
     # All of this is on the loop's thread.
 
@@ -208,9 +230,7 @@ class WsgiToAsgi:
         await self._request(scope, receive, send).refuse(refused)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        threads = self.websocket_threads
-        if threads is None:
-            threads = 0 if self.threads == 1 else _WEBSOCKET_THREADS
+        threads = self._websocket_limit()
         if threads == 0:
             await receive()
             logger.warning(
@@ -242,6 +262,11 @@ class WsgiToAsgi:
                     on_server_loop=self.async_views == "server",
                 )
             return self._websockets
+
+    def _websocket_limit(self) -> int:
+        if self.websocket_threads is not None:
+            return self.websocket_threads
+        return 0 if self.threads == 1 else _WEBSOCKET_THREADS
 
     def _remedy(self) -> str:
         """What gives the app more threads, for the log."""

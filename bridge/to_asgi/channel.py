@@ -361,12 +361,17 @@ class Channel:
             waiter = self._wanted = self._mailbox.loop.create_future()
         await until_done(waiter, seconds)
 
-    def leave(self) -> None:
-        """Loop side: ``abort()``, because the client has left, or the server has given the request up."""
+    def leave(self) -> bool:
+        """Loop side: ``abort()``, because the client has left, or the server has given the request up.
+
+        ``True``: nothing had ended the response before.
+        """
         with self._lock:
             self._left = True
+            first = not self._aborted and self._end is _MORE
             gate = self._abort()
         self._wake(gate)
+        return first
 
     def abort(self) -> None:
         """Loop side: nobody takes anything any more. Ends all waits. Only the first call counts."""

@@ -15,6 +15,7 @@ from ..mapping.headers import parse_content_length
 from ..threads.jobs import run_in
 from ..threads.mailbox import Mailbox
 from ..threads.pool import ThreadPool
+from ..threads.tally import Tally
 from ..types import Environ, Receive, Scope
 from .body import BLOCK, Input, Spool, Stream, disconnected
 from .refusal import Refused
@@ -43,11 +44,12 @@ class Body(NamedTuple):
 class Collector:
     """How one adapter takes the bodies of its requests. Has no thread until a body is larger than its buffer."""
 
-    def __init__(self, mode: BodyMode, buffer: int, max_size: int | None) -> None:
-        """``buffer``: bytes in memory; ``max_size``: bytes, ``None`` for any."""
+    def __init__(self, mode: BodyMode, buffer: int, max_size: int | None, tally: Tally) -> None:
+        """``buffer``: bytes in memory; ``max_size``: bytes, ``None`` for any; ``tally`` counts bytes on disk."""
         self._mode = mode
         self._buffer = buffer
         self._max_size = max_size
+        self._tally = tally
         # For all loops. No limit but that of the requests: each has one job here at a time.
         self.disk = ThreadPool(_DISK_THREADS, sys.maxsize, name="bridge-disk")
 
@@ -126,6 +128,7 @@ class Collector:
             if held:
                 await spool.write(bytes(held))
             whole, spool = await spool.file(), None
+            self._tally.add("bytes_spooled", size)
             return Body(whole, size, declared)
         finally:
             if spool is not None:

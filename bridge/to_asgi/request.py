@@ -109,12 +109,15 @@ class Request:
             if body is not None:
                 self._hand_over(environ, body)
                 await self._respond()
+            else:
+                self._service.tally.add("clients_left")
         except Refused as refused:
             await self.refuse(refused)
 
     async def refuse(self, refused: Refused) -> None:
         """Answers in place of the app."""
         self._stage = _Stage.REFUSED
+        self._service.tally.add("refused" if refused.status == 503 else "rejected")
         try:
             await refuse(self._scope, self._listen(), refused)
         finally:
@@ -145,7 +148,8 @@ class Request:
 
     def _leave(self) -> None:
         """The client has left, or the server gives the request up: the app hears of it, or is not called any more."""
-        self._channel.leave()
+        if self._channel.leave():
+            self._service.tally.add("clients_left")
         if self._pool.withdraw(self._call):
             # Its place in the queue is free for a client that is there.
             self._service.collector.discard(self._body.input, self._wires.mailbox)

@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 
 from ..threads.executor_pool import ExecutorPool
 from ..threads.pool import ThreadPool
+from ..threads.tally import Tally
 from ..types import WSGIApp
 from .busy import BusyLog
 from .collect import Collector
@@ -24,6 +25,7 @@ class Service:
         loops: Loops,
         collector: Collector,
         busy: BusyLog,
+        tally: Tally,
         threads: int,
         backlog: int,
         executor: Executor | None,
@@ -35,6 +37,7 @@ class Service:
         self.app = app
         self.collector = collector
         self.busy = busy
+        self.tally = tally
         self.multithread = threads > 1
         self.response_buffer = response_buffer
         self.sendfile = sendfile

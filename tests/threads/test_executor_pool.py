@@ -78,11 +78,11 @@ def test_a_job_that_waits_can_be_withdrawn() -> None:
         jobs = [Work(held=False) for _ in range(4)]
         for job in jobs:
             pool.submit(job)
-        assert pool.load() == (1, 4, 13, 17)
+        assert pool.load() == (1, 4, 13, 17, None)
         assert pool.withdraw(jobs[1])
-        assert pool.load() == (1, 3, 13, 17)
+        assert pool.load() == (1, 3, 13, 17, None)
         assert pool.withdraw(jobs[0])
-        assert pool.load() == (1, 2, 15, 17), "the second is gone already"
+        assert pool.load() == (1, 2, 15, 17, None), "the second is gone already"
         assert not pool.withdraw(running), "it runs"
         assert not pool.withdraw(Work()), "it was never submitted"
         running.finish()
@@ -142,7 +142,7 @@ def test_a_job_is_withdrawn_or_begun_or_abandoned() -> None:
         assert took[0] == str(withdrawn)
         assert len(job.runs) == (not withdrawn)
         assert not job.abandoned
-        assert pool.load() == (0, 0, 1, 1)
+        assert pool.load() == (0, 0, 1, 1, None)
 
 
 def test_an_executor_that_drops_its_jobs_has_them_abandoned() -> None:
@@ -195,7 +195,7 @@ def test_a_job_that_an_executor_has_queued_before_it_raised_is_given_up() -> Non
         assert third.done.wait(HANG)
         assert not second.runs, "its request has been answered with the error"
     assert not second.abandoned
-    assert pool.load() == (0, 0, 3, 3)
+    assert pool.load() == (0, 0, 3, 3, None)
 
 
 def test_a_job_that_runs_though_its_executor_raised_counts_as_taken() -> None:
@@ -216,7 +216,7 @@ def test_a_job_that_runs_though_its_executor_raised_counts_as_taken() -> None:
         second.finish()
     assert len(second.runs) == 1
     assert not second.abandoned
-    assert pool.load() == (0, 0, 2, 2)
+    assert pool.load() == (0, 0, 2, 2, None)
 
 
 def test_telling_that_raises_is_logged_and_no_job_is_abandoned(caplog: pytest.LogCaptureFixture) -> None:
@@ -229,4 +229,4 @@ def test_telling_that_raises_is_logged_and_no_job_is_abandoned(caplog: pytest.Lo
         pool.submit(job)
     assert not job.abandoned
     assert "what tells that a job is done raised, which is a fault of the bridge: " in caplog.text
-    assert pool.load() == (0, 0, 1, 1)
+    assert pool.load() == (0, 0, 1, 1, None)
