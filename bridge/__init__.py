@@ -34,11 +34,13 @@ from .to_asgi.adapter import WsgiToAsgi
 from .to_asgi.stats import WsgiToAsgiStats
 from .to_asgi.websocket.blocking import WebSocket
 from .to_wsgi.adapter import AsgiToWsgi
+from .to_wsgi.stats import AsgiToWsgiStats
 
 __all__ = [
     "ApplicationError",
     "ApplicationExit",
     "AsgiToWsgi",
+    "AsgiToWsgiStats",
     "BridgeError",
     "ClientDisconnected",
     "ConnectionClosed",

@@ -10,6 +10,7 @@ The way of a request, and the modules on it:
 - ``iterables``: what the server gets as the body; ``heads``: what it can be sent before there is one.
 
 What lasts longer: ``runtime`` has an adapter's loops and the app's lifespan in one process; ``attempts`` and
-``lifespan_loop`` start the lifespan, once; ``loop_hints`` is what the log says of an app that wants one lasting loop.
+``lifespan_loop`` start the lifespan, once; ``loop_hints`` is what the log says of an app that wants one lasting loop;
+``stats`` what an adapter does at one moment.
 ``loops/`` has the event loops themselves.
 """

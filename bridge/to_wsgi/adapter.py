@@ -14,6 +14,7 @@ from typing import Any, Self
 from ..kind import check_kind
 from ..lifespan import LifespanMode
 from ..mapping.scope import build_scope
+from ..threads.tally import Tally
 from ..types import AnyStartResponse, ASGIApp, Environ, StartResponse
 from .client import ClientLeftError
 from .iterables import watch_collector
@@ -26,6 +27,7 @@ from .own_loop import RequestExchange
 from .request_body import LengthRequiredError, find_body
 from .runtime import Runtime
 from .shared_loop import SharedExchange
+from .stats import AsgiToWsgiStats, take_stats
 
 __all__ = ["AsgiToWsgi"]
 
@@ -97,13 +99,21 @@ class AsgiToWsgi:
         self.loop_factory = loop_factory
         self.lifespan: LifespanMode = lifespan
         self.sendfile = sendfile
+        self._start_empty()
+
+    def _start_empty(self) -> None:
         self._runtime: Runtime | None = None
+        self._tally = Tally()
 
     def __repr__(self) -> str:
         return f"<AsgiToWsgi {self.app!r} loop={self.loop!r} lifespan={self.lifespan!r}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_runtime": None}
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start_empty()
 
     def __call__(self, environ: Environ, start_response: AnyStartResponse) -> Iterable[bytes]:
         """PEP 3333's application.
@@ -117,6 +127,7 @@ class AsgiToWsgi:
         if running_loop() is not None:
             self._check_loop()
         if "HTTP_UPGRADE" in environ and environ["HTTP_UPGRADE"].lower() == "websocket":
+            self._tally.add("rejected")
             return _refuse_websocket(environ, start_response)
         runtime = self._runtime
         if runtime is None or runtime.pid != os.getpid():
@@ -127,10 +138,12 @@ class AsgiToWsgi:
         try:
             body = find_body(environ)
         except LengthRequiredError:
+            self._tally.add("rejected")
             return _refuse(
                 start_response, "411 Length Required", "This server takes no body without a Content-Length.\n"
             )
         except ValueError:
+            self._tally.add("rejected")
             return _refuse(start_response, "400 Bad Request", "The Content-Length is not a number.\n")
         try:
             if runtime.pool is not None:
@@ -169,11 +182,18 @@ class AsgiToWsgi:
                 if runtime is not None:
                     leave_alone(runtime)
                 self._runtime = runtime = Runtime(
-                    self.app, self.loop or default_mode(), self.loop_factory, self.lifespan
+                    self.app, self.loop or default_mode(), self.loop_factory, self.lifespan, self._tally
                 )
         if made and self.loop is None:
             log_default_mode()
         return runtime
+
+    def stats(self) -> AsgiToWsgiStats:
+        """What the adapter does now, in this process. Any thread may ask at any time; nothing waits for it.
+
+        It costs requests nothing: what is said is read from what is there anyway.
+        """
+        return take_stats(self._runtime, self.loop, self.lifespan, self._tally)
 
     def close(self) -> None:
         """Run the application's shutdown, end the loops, and wait for all of it; the next request starts

@@ -62,6 +62,11 @@ class Attempts:
     def __repr__(self) -> str:
         return f"<Attempts {self._phase.name.lower()}>"
 
+    def progress(self) -> tuple[str, int]:
+        """The phase, as ``repr()`` has it; and how many tries have failed."""
+        with self._changed:
+            return self._phase.name.lower(), self._failures
+
     def make(self, attempt: Callable[[float | None], None], end: Callable[[], None]) -> None:
         """Have it started by ``attempt``, called here or by another thread.
 

@@ -210,6 +210,7 @@ class LoopRun(Exchange):
         if self.client is not HERE or self._response.phase is COMPLETE:
             return
         self.client = LEFT
+        self._pool.tally.add("clients_left")
         if self._watch is not None:
             self._watch.cancel()
         self._dismiss(self._task)

@@ -29,9 +29,10 @@ from .iterables import ResponseStream, WholeResponse
 from .loop_run import LoopRun
 from .loops.asyncio_names import running_loop
 from .loops.kept import close_loop, in_another_thread, refuse_running_loop
+from .loops.pool import LoopPool
 from .response import BODY, COMPLETE, FILE_BLOCK
 
-__all__ = ["RequestExchange"]
+__all__ = ["RequestExchange", "unclosed_on"]
 
 logger = logging.getLogger("bridge")
 
@@ -41,11 +42,24 @@ logger = logging.getLogger("bridge")
 _unclosed: "set[RequestExchange]" = set()
 
 
+def unclosed_on(pool: LoopPool) -> set[asyncio.AbstractEventLoop]:
+    """The loops of ``pool`` whose request has a response that the server has not closed. Any thread may ask.
+
+    Others add and discard meanwhile. The set is copied as a whole: on free-threaded builds under its own lock.
+    """
+    return {exchange.loop for exchange in set(_unclosed) if exchange.owner is pool}
+
+
 class RequestExchange(LoopRun):
     """A request, the app's task for it, and the loop under both: the server's side."""
 
     #: What the app raised has reached the server.
     _reported = False
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The one that it has for itself."""
+        return self._loop
 
     @property
     def pid(self) -> int:

@@ -5,10 +5,12 @@ import inspect
 import logging
 import os
 import threading
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from ..errors import LifespanError
 from ..lifespan import Lifespan, LifespanMode
+from ..threads.tally import Tally
 from ..types import ASGIApp
 from .app_call import works_for
 from .attempts import Attempts, closed_while
@@ -20,11 +22,14 @@ from .loops.kept import LoopFactory
 from .loops.mode import LoopMode
 from .loops.pool import LoopPool
 from .loops.shared import SharedLoop
-from .shared_loop import SharedExchange
+from .shared_loop import Running
 
-__all__ = ["Runtime"]
+__all__ = ["LifespanState", "Runtime"]
 
 logger = logging.getLogger("bridge")
+
+#: How far the app's lifespan is in this process; ``to_wsgi.stats`` says what each means.
+LifespanState = Literal["off", "new", "starting", "running", "none", "failed", "closed"]
 
 
 class Runtime:
@@ -36,10 +41,15 @@ class Runtime:
     """
 
     def __init__(
-        self, app: ASGIApp, mode: LoopMode, loop_factory: LoopFactory | None, lifespan: LifespanMode
+        self,
+        app: ASGIApp,
+        mode: LoopMode,
+        loop_factory: LoopFactory | None,
+        lifespan: LifespanMode,
+        tally: Tally,
     ) -> None:
         self.pid = os.getpid()
-        self.pool = LoopPool(loop_factory) if mode == "request" else None
+        self.pool = LoopPool(loop_factory, tally) if mode == "request" else None
         self.started = False
         self.state: dict[str, Any] = {}
         self._app = app
@@ -48,7 +58,7 @@ class Runtime:
         self._attempts = Attempts()
         self._shared: SharedLoop | None = None
         # Requests on the shared loop. Its thread alone changes the set.
-        self.running: set[SharedExchange] = set()
+        self.running = Running(tally)
         # Marks all work for this runtime: see ``to_wsgi.app_call.works_for()``.
         self._owner: object = self.running if self.pool is None else self.pool
         self._lifespan: Lifespan | None = None
@@ -75,6 +85,19 @@ class Runtime:
         if self._shared is None:
             raise closed_while("it had requests")
         return self._shared
+
+    @property
+    def has_shared_loop(self) -> bool:
+        """Whether it uses the process' shared loop now."""
+        return self._shared is not None
+
+    def progress(self) -> tuple[LifespanState, int]:
+        """Any thread: how far the lifespan is, and how many tries to start it have failed."""
+        phase, failures = self._attempts.progress()
+        if phase != "started":
+            return _LIFESPAN[phase], failures
+        lifespan = self._lifespan  # taken away by the thread that has closed meanwhile
+        return ("closed" if lifespan is None else "running" if lifespan.running else "none"), failures
 
     def start(self) -> None:
         """Start the loop and the lifespan, or wait until another request has.
@@ -151,6 +174,16 @@ def _interrupts(runtime: Runtime, owner: object) -> bool:
         frame = frame.f_back
     return False
 
+
+#: The phases of ``to_wsgi.attempts`` in which the app is not served.
+_LIFESPAN: Mapping[str, LifespanState] = {
+    "new": "new",
+    "trying": "starting",
+    "failed": "failed",
+    "ending": "closed",
+    "left": "closed",
+    "closed": "closed",
+}
 
 # Guards _runtimes. It may be held by a thread that does not exist in a forked child.
 _lock = threading.Lock()

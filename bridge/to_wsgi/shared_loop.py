@@ -25,6 +25,7 @@ from typing import Any
 
 from ..errors import ApplicationError, ApplicationExit
 from ..log import request_name
+from ..threads.tally import Tally
 from ..threads.waiting import until_done
 from ..types import ASGIApp, Environ, Headers, Message, Scope, StartResponse
 from .app_call import call_app, raised
@@ -38,7 +39,15 @@ from .loops.shared import SharedLoop
 from .request_body import RequestBody
 from .response import BODY, COMPLETE, EMPTY, FILE_BLOCK, STARTED, UNSENT_LIMIT, early_hints
 
-__all__ = ["SharedExchange"]
+__all__ = ["Running", "SharedExchange"]
+
+
+class Running(set["SharedExchange"]):
+    """The requests of one adapter on the shared loop, whose thread alone changes the set; and what they count."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__()
+        self.tally = tally
 
 
 class SharedExchange(Exchange):
@@ -51,7 +60,7 @@ class SharedExchange(Exchange):
         environ: Environ,
         body: RequestBody,
         shared: SharedLoop,
-        running: "set[SharedExchange]",
+        running: Running,
     ) -> None:
         super().__init__(environ, body, scope["method"])
         self._app = app
@@ -96,6 +105,11 @@ class SharedExchange(Exchange):
     def name(self) -> str:
         """For the log."""
         return request_name(self._scope["method"], self._scope["path"])
+
+    def unsent(self) -> int:
+        """Any thread: bytes that wait for the server's."""
+        with self._changed:
+            return self._response.size
 
     # The server's thread.
 
@@ -180,6 +194,7 @@ class SharedExchange(Exchange):
             if self._ended or self.client is not HERE or self._response.phase is COMPLETE:
                 return
             self.client = LEFT
+        self._running.tally.add("clients_left")
         self._tell(self._leave)
 
     def _tell(self, callback: Callable[..., object], *args: Any) -> None:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from ...threads.tally import Tally
 from .asyncio_names import running_loop
 from .exit_and_fork import at_exit, leave_alone
 from .kept import KeptLoop, LoopFactory, close_loop, new_kept_loop
@@ -29,11 +30,13 @@ _CLOSE_WAIT = 5.0
 class LoopPool:
     """Loops for requests. Any thread may call any method."""
 
-    def __init__(self, factory: LoopFactory | None) -> None:
+    def __init__(self, factory: LoopFactory | None, tally: Tally | None = None) -> None:
+        """``tally``: where the requests on its loops count what is rare, if anybody wants to know."""
         if factory is None and sys.platform == "win32":
             # Only the proactor loop, asyncio's own choice there, has subprocesses.
             factory = asyncio.new_event_loop
         self._factory = factory
+        self.tally = tally or Tally()
         self.pid = os.getpid()
         # Last in, first out: the loop that is used next is the one still in the CPU's cache. A
         # deque's append() and pop() need no lock.
@@ -47,6 +50,11 @@ class LoopPool:
 
     def __repr__(self) -> str:
         return f"<LoopPool idle={len(self._idle)} closed={self._closed}>"
+
+    def load(self) -> tuple[set[asyncio.AbstractEventLoop], int]:
+        """The loops that may be waiting, each for its request; and how many are kept for others."""
+        with self._lock:
+            return set(self._waiting), len(self._idle)
 
     def take(self) -> KeptLoop:
         """A loop without anything on it."""
