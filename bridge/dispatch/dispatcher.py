@@ -14,8 +14,11 @@ from typing import Any, Self, cast, overload
 
 from ..mapping.prefixes import PrefixTable, split_environ, split_path, under_prefix
 from ..threads.pool import ThreadPool
+from ..to_asgi.adapter import WsgiToAsgi
+from ..to_asgi.stats import WsgiToAsgiStats
 from ..to_asgi.wires import Loops
 from ..to_wsgi.adapter import AsgiToWsgi
+from ..to_wsgi.stats import AsgiToWsgiStats
 from ..types import (
     AnyReceive,
     AnyScope,
@@ -214,6 +217,30 @@ class Dispatcher:
             else:
                 place = root + part.place if part.prefix else f"{root or '/'}{part.which}"
                 yield LifespanPart(place, part.asgi, part.lifespan)
+
+    def stats(self) -> dict[str, WsgiToAsgiStats | AsgiToWsgiStats]:
+        """What the adapters of the mounted apps do now, each by where its app is mounted. Any thread may ask.
+
+        That is the prefix from the root of the site, through dispatchers inside this one; of several apps at a prefix
+        with which one it is: ``"/ (app 2 of 2)"``. An app that is mounted twice is told of once, at its first place, so
+        that figures can be added up.
+
+        The server calls apps of its own kind without an adapter: those show figures of an adapter that was not used.
+        """
+        first: dict[int, tuple[str, WsgiToAsgi | AsgiToWsgi]] = {}
+        for place, adapter in self._adapters():
+            first.setdefault(id(adapter), (place, adapter))
+        return {place: adapter.stats() for place, adapter in first.values()}
+
+    def _adapters(self, root: str = "") -> Iterator[tuple[str, WsgiToAsgi | AsgiToWsgi]]:
+        """Give the adapter of every app below, with its full prefix: a WSGI app has the one, an ASGI app the other."""
+        for part in self._parts:
+            if part.nested:
+                yield from cast("Dispatcher", part.asgi)._adapters(root + part.prefix)
+                continue
+            for each in (part.asgi, part.wsgi):
+                if isinstance(each, (WsgiToAsgi, AsgiToWsgi)):
+                    yield (root + part.place if part.prefix else f"{root or '/'}{part.which}"), each
 
     # WSGI.
 
