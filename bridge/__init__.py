@@ -1,7 +1,7 @@
 """bridge: WSGI apps on ASGI servers, and ASGI apps on WSGI servers.
 
-What is public: the names in ``__all__`` here, ``bridge.errors`` and ``bridge.compat``. Everything else may change with
-any release.
+What is public: the names in ``__all__`` here, ``bridge.errors``, ``bridge.compat`` and ``bridge.metrics``.
+Everything else may change with any release.
 
 How the package is laid out. A folder imports from those above it and from no other, and inside a folder nothing goes
 round in a circle; ``python -m tests.layers`` prints who imports whom:
@@ -15,6 +15,7 @@ to_asgi/                     a WSGI app on an ASGI server: ``WsgiToAsgi``
 to_wsgi/                     an ASGI app on a WSGI server: ``AsgiToWsgi``; it and ``to_asgi/`` don't know each other
 dispatch/                    several apps of either kind as one: ``Dispatcher``
 compat                       the names and parameters of a2wsgi and asgiref
+metrics                      figures of adapters for Prometheus
 cli/                         the command ``bridge``
 check/                       its part ``bridge check``: does an app behave the same through the bridge?
 """

@@ -22,7 +22,7 @@ LAYERS: list[set[str]] = [
     {"kind", "lifespan", "processes"},
     {"mapping", "threads"},
     {"to_asgi", "to_wsgi"},
-    {"dispatch", "compat"},
+    {"dispatch", "compat", "metrics"},
     {"__init__"},
     {"cli"},
     {"check"},
