@@ -1,6 +1,7 @@
 """``WsgiToAsgi.stats()``: each figure, brought about and looked at."""
 
 import asyncio
+import contextlib
 import dataclasses
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +9,10 @@ from typing import Any
 
 import pytest
 
-import bridge
 from bridge import WsgiToAsgi, WsgiToAsgiStats
+from bridge.threads.mailbox import Mailbox
+from bridge.to_asgi.channel import Channel
+from bridge.types import Environ, Message, StartResponse
 from tests.support.asgi import Exchange, disconnect, http_scope, request
 from tests.support.served import Served, wait_for_jobs
 from tests.support.websockets import connect, echo, handler
@@ -143,6 +146,58 @@ def test_a_client_that_leaves_in_a_response() -> None:
     assert len(download.closes) == 1
 
 
+def test_a_response_has_one_end() -> None:
+    """Whoever notices that the client has left tells the channel; the first one counts, if nothing came before."""
+
+    async def main() -> None:
+        mailbox = Mailbox(asyncio.get_running_loop())
+        channel = Channel(mailbox, 100)
+        assert channel.begin()
+        assert [channel.leave(), channel.leave()] == [True, False]
+        made = Channel(mailbox, 100)
+        assert made.begin()
+        made.finish([b"all of it"], 9)
+        assert not made.leave(), "the app had made its response"
+        sent = Channel(mailbox, 100)
+        sent.abort()
+        assert not sent.leave()
+
+    asyncio.run(main())
+
+
+def test_a_send_that_fails_after_the_leaving_counts_once() -> None:
+    """As on a server that says so both ways (ASGI 2.4)."""
+    download = Download()
+
+    async def main() -> None:
+        async with Served(download) as adapter:
+            gone = asyncio.Event()
+            messages = [request()]
+
+            async def receive() -> Message:
+                if messages:
+                    return messages.pop()
+                await gone.wait()
+                return disconnect()
+
+            async def send(message: Message) -> None:
+                if message["type"] == "http.response.body":
+                    gone.set()
+                    await asyncio.Event().wait()  # as long as the leaving isn't known
+
+            async def send_and_fail(message: Message) -> None:
+                try:
+                    await send(message)
+                except asyncio.CancelledError:
+                    raise OSError("the client has left") from None
+
+            with contextlib.suppress(OSError):
+                await adapter(http_scope(), receive, send_and_fail)
+            assert adapter.stats().clients_left == 1
+
+    asyncio.run(main())
+
+
 def test_a_client_that_has_all_of_it_has_not_left() -> None:
     async def main() -> None:
         async with Served(hello) as adapter:
@@ -186,7 +241,7 @@ def test_websockets() -> None:
 def test_the_app_may_ask() -> None:
     stats: list[WsgiToAsgiStats] = []
 
-    def app(environ: bridge.types.Environ, start_response: bridge.types.StartResponse) -> list[bytes]:
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
         stats.append(adapter.stats())
         return hello(environ, start_response)
 

@@ -123,6 +123,18 @@ def test_a_response_that_the_server_has(loop: LoopMode) -> None:
 
 
 @both_loops
+def test_each_adapter_tells_of_its_own_requests(loop: LoopMode) -> None:
+    app = Waits(b"first")
+    with AsgiToWsgi(hello, loop=loop) as other, AsgiToWsgi(app, loop=loop) as adapter:
+        call(other, environ_for())
+        with started(adapter, environ_for()) as (_, body):
+            assert next(iter(body)) == b"first"
+            until_in_flight(other, 0)
+            assert adapter.stats().in_flight == 1
+            app.go.release()
+
+
+@both_loops
 def test_a_server_that_closes_early(loop: LoopMode) -> None:
     app = Waits(b"first")
     with AsgiToWsgi(app, loop=loop) as adapter:
