@@ -96,11 +96,16 @@ class WsgiCall:
     # The job.
 
     def run(self) -> After | None:
-        self._context.run(self._run)
+        try:
+            self._context.run(self._run)
+        except Exception as exc:  # noqa: BLE001  # it is raised on the loop
+            # The app's error can't say what it is, or the log has failed. The loop hears of the end all the same.
+            self._defer = False
+            self._finish((), 0, exc)
         return self._channel.end if self._tell is None else self._tell
 
     def abandon(self, error: BaseException) -> None:
-        self._body.close()
+        self._close_body()
         tell = self._context.run(self._channel.finish, error=error, ends=True)
         if tell is not None:
             tell()
@@ -164,6 +169,9 @@ class WsgiCall:
                 close()
         except BaseException as exc:  # noqa: BLE001 - SystemExit must not end this thread
             log_of_close(exc, *self._request, self._environ.get("wsgi.errors"))
+        self._close_body()
+
+    def _close_body(self) -> None:
         try:
             self._body.close()
         except OSError:

@@ -10,6 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from bridge import WsgiToAsgi
+from bridge.threads.pool import ThreadPool
 from bridge.to_asgi import request as module
 from bridge.types import Environ, Message, StartResponse
 from tests.support.asgi import HANG, Exchange
@@ -169,6 +170,27 @@ def test_a_body_that_can_t_be_closed_ends_the_call_too(caplog: pytest.LogCapture
     asyncio.run(main())
     assert [record.getMessage() for record in caplog.records] == [
         "GET '/': the temporary file of the request body could not be closed"
+    ]
+
+
+def test_a_body_that_can_t_be_closed_where_no_thread_can_be_had(caplog: pytest.LogCaptureFixture) -> None:
+    class Unclosable:
+        def close(self) -> None:
+            raise OSError("mine")
+
+    async def main() -> None:
+        async with Served(hello) as adapter:
+            with (
+                patch("bridge.to_asgi.collect.BytesIO", lambda _: Unclosable()),
+                patch.object(ThreadPool, "_start", side_effect=RuntimeError("can't start new thread")),
+                pytest.raises(RuntimeError, match="can't start new thread"),
+            ):
+                await get(adapter).run()
+
+    asyncio.run(main())
+    assert [record.getMessage() for record in caplog.records] == [
+        "no new worker thread could be started",
+        "GET '/': the temporary file of the request body could not be closed",
     ]
 
 

@@ -35,6 +35,37 @@ exits = pytest.mark.parametrize("error", EXITS, ids=lambda error: type(error).__
 # What ends more than the request.
 
 
+@pytest.mark.parametrize("chunks", [[], [b"x"]], ids=["before-the-start", "after-it"])
+def test_an_exit_that_can_t_say_what_it_is_ends_the_call_too(chunks: list[bytes]) -> None:
+    class MuteError(SystemExit):
+        def __str__(self) -> str:
+            raise LookupError("mute")
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield from chunks
+        raise MuteError
+
+    _, raised = fail(app, LookupError)
+    assert isinstance(raised.__context__, MuteError)
+
+
+def test_a_log_that_fails_ends_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(record: logging.LogRecord) -> bool:
+        raise LookupError("the app's filter")
+
+    class Unclosable(list[bytes]):
+        def close(self) -> None:
+            raise OSError("mine")
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [])
+        return Unclosable([b"x"])
+
+    monkeypatch.setattr(logging.getLogger("bridge"), "filters", [refuse])
+    assert call(app).complete
+
+
 @exits
 def test_an_exit_in_the_call_is_an_error_of_the_request(error: BaseException) -> None:
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
