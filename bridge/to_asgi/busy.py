@@ -91,14 +91,20 @@ class BusyLog:
         with self._lock:
             if self._loop is not loop:
                 return  # another one has the timer now
-            if not load.waiting:
+            waiting = load.waiting > 0
+            if waiting:
+                self._mark(load, now)
+                waited = now - self._marks[0][1]
+                due = waited >= _PATIENCE and now - self._wait_logged >= _AGAIN
+                if due:
+                    self._wait_logged = now
+            else:
                 self._loop = None
-                return
-            self._mark(load, now)
-            waited = now - self._marks[0][1]
-            due = waited >= _PATIENCE and now - self._wait_logged >= _AGAIN
-            if due:
-                self._wait_logged = now
+        if not waiting:
+            # A request of another loop may have begun to wait since, and have seen that somebody has the timer.
+            if pool.load().waiting:
+                self.waits(loop, pool)
+            return
         if due:
             logger.warning(
                 "%d requests run and no thread is free: %d wait for one, the first for %.0f seconds or more; "

@@ -150,6 +150,29 @@ def test_another_loop_takes_over_where_the_first_has_stopped(
     assert len(caplog.messages) == 1
 
 
+def test_a_request_of_another_loop_begins_to_wait_as_the_last_look_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It finds that somebody has the timer, who has just seen that nobody waits."""
+    first: Any = Clock(monkeypatch)
+    second: Any = Clock(monkeypatch)
+
+    class Meeting(Pool):
+        def load(self) -> Load:
+            load = super().load()
+            if self.come == self.begun == 1:
+                self.come = 2
+                log.waits(second, self)
+            return load
+
+    log, pool = BusyLog("do something"), Meeting()
+    pool.come = 1
+    log.waits(first, pool)
+    pool.begun = 1
+    first.second()
+    assert len(first.timers + second.timers) == 1
+
+
 def test_refusals_are_counted_by_their_cause(clock: Any, caplog: pytest.LogCaptureFixture) -> None:
     busy = BusyLog("do something")
     threads, sockets = Overloaded("the threads are busy"), Overloaded("many WebSockets are open")
