@@ -179,8 +179,9 @@ class SharedExchange(Exchange):
 
     def close(self) -> None:
         """The server is done: an app whose response is not complete is told that nobody listens."""
-        self._close_files()
         self.abandon()
+        # After it the app can't hand over a file any more.
+        self._close_files()
         with self._changed:
             self.client = DONE
             error, self._error = self._error, None

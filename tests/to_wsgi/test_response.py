@@ -14,8 +14,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from bridge import AsgiToWsgi
 from bridge.errors import ApplicationError
 from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.to_wsgi.shared_loop import SharedExchange
 from bridge.types import ASGIApp, Receive, Scope, Send
 from tests.support.wsgi import Answer, call, environ_for, started
 from tests.to_wsgi.apps import START, hello, last, part, until
@@ -218,6 +220,32 @@ class TestFiles:
         assert b"".join(body) == path.read_bytes()
         body.close()
         assert body.file.closed
+
+    def test_one_that_comes_as_the_server_closes(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The server has the head, and is done with the response while the app hands its file over."""
+        closing, sent = threading.Event(), threading.Event()
+        files: list[Any] = []
+        close_files = SharedExchange._close_files
+
+        def closed_meanwhile(exchange: SharedExchange) -> None:
+            close_files(exchange)
+            closing.set()
+            assert sent.wait(30)
+            files.append(exchange._response.file)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+            try:
+                await asyncio.to_thread(closing.wait, 30)
+                await send({"type": "http.response.pathsend", "path": str(path)})
+            finally:
+                sent.set()
+
+        monkeypatch.setattr(SharedExchange, "_close_files", closed_meanwhile)
+        with AsgiToWsgi(app, loop="shared") as adapter:
+            body: Any = adapter(environ_for(SERVER_SOFTWARE="gunicorn"), Answer().start_response)
+            body.close()
+        assert files == [None]
 
     @pytest.mark.parametrize("after", [0, 0.01])
     def test_without_one_and_with_work_after_it(self, adapt: Any, path: Path, after: float) -> None:
