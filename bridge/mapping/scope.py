@@ -176,4 +176,7 @@ def _server(host: str | None, port: str | None) -> tuple[str, int | None] | None
 
 
 def _port(port: object) -> int | None:
-    return int(port) if isinstance(port, str) and port.isascii() and port.isdigit() else None
+    # Some servers take it from the client's Host, and int() raises for thousands of digits.
+    if not isinstance(port, str) or len(port) > 5:
+        return None
+    return int(port) if port.isascii() and port.isdigit() else None

@@ -73,6 +73,7 @@ class TestKeys:
             ("host", None, ("host", None)),
             ("host", "none", ("host", None)),
             ("host", "٣", ("host", None)),
+            ("host", "9" * 5000, ("host", None)),
             ("localhost", "/run/app.sock", ("/run/app.sock", None)),
             ("", "80", None),
             (None, None, None),
