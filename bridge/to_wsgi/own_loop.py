@@ -162,12 +162,14 @@ class RequestExchange(LoopRun):
                     return
                 raise
         ending = None
-        if self._task.cancelled() or raised(self._task) is not None:
-            ending = self._log_late_error()
         left = self.client is LEFT
-        self._end()
-        # An app that was cancelled with its client leaves what it may have waited for.
-        self._pool.give_back(self._kept, None if left else self._tasks_left)
+        try:
+            if self._task.cancelled() or raised(self._task) is not None:
+                ending = self._log_late_error()
+        finally:
+            self._end()
+            # An app that was cancelled with its client leaves what it may have waited for.
+            self._pool.give_back(self._kept, None if left else self._tasks_left)
         if ending is not None:
             try:
                 raise ending

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import logging
 import signal
 import sys
 import threading
@@ -16,6 +17,9 @@ import uvloop
 from gunicorn.workers.base import Worker
 
 from bridge.errors import ClientDisconnected
+from bridge.to_wsgi import own_loop
+from bridge.to_wsgi.loops import pool
+from bridge.to_wsgi.loops.kept import close_loop
 from bridge.to_wsgi.loops.mode import LoopMode
 from bridge.types import Receive, Scope, Send
 from tests.support.wsgi import Answer, call, environ_for
@@ -165,6 +169,37 @@ class TestRequestMode:
         other.close()
         hints = [record.getMessage() for record in caplog.records if "loop='shared'" in record.getMessage()]
         assert len(hints) == 1
+
+    @pytest.mark.parametrize("leaves", ["an error", "a task"])
+    def test_a_log_that_fails_leaves_no_loop(
+        self, adapt: Any, monkeypatch: pytest.MonkeyPatch, leaves: str
+    ) -> None:
+        closed: list[object] = []
+
+        def refuse(record: logging.LogRecord) -> bool:
+            raise LookupError("the app's filter")
+
+        def close(loop: asyncio.AbstractEventLoop) -> None:
+            closed.append(loop)
+            close_loop(loop)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(START)
+            await send(last(b"x"))
+            if leaves == "an error":
+                raise ValueError("after the response")
+            tasks.append(asyncio.ensure_future(asyncio.sleep(60)))
+
+        tasks: list[object] = []
+        adapter = adapt(app)
+        monkeypatch.setattr(pool, "close_loop", close)
+        body = adapter(environ_for(), Answer().start_response)
+        monkeypatch.setattr(logging.getLogger("bridge"), "filters", [refuse])
+        with pytest.raises(LookupError, match="the app's filter"):
+            body.close()
+        assert len(own_loop._unclosed) == 0
+        assert len(closed) + len(adapter._runtime.pool._idle) == 1
+        body.close()
 
     def test_closing_the_adapter_ends_requests_that_wait(self, adapt: Any) -> None:
         waiting = threading.Event()

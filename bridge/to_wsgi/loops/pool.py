@@ -75,10 +75,12 @@ class LoopPool:
         except BaseException:
             close_loop(kept.loop)
             raise
-        if not clean and left is not None:
-            left(kept.unfinished())
         if not clean or len(self._idle) >= _MAX_IDLE:
-            close_loop(kept.loop)
+            try:
+                if not clean and left is not None:
+                    left(kept.unfinished())
+            finally:
+                close_loop(kept.loop)
             return
         self._idle.append(kept)
         if self._closed:
