@@ -207,13 +207,13 @@ class Request:
         finally:
             # On every way out of here: the worker waits for nobody any more, and nobody has its error.
             error, running = channel.close()
-            if error is not None and not sent:
-                # What is raised is another one.
-                log_beside(error, self._scope)
-                error = None
             self._stop_listening()
             if self._body.stream is not None:
                 self._body.stream.release()
+            if error is not None and not sent:
+                # What is raised is another one. This comes last, for the log may fail.
+                log_beside(error, self._scope)
+                error = None
         if error is None and failed is None:
             if running:
                 await channel.until_ended()

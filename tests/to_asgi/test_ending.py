@@ -1,6 +1,7 @@
 """``WsgiToAsgi`` and the end of a call: it returns when the app's call has ended, and the client waits for neither."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +14,7 @@ from bridge import WsgiToAsgi
 from bridge.threads.pool import ThreadPool
 from bridge.to_asgi import request as module
 from bridge.types import Environ, Message, StartResponse
-from tests.support.asgi import HANG, Exchange
+from tests.support.asgi import HANG, Exchange, http_scope, request
 from tests.support.served import Served, arrival, wait_for_jobs
 from tests.support.threads import wait_for_no_bridge_threads
 from tests.support.wsgi_apps import TEXT, get, hello, respond
@@ -256,6 +257,37 @@ def test_an_error_is_raised_when_close_is_over(chunks: list[bytes]) -> None:
                     await task
             assert body.closed.is_set()
 
+    asyncio.run(main())
+
+
+def test_a_log_that_fails_leaves_nobody_who_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app has handed its error over, and ``send()`` raises another one: the app's is for the log."""
+    ended = threading.Event()
+
+    class Failing:
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"x"
+            raise ValueError("mine")
+
+        def close(self) -> None:
+            ended.set()
+
+    def refuse(record: logging.LogRecord) -> bool:
+        raise LookupError("the app's filter")
+
+    async def send(message: Message) -> None:
+        await arrival(ended)
+        raise RuntimeError("the server's")
+
+    async def main() -> None:
+        async with Served(respond(Failing()), request_body="stream", request_buffer=1) as adapter:
+            exchange = Exchange(adapter, http_scope("POST"), [request(b"ab", more_body=True)])
+            with pytest.raises(LookupError, match="the app's filter"):
+                await adapter(exchange.scope, exchange.receive, send)
+            await turn()
+            assert exchange.receives_waiting == 0
+
+    monkeypatch.setattr(logging.getLogger("bridge"), "filters", [refuse])
     asyncio.run(main())
 
 
