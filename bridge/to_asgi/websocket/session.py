@@ -119,16 +119,18 @@ class Session:
             # On every way out of here: no thread of the app waits any more, and nobody has its error.
             self._looking.cancel()
             self._listener.abort()
-            for lost in (self._channel.close()[0], None if sent else error):
-                if lost is not None:
-                    log_beside(lost, self._scope)
-            lost = None
-            if not sent:
-                error = None
+            late = self._channel.close()[0]
             self._watch.cancel()
             # Not before the listening has let go of it.
             pair = self._pair
             listening.add_done_callback(lambda _: pair.close())
+            # This comes last, for the log may fail.
+            for lost in (late, None if sent else error):
+                if lost is not None:
+                    log_beside(lost, self._scope)
+            late = lost = None
+            if not sent:
+                error = None
         if failed is None:
             failed = error
         try:

@@ -186,6 +186,34 @@ def test_an_error_beside_another_end_is_logged_once(how: str, caplog: pytest.Log
     assert record.exc_info[0] is ZeroDivisionError
 
 
+def test_a_log_that_fails_leaves_nobody_who_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(record: logging.LogRecord) -> bool:
+        raise ArithmeticError("the app's filter")
+
+    async def main() -> None:
+        def app(websocket: WebSocket) -> None:
+            websocket.send("x")
+            raise ZeroDivisionError
+
+        async with Served(handler(app)) as adapter:
+
+            class Failing(Exchange):
+                async def send(self, message: Any) -> None:
+                    assert adapter._websockets is not None
+                    while adapter._websockets.pool.unfinished():  # noqa: ASYNC110  # a worker changes it
+                        await asyncio.sleep(0)
+                    raise LookupError("mine")
+
+            exchange = Failing(adapter, websocket_scope(), [{"type": "websocket.connect"}])
+            with pytest.raises(ArithmeticError, match="the app's filter"):
+                await exchange.run()
+            await turn()
+            assert exchange.receives_waiting == 0
+
+    monkeypatch.setattr(logging.getLogger("bridge"), "filters", [refuse])
+    asyncio.run(main())
+
+
 def test_an_error_of_the_server_is_raised_although_the_app_hangs() -> None:
     async def main() -> None:
         app = Finally()
