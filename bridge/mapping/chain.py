@@ -8,7 +8,7 @@ interface between has no place for is taken from the outer environ or scope, whi
 
 Taken from an environ: ``REMOTE_USER``, ``AUTH_TYPE``, ``SERVER_SOFTWARE``, ``SSL_*``, the keys of servers
 (``mod_wsgi.*``, ``uwsgi.*``) and of middleware (``beaker.session``); of PEP 3333's, those that tell of the process and
-its log. Never: what the scope tells, even where it tells nothing, for a middleware may have taken it away; what a
+its log. Never: what a scope has a place for, even if the place is empty, for a middleware may have emptied it; what a
 server or a framework has for the outer environ's body, response or routing; raw sockets.
 
 Taken from a scope: ``state``, where the app's own lifespan has no such name; the path of a Unix socket; the keys of

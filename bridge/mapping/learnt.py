@@ -16,9 +16,9 @@ _V = TypeVar("_V")
 class Learnt(dict[_K, _V]):
     """``learnt[key]`` is what ``work_out(key)`` returns, or raises; a result is kept, an error is not.
 
-    When it is full it is emptied: whoever fills it with names of his own costs the others that each of theirs is worked
-    out again, once. Two threads may add the same key at once: they add the same value; the bound may be passed by as
-    many entries as there are such threads.
+    When it is full, it is emptied. So a client that fills it with made-up names costs the others little: each of
+    their names is worked out once more. Several threads may add to it at once. If it is the same key, they add the
+    same value; if it is full, it may exceed its bound by one entry for each of them.
 
     Args:
         work_out: a pure function.

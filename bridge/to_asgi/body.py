@@ -128,9 +128,11 @@ class Stream(io.RawIOBase):
     whatever way it leaves. The feeder's waits end by a read, by ``release()``, by time, and with its task: it is
     cancelled at the end of the request.
 
-    An app that may read still, but does not, holds the body back, and with it what the server tells behind it: that
-    the client has left. So ``limit`` bytes more are asked for when the app has not made room for ``PATIENCE`` seconds,
-    and again each time that it has not for twice as long: 12 times in an hour, 17 times in a day. What that tells:
+    An app that may still read, but does not, holds the body back. The server says behind the body that the client has
+    left, so that is held back too. Therefore the feeder does not wait for ever. When the app has made no room for
+    ``PATIENCE`` seconds, ``limit`` bytes more are asked for. The next wait is twice as long, and so on. Of an app
+    that reads nothing, some 12 times ``limit`` are in memory after an hour, and 17 times after a day. What that
+    tells:
 
     - uvicorn and gunicorn put ``http.disconnect`` before the rest of the body: whatever is asked for after they have
       noticed it is that. They stop reading from the connection while 64 KiB wait for the app, and notice it then by a
@@ -153,7 +155,7 @@ class Stream(io.RawIOBase):
         self._error: BridgeError | None = None
         # The closed gate at which the reader waits.
         self._gate: threading.Lock | None = None
-        # What the feeder waits for; _wanted: it does, and nobody has posted the wake-up yet.
+        # What the feeder waits for. _wanted: the reader has to wake it, and has not done so yet.
         self._waiter: asyncio.Future[None] | None = None
         self._wanted = False
         # The app reads no more.

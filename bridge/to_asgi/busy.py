@@ -4,10 +4,10 @@ A site whose threads are all held, by long polls or by a slow database, stalls, 
 nobody takes from tells nobody anything, so somebody has to look at it: a timer, on the loop of a request that waits.
 There is one, which looks each second as long as requests wait; a request that finds a free thread knows nothing of it.
 
-How long the first one waits is seen by marks: how many requests had come at which moment. As long as fewer than those
-of a mark came before the first one that waits, that one has waited since then. A wait is seen as at most a second
-shorter than it is. A mark is set by a look, where more have come, and goes when the first that waits came after it. The
-timer ends with the first look that finds nobody waiting, and holds the pool until then.
+How long the first one has waited is told from marks. A mark says how many requests had come at one moment. If the
+first one that waits is among them, it has waited since then. The wait seen so is up to a second too short. A look
+sets a mark if requests have come since the mark before. It takes away the marks whose requests have all had their
+thread. The timer ends with the first look that finds nobody waiting, and holds the pool until then.
 
 Where an adapter runs on several loops, in threads of their own, the first one has the timer, and another one takes over
 when that has stopped. A child made by ``fork()`` begins anew: the parent's loop says that it runs, and has no timer

@@ -17,9 +17,9 @@ What it guarantees:
   call has ended, or ``end()`` sees that the loop waits, and wakes it.
 - After ``finish()`` what is put is dropped, and nobody goes to stand at the gate: the loop does not look again.
 
-The loop waits for one future at a time. It is in ``_wanted`` until somebody has a reason to wake the loop; whoever
-takes it out of there settles it. A thread may lose its turn between the two. Meanwhile ``abort()`` may have woken the
-loop, which waits for another future by then. That does no harm: the late thread settles a future that is done.
+The loop waits for one future at a time. It is in ``_wanted`` until somebody has a reason to wake the loop. A thread
+takes it out of there, and posts it. It may be held up between the two. Meanwhile ``abort()`` may wake the loop, which
+then waits for another future. That does no harm: what the late thread posts is a future that is done.
 
 Who owns what: ``_waiter`` and ``_quiet`` are the loop's. All other fields are guarded by ``_lock``, which either side
 holds for a few operations on them. Nothing is called under it. Two things are done without the lock:
@@ -140,6 +140,7 @@ class Channel:
         self._context: contextvars.Context | None = None
         # The closed gate at which threads wait, however many. Whoever takes it out of here opens it.
         self._gate: threading.Lock | None = None
+        # No thread can change anything any more; see the module's text.
         self._quiet = False
         # What the loop waits for. It is in _wanted too, until somebody settles it.
         self._waiter: asyncio.Future[None] = mailbox.loop.create_future()

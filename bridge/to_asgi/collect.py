@@ -158,8 +158,8 @@ class Collector:
     async def feed(self, receive: Receive, scope: Scope, body: Body, left: Callable[[], None], /) -> None:
         """Stream mode: the rest of the body as it arrives, then listening for the client's leaving.
 
-        Once the app reads no more, the rest is dropped: what it left must not keep anybody from listening.
-        Until then an app that does not read may keep it from being heard: ``Stream`` says when.
+        Once the app reads no more, the rest is dropped: what it left must not keep anybody from listening. Until then
+        an app that does not read may hide that the client has left: ``Stream`` says for how long.
         """
         stream, size, declared = body.stream, body.size, body.declared
         assert stream is not None  # noqa: S101  # for the type: it is fed

@@ -23,7 +23,7 @@ class EarlyHints:
 
     def __call__(self, headers: Iterable[tuple[str, str]]) -> None:
         hints = [(name, value) for name, value in headers if name.lower() == "link"]
-        # They are headers of a response, and no more may write others than those of the response itself.
+        # They become headers of a response, and are checked as those are: none may write a header of its own.
         links = [value for _, value in start_of_response("200 OK", hints).message["headers"]]
         if links and not self.over:
             self._channel.put([{"type": "http.response.early_hint", "links": links}], 0)

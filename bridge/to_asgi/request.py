@@ -15,7 +15,8 @@ the worker has ended before it wakes the loop at all. What else may happen:
   taken back from the queue.
 - The app fails, or ``send()`` raises. The server can answer, or cut the connection, when it gets the error, and so the
   client does wait for ``close()`` then; for a second, in case that it hangs.
-- Both at once, or the client leaves before: the server gets one error. That of the app is logged.
+- The app fails, and ``send()`` raises too: the server gets the error of ``send()``, and the app's is logged. So is
+  the error of an app whose client has left before.
 - The task is cancelled: that ends it at once. Who cancels does not want to wait; the pool still counts the call, and
   the lifespan's shutdown waits for it.
 - The loop stops: nobody waits any more, and what the worker posts is lost.
@@ -278,10 +279,10 @@ def _nobody() -> None:
 def _may_wait(scope: Scope, batch: Batch) -> bool:
     """Whether a ``send()`` of ``batch``, the first one, may wait for the client.
 
-    A stream of HTTP/2 or HTTP/3 has a window that the client gives, for it alone and with the others of the connection;
-    it may be used up, so that one byte waits. In HTTP/1 what is short fits between the server and the connection; and
-    if it should not, for the client reads nothing of the responses before, its leaving ends the connection and with it
-    the wait.
+    A stream of HTTP/2 or HTTP/3 has a window that the client gives, for it alone and with the others of the
+    connection; it may be used up, so that one byte waits. In HTTP/1 a short response fits into the server's buffer.
+    The buffer may be full, because the client has not read the responses before; then the client's leaving ends the
+    connection, and with it the wait.
     """
     if batch.end is _MORE or scope.get("http_version") in {"2", "3"}:
         return True

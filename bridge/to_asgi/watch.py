@@ -61,7 +61,11 @@ def listen_with(receive: Receive, scope: Scope, *, more: bool = False) -> Listen
 
 
 class Watches:
-    """The watches of one loop that have not begun to listen. Two generations: who has seen a whole ``DELAY`` begins."""
+    """The watches of one loop that have not begun to listen.
+
+    There are two generations. At each tick the old ones begin to listen, and the young ones become old: so each has
+    been here for a whole ``DELAY`` when it begins.
+    """
 
     __slots__ = ("_loop", "_old", "_ticking", "_young")
 
@@ -147,9 +151,10 @@ class Watch:
     async def send(self, message: Message) -> None:
         """As the server's ``send()``, as long as the client is there.
 
-        The server may cancel the task in the turn of the loop in which the client leaves. The task gets one
-        ``CancelledError`` for both, and only their number tells that somebody else wants it to end. It is compared with
-        that on entry: whichever of the two came first, the other's cancellation is passed on.
+        Two may cancel the task in one turn of the loop: ``leave()``, and the server. The task gets one
+        ``CancelledError`` for both. Only the number of requests to cancel tells that there was a second one. So it is
+        compared with the number on entry, and the server's cancellation is passed on, whichever of the two came
+        first.
         """
         if self._left:
             return

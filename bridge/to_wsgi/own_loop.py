@@ -36,9 +36,9 @@ __all__ = ["RequestExchange", "unclosed_on"]
 
 logger = logging.getLogger("bridge")
 
-# Requests whose response the server has and has not closed. Where the response is let go of by the garbage collector,
-# this keeps the rest: the collector would end the app's coroutine and close the loop as well, at once and in no order.
-# Each object is added and discarded once, which a set needs no lock for.
+# Requests whose response the server has and has not closed. The garbage collector may find such a response. Without
+# this set it would find the app's coroutine and the loop with it, and end them in any order. So it finds the response
+# alone, whose __del__() closes the request. Each object is added and discarded once, which a set needs no lock for.
 _unclosed: "set[RequestExchange]" = set()
 
 
@@ -99,8 +99,9 @@ class RequestExchange(LoopRun):
     def _file_body(self, start_response: StartResponse) -> Iterable[bytes]:
         """The file of ``pathsend``, by the server's own means if the app has ended.
 
-        Those know nothing of work after the response. Nor can it hang on the file's ``close()``: servers keep
-        the file beyond the iteration, and waitress closes it in the thread of its sockets.
+        An app that still works after its response needs somebody to run its loop, and those means don't. The file's
+        ``close()`` can't do it: servers keep the file beyond the iteration, and waitress closes it in the thread of
+        its sockets.
         """
         # A few rounds of callbacks are all that an app without such work needs to end.
         self._kept.run_ready(self._task)

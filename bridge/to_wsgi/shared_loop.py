@@ -10,11 +10,10 @@ of ``_changed``:
 * the loop says that the app has ended (``_ended``), the thread that the client has left or the server is done
   (``client``).
 
-The thread waits on ``_changed`` and nowhere else, but for the server's own reads and writes. Its wait ends:
-the app's task ends some time, and its done callback says so, which also holds for a task that is cancelled
-before its first step or with the loop. The loop never waits for the thread: ``send()`` and ``receive()``
-await futures that the thread has resolved on the loop, and that ``_leave()`` resolves when the thread goes
-away.
+The thread waits on ``_changed`` and nowhere else, but for the server's own reads and writes. Its wait ends at the
+latest with the app's task, whose done callback says so. A task that is cancelled before its first step, or with the
+loop, has that callback called too. The loop never waits for the thread: ``send()`` and ``receive()`` await futures.
+The thread has them resolved on the loop; when it goes away, ``_leave()`` resolves them.
 """
 
 import asyncio
