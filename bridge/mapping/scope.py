@@ -176,7 +176,9 @@ def _server(host: str | None, port: str | None) -> tuple[str, int | None] | None
 
 
 def _port(port: object) -> int | None:
-    # Some servers take it from the client's Host, and int() raises for thousands of digits.
-    if not isinstance(port, str) or len(port) > 5:
+    if not (isinstance(port, str) and port.isascii() and port.isdigit()):
         return None
-    return int(port) if port.isascii() and port.isdigit() else None
+    try:
+        return int(port)
+    except ValueError:  # thousands of digits: some servers take it from the client's Host
+        return None

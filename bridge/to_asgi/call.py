@@ -105,7 +105,7 @@ class WsgiCall:
         return self._channel.end if self._tell is None else self._tell
 
     def abandon(self, error: BaseException) -> None:
-        self._close_body()
+        self._close(None)  # the body alone: there is no iterable
         tell = self._context.run(self._channel.finish, error=error, ends=True)
         if tell is not None:
             tell()
@@ -169,9 +169,6 @@ class WsgiCall:
                 close()
         except BaseException as exc:  # noqa: BLE001 - SystemExit must not end this thread
             log_of_close(exc, *self._request, self._environ.get("wsgi.errors"))
-        self._close_body()
-
-    def _close_body(self) -> None:
         try:
             self._body.close()
         except OSError:
