@@ -7,10 +7,11 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn, cast
 
 from ..cli.servers import SERVERS, Server
 from ..errors import BridgeError
@@ -20,7 +21,7 @@ from .judge import differing, judge
 from .model import Plan, Request, Route, Run
 from .recorded import from_har, from_lines
 from .requests import built_in, of_routes
-from .serving import CannotRunError, run_on
+from .serving import CannotRunError, end_group, run_on
 
 __all__ = ["run"]
 
@@ -40,6 +41,13 @@ examples:
 
 exit status: 0 if nothing was found, 1 if something was, 2 if it couldn't run."""
 
+#: What ends the check, besides Ctrl-C: SIGHUP is that of a terminal that is closed.
+_ENDINGS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+#: Seconds for the import of the app: as many as a server has to start.
+_IMPORT = 30.0
+#: Seconds in which a process that has answered may do what it does at its end.
+_LEAVING = 2.0
+
 _ORDER: dict[Kind, tuple[str, ...]] = {
     "wsgi": ("gunicorn", "waitress", "wsgiref"),
     "asgi": ("uvicorn", "hypercorn", "granian", "daphne"),
@@ -57,8 +65,11 @@ def run(words: list[str]) -> int:
         return _refuse(
             f"bridge check needs {' and '.join(missing)}: python -m pip install 'asgi-wsgi-bridge[check]'"
         )
-    # So that a SIGTERM, too, ends the servers first: they are in sessions of their own.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # As Ctrl-C, so that the servers end first: they are in sessions of their own, which no terminal ends.
+    before = {number: signal.getsignal(number) for number in _ENDINGS}
+    for number, handler in before.items():
+        if handler is signal.SIG_DFL:  # nohup ignores one
+            signal.signal(number, signal.default_int_handler)
     try:
         return _check(_parser().parse_args(words))
     except (UsageError, CannotRunError) as exc:
@@ -66,7 +77,8 @@ def run(words: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _refuse(message: str) -> int:
@@ -152,13 +164,37 @@ def _progress(title: str, count: int) -> Iterator[Callable[[str], Callable[[], N
 def _look(app: str, kind: str) -> dict[str, Any] | None:
     """Look at the app in a process of its own; None if something is wrong, which it has said."""
     command = [sys.executable, "-m", "bridge.check.look", app, kind]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)  # noqa: S603 - ours
-    if done.returncode == 2:
-        return None
-    if done.returncode or not done.stdout:
-        raise CannotRunError(f"{app}: importing it ended the process (status {done.returncode})")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    # In a session of its own, so that what the app starts at its import ends with it, such as a reloader's process.
+    process = subprocess.Popen(  # noqa: S603 - ours
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+    )
+    is_late = threading.Event()
+
+    def give_up() -> None:
+        is_late.set()
+        process.kill()
+
+    timer = threading.Timer(_IMPORT, give_up)
+    timer.start()
+    try:
+        with cast("IO[bytes]", process.stdout) as answer:
+            line = answer.read()  # ends with the process, or when it has answered
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a thread of the app may keep it
+            process.wait(_LEAVING)
+    finally:
+        timer.cancel()
+        end_group(process)
+    if line:
+        found: dict[str, Any] = json.loads(line)
+        return found
+    if process.returncode == 2:
+        return None  # it has said why
+    if is_late.is_set():
+        raise CannotRunError(
+            f"{app}: importing it takes more than {_IMPORT:.0f} seconds. Does the module start a server, or wait for "
+            'something? Put that under if __name__ == "__main__"'
+        )
+    raise CannotRunError(f"{app}: importing it ended the process (status {process.returncode})")
 
 
 def _plan(options: argparse.Namespace, looked: dict[str, Any]) -> Plan:

@@ -8,11 +8,12 @@ import dataclasses
 import json
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import cast
 
-from ..cli.find_app import AppNotFoundError, find_app
+from ..cli.find_app import find_app
+from ..cli.loading import why_not
+from ..kind import Kind, check_kind
 from .model import AppKind
 from .routes import allowed_host, routes_of
 from .target import kind_of, unwrapped
@@ -27,12 +28,11 @@ def main(name: str, kind: str) -> int:
     sys.path.insert(0, str(Path.cwd()))
     try:
         app, adapter = unwrapped(find_app(name))
+        if kind:
+            check_kind(app, cast("Kind", kind), f"--kind {kind}", "leave the option out")
         found = cast("AppKind", kind) if kind else kind_of(app)
-    except (AppNotFoundError, TypeError) as exc:
-        return _refuse(f"{name}: {exc}")
     except (Exception, SystemExit) as exc:  # noqa: BLE001 - told to the user, whatever it is
-        traceback.print_exception(exc)
-        return _refuse(f"{name}: {type(exc).__name__} was raised, with the traceback above")
+        return _refuse(why_not(name, exc))
     try:
         routes = [dataclasses.asdict(route) for route in routes_of(app)]
     except Exception as exc:  # noqa: BLE001 - a framework that is unlike those known: the built-in requests remain
@@ -48,7 +48,8 @@ def main(name: str, kind: str) -> int:
             "wrapped": adapter is not None,
         }
     )
-    os.write(answer, line.encode())
+    with os.fdopen(answer, "w", encoding="utf-8") as out:
+        out.write(line)
     return 0
 
 

@@ -24,7 +24,7 @@ from .exchange import Cookies, ask
 from .model import Plan, Record, Request, Run
 from .target import Checked
 
-__all__ = ["CannotRunError", "Served", "run_on", "serving"]
+__all__ = ["CannotRunError", "Served", "end_group", "run_on", "serving"]
 
 _HOST = "127.0.0.1"
 _START = 30.0
@@ -87,14 +87,23 @@ class Served:
 
     def stop(self) -> None:
         """End the server; nothing of its process group is left."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(_END)
+        end_group(self.process)
+
+
+def end_group(process: "subprocess.Popen[bytes]") -> None:
+    """End a process that leads a session: by SIGTERM, and what is left of its group after that by SIGKILL.
+
+    An exception in between, such as that of a second Ctrl-C, leaves nothing of it either.
+    """
+    try:
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            process.send_signal(signal.SIGTERM)
+            process.wait(_END)
+    finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if sys.platform != "win32":
-                os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+                os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from .servers import SERVERS, Server
 from .target import AppKind, Target
 from .unused import refuse_unused
 
-__all__ = ["NotServedError", "found", "tell"]
+__all__ = ["NotServedError", "found", "tell", "why_not"]
 
 
 class NotServedError(BridgeError):
@@ -46,17 +46,29 @@ def found(target: Target) -> tuple[object, list[AppKind]]:
         refuse_unused(said, SERVERS[target.server], target.interface, kinds, name)
     except UsageError as exc:
         raise NotServedError(str(exc)) from None
-    except SystemExit as exc:  # such as of a script without "if __name__ == ..."
-        raise NotServedError(
-            f"{name}: it ends the process instead of making an app, by {_place(exc)}"
-        ) from None
-    except Exception as exc:
-        frames = _user_frames(exc)
-        if isinstance(exc, (AppNotFoundError, TypeError, ValueError)) and frames is None:
-            raise NotServedError(_what_is_wrong(target, name, exc)) from None
-        traceback.print_exception(type(exc), exc, frames)
-        raise NotServedError(f"{name}: {type(exc).__name__} was raised, with the traceback above") from exc
+    except (Exception, SystemExit) as exc:
+        raise NotServedError(why_not(name, exc, mounted=bool(target.mounts))) from exc
     return served, kinds
+
+
+def why_not(name: str, exc: Exception | SystemExit, *, mounted: bool = False) -> str:
+    """Return the line that says why the app can't be had; print the user's traceback first, where there is one.
+
+    Args:
+        name: where the app is.
+        exc: what was raised on the way.
+        mounted: it is one of several; an error that is about them together says itself which it means.
+    """
+    if isinstance(exc, SystemExit):  # such as of a script without "if __name__ == ..."
+        return f"{name}: it ends the process instead of making an app, by {_place(exc)}"
+    frames = _user_frames(exc)
+    if frames is None and isinstance(exc, (AppNotFoundError, TypeError, ValueError)):
+        if mounted and not isinstance(exc, AppNotFoundError):
+            return str(exc)
+        hint = "; say --kind wsgi or --kind asgi" if isinstance(exc, UnknownKindError) else ""
+        return f"{name}: {exc}{hint}"
+    traceback.print_exception(type(exc), exc, frames)
+    return f"{name}: {type(exc).__name__} was raised, with the traceback above"
 
 
 def tell(target: Target, kinds: list[AppKind], *, first: bool, also: str = "") -> None:
@@ -80,13 +92,6 @@ def _place(exc: SystemExit) -> str:
     what = f"SystemExit({'' if exc.code is None else repr(exc.code)})"
     frames = traceback.extract_tb(_user_frames(exc))
     return f"{what} in line {frames[-1].lineno} of {frames[-1].filename}" if frames else what
-
-
-def _what_is_wrong(target: Target, name: str, exc: BaseException) -> str:
-    if target.mounts and not isinstance(exc, AppNotFoundError):
-        return str(exc)  # it says where the app is mounted
-    hint = "; say --kind wsgi or --kind asgi" if isinstance(exc, UnknownKindError) else ""
-    return f"{name}: {exc}{hint}"
 
 
 def _user_frames(exc: BaseException) -> TracebackType | None:

@@ -1,5 +1,8 @@
 """The command line of ``bridge check``: what it refuses, in one line, with status 2."""
 
+import os
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +10,9 @@ from textwrap import dedent
 
 import pytest
 
+from bridge.check import command
 from bridge.check.command import run
+from bridge.check.serving import end_group
 from tests.support.servers import REPOSITORY
 
 
@@ -22,6 +27,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "shop.py").write_text(dedent(app))
     (tmp_path / "fails.py").write_text("raise LookupError('at import')")
     (tmp_path / "ends.py").write_text("import os; os._exit(3)")
+    (tmp_path / "breaks.py").write_text("def app(environ): ...\napp()")
     (tmp_path / "requests").write_text("GET /a\nGET /a /b\n")
     (tmp_path / "archive").write_text("{}")
     monkeypatch.chdir(tmp_path)
@@ -47,6 +53,11 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["shop:app", "--har", "archive"], "--har archive: it is no HTTP archive"),
         (["ends:app"], "ends:app: importing it ended the process (status 3)"),
         (["fails:app"], "fails:app: LookupError was raised, with the traceback above"),
+        (["breaks:app"], "breaks:app: TypeError was raised, with the traceback above"),
+        (
+            ["shop:app", "--kind", "asgi"],
+            "shop:app: --kind asgi: the function 'app' is a WSGI app, not an ASGI one",
+        ),
     ],
 )
 def test_what_is_refused(
@@ -57,6 +68,76 @@ def test_what_is_refused(
     assert output == ""
     assert f"bridge: error: {message}" in errors
     assert ("Traceback" in errors) == ("traceback" in message)
+
+
+def test_an_import_that_does_not_end(
+    directory: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A process of its own too, as a reloader has; both hold the pipe open.
+    os.mkfifo("held")
+    (directory / "runs.py").write_text(
+        "import subprocess, sys\nheld = open('held', 'wb', buffering=0)\nheld.write(b'begun')\n"
+        "code = 'import threading; threading.Event().wait()'\n"
+        "subprocess.run([sys.executable, '-c', code], pass_fds=[held.fileno()])"
+    )
+    monkeypatch.setattr(command, "_IMPORT", 2.0)
+    reader = os.open("held", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run(["runs:app"]) == 2
+        assert os.read(reader, 100) == b"begun"
+        assert select.select([reader], [], [], 20)[0]
+        assert os.read(reader, 100) == b"", "somebody still holds it"
+    finally:
+        os.close(reader)
+    expected = "runs:app: importing it takes more than 2 seconds. Does the module start a server"
+    assert expected in capfd.readouterr().err
+
+
+def test_a_thread_that_the_import_leaves(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (directory / "leaves.py").write_text(
+        "import threading\nthreading.Thread(target=threading.Event().wait).start()\nfrom shop import app"
+    )
+    monkeypatch.setattr(command, "_LEAVING", 0.1)
+    looked = command._look("leaves:app", "")
+    assert looked is not None
+    assert looked["kind"] == "wsgi"
+
+
+def test_a_second_interrupt_leaves_no_server() -> None:
+    """It comes while a server that takes its time is waited for."""
+
+    class Impatient(subprocess.Popen[bytes]):
+        interrupted = False
+
+        def wait(self, timeout: float | None = None) -> int:
+            if not self.interrupted:
+                self.interrupted = True
+                raise KeyboardInterrupt
+            return super().wait(timeout)
+
+    code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
+    process = Impatient([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    with process.stdout:
+        process.stdout.readline()
+        with pytest.raises(KeyboardInterrupt):
+            end_group(process)
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_end_it(number: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hit(*_: object) -> None:
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(command, "_look", hit)
+    before = signal.getsignal(number)
+    signal.signal(number, signal.SIG_DFL)
+    try:
+        assert run(["shop:app"]) == 130
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 @pytest.mark.parametrize("words", [[], ["shop:app", "--native", "nginx"], ["shop:app", "--nothing"]])
