@@ -190,7 +190,8 @@ def check(server: Server, asked: Asked) -> None:
         raise UsageError(f"{server.name} has no options of its own to take after --")
     if asked.address.said and has_option(asked.extra, server.address_options):
         raise UsageError(
-            f"{' '.join(asked.extra)} after -- contradicts {asked.address.bind}: say where to listen once"
+            f"{_shown(asked.extra, server.address_options)} after -- contradicts {asked.address.bind}: say where to "
+            "listen once"
         )
 
 
@@ -205,7 +206,7 @@ def _cannot(server: Server, option: str, why: str, able: list[Server]) -> str:
 def own_configuration(server: Server, extra: tuple[str, ...], environment: Mapping[str, str]) -> str | None:
     """Return where the server has configuration of its own, besides ``extra``, in words; None: nowhere."""
     if has_option(extra, server.config_options):
-        return f"its configuration, {' '.join(extra)}"
+        return f"its configuration, {_shown(extra, server.config_options)}"
     if server.config_file is not None and Path(server.config_file).is_file():
         return server.config_file
     names = sorted(
@@ -220,7 +221,7 @@ def own_configuration(server: Server, extra: tuple[str, ...], environment: Mappi
 def url(server: Server, asked: Asked, environment: Mapping[str, str]) -> str:
     """Return where the server listens, to be shown to the user."""
     if has_option(asked.extra, server.address_options):
-        return f"where its own options say ({' '.join(asked.extra)})"
+        return f"where its own options say ({_shown(asked.extra, server.address_options)})"
     configuration = own_configuration(server, asked.extra, environment)
     if not asked.address.said and configuration is not None:
         return f"where {configuration} may say"
@@ -233,3 +234,12 @@ def has_option(words: Iterable[str], names: frozenset[str]) -> bool:
     return any(
         word.partition("=")[0] in names or (not word.startswith("--") and word[:2] in names) for word in words
     )
+
+
+def _shown(words: tuple[str, ...], names: frozenset[str]) -> str:
+    """The options of these names with their values, to be shown; not the others, which may be passwords."""
+    shown: list[str] = []
+    for number, word in enumerate(words):
+        if has_option([word], names):
+            shown += words[number : number + 2] if word in names else [word]
+    return " ".join(shown)

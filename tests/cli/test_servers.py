@@ -86,6 +86,7 @@ def test_a_server_that_is_not_installed_is_refused_with_the_way_to_install_it(
     [
         ("gunicorn", (), {}, None),
         ("gunicorn", ("-c", "x.py"), {}, "its configuration, -c x.py"),
+        ("hypercorn", ("--keyfile-password", "secret", "-cx"), {}, "its configuration, -cx"),
         ("gunicorn", ("--preload",), {"PORT": "1", "GUNICORN_CMD_ARGS": "-w 2"}, "GUNICORN_CMD_ARGS, PORT"),
         ("uvicorn", (), {"UVICORN_PORT": "1", "PORT": "1"}, "UVICORN_PORT"),
         ("uvicorn", (), {"WEB_CONCURRENCY": "2"}, "WEB_CONCURRENCY"),
@@ -118,6 +119,11 @@ def test_the_file_that_gunicorn_reads_unasked(tmp_path: Path, monkeypatch: pytes
         ("uvicorn", {"extra": ("--ssl-certfile", "c.pem")}, "https://127.0.0.1:8000/"),
         ("gunicorn", {"extra": ("--certfile=c.pem",)}, "https://127.0.0.1:8000/"),
         ("uvicorn", {"extra": ("--uds", "/run/x")}, "where its own options say (--uds /run/x)"),
+        (
+            "uvicorn",
+            {"extra": ("--ssl-keyfile-password", "secret", "--port=1", "--host", "::1")},
+            "where its own options say (--port=1 --host ::1)",
+        ),
     ],
 )
 def test_the_address_shown(name: str, asked: dict[str, Any], shown: str) -> None:
