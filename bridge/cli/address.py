@@ -9,15 +9,19 @@ import errno
 import os
 import socket
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import UsageError
 
-__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "Address", "joined", "parse_bind", "probe"]
+__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "Address", "joined", "parse_bind", "probe", "resolved"]
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
+#: What fits into sockaddr_un.sun_path beside the NUL at its end: it has 108 bytes on Linux, 104 on macOS and the BSDs.
+_LONGEST_UNIX = 107 if sys.platform == "linux" else 103
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,12 +121,7 @@ def probe(address: Address) -> None:
 
 
 def _probe_tcp(host: str, port: int) -> None:
-    try:
-        family, kind, protocol, _, where = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except OSError as exc:
-        raise UsageError(f"{host}: {exc.strerror}") from exc
+    family, kind, protocol, where = resolved(host, port)
     with socket.socket(family, kind, protocol) as probing:
         # As servers do. SO_REUSEPORT fails where the other one has not asked for it, and so refuses nobody who has.
         if os.name == "posix":
@@ -133,6 +132,19 @@ def _probe_tcp(host: str, port: int) -> None:
             probing.bind(where)
         except OSError as exc:
             raise UsageError(f"{joined(host, port)}: {_why(exc, port)}") from exc
+
+
+def resolved(host: str, port: int | None) -> tuple[int, int, int, tuple[Any, ...]]:
+    """Return family, kind, protocol and address of a socket that listens there. Raises ``UsageError``."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as exc:
+        raise UsageError(f"{host}: {exc.strerror}") from exc
+    except UnicodeError:  # of the codec for names beyond ASCII
+        raise UsageError(f"{host}: it is neither an address nor the name of a host") from None
+    return family, kind, protocol, where
 
 
 def _why(exc: OSError, port: int) -> str:
@@ -148,6 +160,10 @@ def _why(exc: OSError, port: int) -> str:
 
 def _probe_unix(path: str) -> None:
     where = Path(path)
+    if len(os.fsencode(path)) > _LONGEST_UNIX:
+        raise UsageError(
+            f"unix:{path}: a Unix socket's path has {_LONGEST_UNIX} bytes at most; say a shorter one"
+        )
     if not where.parent.is_dir():
         raise UsageError(f"unix:{path}: there is no directory {str(where.parent)!r}")
     if not os.access(where.parent, os.W_OK):
@@ -160,9 +176,8 @@ def _probe_unix(path: str) -> None:
         raise UsageError(f"unix:{path}: there is a file of this name that is no socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probing:
         probing.setblocking(False)
-        with contextlib.suppress(
-            OSError
-        ):  # refused: left behind by a server that is gone; servers replace it
+        # Refused: it was left behind by a server that is gone, and servers replace it.
+        with contextlib.suppress(OSError):
             probing.connect(path)
             raise UsageError(f"unix:{path}: another server listens there")
 
@@ -170,7 +185,7 @@ def _probe_unix(path: str) -> None:
 def _probe_descriptor(number: int) -> None:
     try:
         mode = os.fstat(number).st_mode
-    except OSError:
+    except (OSError, OverflowError):
         raise UsageError(
             f"there is no descriptor {number}; a supervisor has to open it and hand it on"
         ) from None

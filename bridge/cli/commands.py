@@ -5,12 +5,11 @@ its default. Only waitress, whose default is every address of the machine, is to
 """
 
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from .address import Address
+from .address import Address, resolved
 from .asked import Asked
 from .errors import UsageError
 from .servers import Server, has_option
@@ -20,7 +19,8 @@ __all__ = ["arguments", "check_extra"]
 _APP = "bridge.cli.served:app"
 
 
-# The app comes first, so that a value forgotten at the end of the user's options is missed where it is missing.
+# The app comes first. So the server itself says which of the user's options, at the end, has no value: it would take
+# the app for it.
 
 
 def _uvicorn(asked: Asked, address: Address) -> list[str]:
@@ -89,11 +89,8 @@ def _gunicorn(asked: Asked, address: Address) -> list[str]:
     words = ["bridge.cli.gunicorn", *_bind(address), *_workers(asked), *_said("--threads", asked.threads)]
     words += [*_reload(asked), *_certificate(asked)]
     words += [*_said("--log-level", asked.log_level), *_access_logfile(asked)]
-    if asked.proxy_headers is not None:
-        words.append(
-            "--forwarded-allow-ips="
-        )  # the bridge reads them, and knows networks on older releases too
-    return words
+    # The bridge reads the headers of proxies itself: older releases of gunicorn know no networks.
+    return words + (["--forwarded-allow-ips="] if asked.proxy_headers is not None else [])
 
 
 def _waitress(asked: Asked, address: Address) -> list[str]:
@@ -146,10 +143,8 @@ def _own_words(server: Server, asked: Asked) -> list[str]:
 
 def _ip_address(host: str) -> str:
     """The address of a host: granian takes no names, not even localhost."""
-    try:
-        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError as exc:
-        raise UsageError(f"--host {host}: {exc.strerror}") from exc
+    *_, where = resolved(host, None)
+    return str(where[0])
 
 
 def _said(option: str, value: object) -> list[str]:

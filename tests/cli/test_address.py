@@ -78,6 +78,10 @@ def test_addresses_that_cannot_be_had() -> None:
         probe(Address(host="192.0.2.1"))
     with pytest.raises(UsageError, match=r"^no such host: "):
         probe(Address(host="no such host"))
+    with pytest.raises(
+        UsageError, match=r"^shop\.\.example: it is neither an address nor the name of a host$"
+    ):
+        probe(Address(host="shop..example"))
 
 
 def test_ports_that_want_a_permission() -> None:
@@ -102,6 +106,15 @@ def test_unix_sockets(tmp_path: Path) -> None:
             probe(Address(uds=str(tmp_path / wrong)))
 
 
+@pytest.mark.parametrize("length", [108, 300])
+def test_paths_too_long_for_a_unix_socket(length: int) -> None:
+    path = "/tmp/".ljust(length, "x")
+    with pytest.raises(UsageError, match=r"a Unix socket's path has 10[37] bytes at most"):
+        probe(Address(uds=path))
+    with socket.socket(socket.AF_UNIX) as server, pytest.raises(OSError, match="too long"):
+        server.bind(path)
+
+
 def test_descriptors(listening: int, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         probe(Address(fd=server.fileno()))
@@ -111,8 +124,9 @@ def test_descriptors(listening: int, tmp_path: Path) -> None:
             probe(Address(fd=file))
     finally:
         os.close(file)
-    with pytest.raises(UsageError, match="there is no descriptor 9999"):
-        probe(Address(fd=9999))
+    for number in (9999, 2**70):
+        with pytest.raises(UsageError, match=f"there is no descriptor {number}"):
+            probe(Address(fd=number))
 
 
 @pytest.mark.parametrize(

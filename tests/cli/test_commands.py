@@ -108,7 +108,7 @@ def test_granian_is_given_the_app_by_its_file_and_addresses_for_names() -> None:
         ["--host", "127.0.0.1"],
         ["--host", "::1"],
     )
-    with pytest.raises(UsageError, match=r"^--host no such host: "):
+    with pytest.raises(UsageError, match=r"^no such host: "):
         arguments(SERVERS["granian"], Asked(host="no such host"))
 
 
