@@ -19,7 +19,7 @@ from ..kind import Kind
 from .costs import costs
 from .judge import differing, judge
 from .model import Plan, Request, Route, Run
-from .recorded import from_har, from_lines
+from .recorded import from_har, from_lines, wire_text
 from .requests import built_in, of_routes
 from .serving import CannotRunError, end_group, run_on
 
@@ -92,6 +92,8 @@ def _check(options: argparse.Namespace) -> int:
     from .documents import as_html, as_json
     from .report import headline, print_report
 
+    if options.html and not Path(options.html).resolve().parent.is_dir():
+        raise UsageError(f"--html {options.html}: there is no such directory")
     looked = _look(options.app, options.kind or "")
     if looked is None:
         return 2
@@ -102,12 +104,12 @@ def _check(options: argparse.Namespace) -> int:
         one, bridged, two, confirmed = _runs(plan, host, step)
     verdict = judge(plan, interface, one, bridged, two, confirmed)
     cost = costs(plan, one, bridged)
-    if options.html:
-        _write(options.html, as_html(plan, verdict, cost))
     if options.json:
         print(as_json(plan, verdict, cost))
     else:
         print_report(Console(highlight=False), plan, verdict, cost)
+    if options.html:
+        _write(options.html, as_html(plan, verdict, cost))
     return 1 if verdict.findings else 0
 
 
@@ -294,5 +296,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--har", metavar="FILE", help="requests that a browser has recorded (HAR), with their cookies")
     add("--json", action="store_true", help="print the report as JSON")
     add("--html", metavar="FILE", help="write the report as a page, too")
-    add("--host", metavar="NAME", help="the Host header (default: one that the app answers to)")
+    add(
+        "--host",
+        metavar="NAME",
+        type=wire_text,
+        help="the Host header (default: one that the app answers to)",
+    )
     return parser

@@ -13,7 +13,9 @@ Of a URL, the path and the query count; the host is that of the check.
 import argparse
 import base64
 import json
+import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,9 +24,11 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from .model import Request
 
-__all__ = ["RecordedError", "from_har", "from_lines"]
+__all__ = ["RecordedError", "from_har", "from_lines", "wire_text"]
 
 _FORM = "application/x-www-form-urlencoded"
+#: RFC 9110, section 5.6.2: what a method is.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-zA-Z-]+")
 #: Headers that are the connection's, or that the client here makes itself.
 _CONNECTIONS = frozenset(
     {
@@ -130,11 +134,24 @@ def _from_words(words: list[str], directory: Path) -> Request:
     body, target = b"&".join(data.read(directory) for data in asked.data), _target(url[0])
     if asked.get and body:
         target, body = f"{target}{'&' if '?' in target else '?'}{body.decode('latin-1')}", b""
-    if body and not any(name.lower() == "content-type" for name, _ in headers):
+    sends = bool(asked.data) and not asked.get  # -d '' sends a body too, an empty one
+    if sends and not any(name.lower() == "content-type" for name, _ in headers):
         json_ = any(data.option == "--json" for data in asked.data)
         headers.append(("Content-Type", "application/json" if json_ else _FORM))
-    method = method or ("HEAD" if asked.head else "POST" if body else "GET")
-    return Request(method=method, target=target, headers=tuple(headers), body=body, origin="file")
+    method = method or ("HEAD" if asked.head else "POST" if sends else "GET")
+    return _request(method, target, headers, body)
+
+
+def _request(method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes) -> Request:
+    if not _TOKEN.fullmatch(method):
+        raise ValueError(f"{method!r} is no method")
+    pairs = tuple((wire_text(name), wire_text(value)) for name, value in headers)
+    return Request(method=method, target=target, headers=pairs, body=body, origin="file")
+
+
+def wire_text(text: str) -> str:
+    """A text as ``Request`` has it: its bytes in UTF-8, as curl sends them, each as a character of latin-1."""
+    return text.encode().decode("latin-1")
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -188,7 +205,7 @@ def from_har(text: str) -> tuple[list[Request], dict[str, str]]:
         cookies: dict[str, str] = {}
         for request in own:
             for cookie in request.get("cookies", ()):
-                cookies.setdefault(cookie["name"], cookie["value"])
+                cookies.setdefault(wire_text(cookie["name"]), wire_text(cookie["value"]))
         return [_from_har(request) for request in own if request["url"].startswith("http")], cookies
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise RecordedError(f"it is no HTTP archive (HAR): {type(exc).__name__}: {exc}") from None
@@ -204,10 +221,4 @@ def _from_har(request: dict[str, Any]) -> Request:
         body = base64.b64decode(body)
     elif not body and data.get("params"):
         body = urlencode([(each["name"], each.get("value", "")) for each in data["params"]]).encode()
-    return Request(
-        method=request["method"],
-        target=_target(request["url"]),
-        headers=tuple(headers),
-        body=body,
-        origin="file",
-    )
+    return _request(request["method"], _target(request["url"]), headers, body)

@@ -1,5 +1,6 @@
 """The command line of ``bridge check``: what it refuses, in one line, with status 2."""
 
+import json
 import os
 import select
 import signal
@@ -51,6 +52,10 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["shop:app", "--requests", "nowhere"], "--requests: nowhere: No such file or directory"),
         (["shop:app", "--requests", "requests"], "--requests requests: line 2: there is to be one URL"),
         (["shop:app", "--har", "archive"], "--har archive: it is no HTTP archive"),
+        (
+            ["nowhere:app", "--html", "nowhere/report.html"],
+            "--html nowhere/report.html: there is no such directory",
+        ),
         (["ends:app"], "ends:app: importing it ended the process (status 3)"),
         (["fails:app"], "fails:app: LookupError was raised, with the traceback above"),
         (["breaks:app"], "breaks:app: TypeError was raised, with the traceback above"),
@@ -123,6 +128,16 @@ def test_a_second_interrupt_leaves_no_server() -> None:
         with pytest.raises(KeyboardInterrupt):
             end_group(process)
     assert process.returncode == -signal.SIGKILL
+
+
+def test_the_report_is_printed_though_the_page_cannot_be_written(
+    directory: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (directory / "page").mkdir()
+    assert run(["shop:app", "--html", "page", "--json"]) == 2
+    output, errors = capfd.readouterr()
+    assert json.loads(output)["app"] == "shop:app"
+    assert errors == "bridge: error: --html page: Is a directory\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
