@@ -44,9 +44,9 @@ def run(words: list[str]) -> int:
     if unknown:
         raise unrecognized(unknown, server)
     asked = _with_app(asked, server)
-    _check(server, asked)
     if asked.env_file is not None:
-        _load_env_file(asked.env_file)
+        _load_env_file(asked.env_file)  # first: variables of the server's are looked at too
+    _check(server, asked)
     target = _target(server, asked)
     command = arguments(server, asked)
     if asked.log_level in {None, "info", "debug"}:

@@ -120,6 +120,21 @@ def test_what_cannot_be_asked_for(capsys: pytest.CaptureFixture[str], words: str
     assert refused(capsys, *words.split()).startswith(message)
 
 
+def test_a_file_of_variables_may_say_where_the_server_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Then it is not refused because the default port is in use."""
+    probed: list[object] = []
+    monkeypatch.setattr("bridge.cli.serve.probe", probed.append)
+    monkeypatch.setattr("runpy.run_module", lambda name, **_: None)
+    monkeypatch.setattr(os, "environ", {"PATH": os.defpath})
+    monkeypatch.setattr(sys, "argv", [])
+    (tmp_path / "env").write_text("UVICORN_PORT=9000")
+    assert cli.main(["serve", "x:app", "--env-file", str(tmp_path / "env")]) == 0
+    assert capsys.readouterr().err == "bridge: x:app on uvicorn: where UVICORN_PORT may say\n"
+    assert probed == []
+
+
 def test_the_variable_of_the_field_for_trusted_proxies(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
