@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 
 from .errors import UsageError
+from .main import COMMANDS
 from .parser import Parser, serve_parser
 
 __all__ = ["run"]
@@ -38,9 +39,14 @@ def _whole_parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version="")
     commands = whole.add_subparsers(dest="command")
-    commands.add_parser("completion", help="a script for a shell").add_argument("shell", choices=_SHELLS)
-    # A parent's options come with it, its groups too.
-    serve = commands.add_parser("serve", parents=[serve_parser()], add_help=False, help="serve an app")
+    # A parent's options come with it, its groups too. The options of a command of another layer are not known here.
+    parents = {"serve": [serve_parser()]}
+    added = {
+        name: commands.add_parser(name, parents=parents.get(name, []), add_help=False, help=command.help)
+        for name, command in COMMANDS.items()
+    }
+    added["completion"].add_argument("shell", choices=_SHELLS)
+    serve = added["serve"]
     for action in serve._actions:
         action.choices = getattr(action, "bridge_choices", None) or action.choices
     return whole

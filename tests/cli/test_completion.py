@@ -24,6 +24,8 @@ def test_bash_completes_options_and_their_values(tmp_path: Path, capsys: pytest.
     script.write_text(capsys.readouterr().out)
     for words, completed in (
         ("bridge se", "serve"),
+        ("bridge ch", "check"),
+        ("bridge completion z", "zsh"),
         ("bridge serve --max", "--max-body-size"),
         ("bridge serve --server gra", "granian"),
         ("bridge serve --loop sh", "shared"),
