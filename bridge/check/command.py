@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, NoReturn, cast
+from typing import IO, Any, cast
 
+from ..cli.errors import UsageError
+from ..cli.parser import Parser
 from ..cli.servers import SERVERS, Server
-from ..errors import BridgeError
 from ..kind import Kind
 from .costs import costs
 from .judge import differing, judge
@@ -52,10 +53,6 @@ _ORDER: dict[Kind, tuple[str, ...]] = {
     "wsgi": ("gunicorn", "waitress", "wsgiref"),
     "asgi": ("uvicorn", "hypercorn", "granian", "daphne"),
 }
-
-
-class UsageError(BridgeError, ValueError):
-    """The command line asks for what can't be done."""
 
 
 def run(words: list[str]) -> int:
@@ -270,14 +267,8 @@ def _server(asked: str | None, interface: Kind, option: str) -> Server:
     return server
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line, where argparse prints the usage first."""
-        self.exit(2, f"bridge: error: {message} (see {self.prog} --help)\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="bridge check",
         usage="bridge check APP [options]",
         description=_HELP,

@@ -13,10 +13,10 @@ from typing import cast
 
 from ..cli.find_app import find_app
 from ..cli.loading import why_not
+from ..cli.target import AppKind, kind_of
 from ..kind import Kind, check_kind
-from .model import AppKind
 from .routes import allowed_host, routes_of
-from .target import kind_of, unwrapped
+from .target import unwrapped
 
 __all__ = ["main"]
 

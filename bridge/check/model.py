@@ -3,11 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from ..kind import Kind
+from ..cli.target import AppKind
 
-__all__ = ["Answer", "AppKind", "Plan", "Record", "Request", "Route", "Run", "label"]
-
-AppKind: TypeAlias = Kind | Literal["both"]
+__all__ = ["Answer", "Plan", "Record", "Request", "Route", "Run", "label"]
 
 Origin: TypeAlias = Literal["built-in", "route", "file"]
 

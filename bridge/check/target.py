@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, cast
 
 from ..cli.find_app import find_app
-from ..dispatch.dispatcher import Dispatcher
-from ..kind import Kind, guess_kind, is_both
+from ..cli.target import AppKind
+from ..kind import Kind
 from ..to_asgi.adapter import WsgiToAsgi
 from ..to_wsgi.adapter import AsgiToWsgi
-from .model import AppKind
 
 __all__ = ["Checked", "unwrapped"]
 
@@ -74,8 +73,3 @@ def unwrapped(app: object) -> "tuple[object, WsgiToAsgi | AsgiToWsgi | None]":
     if isinstance(app, WsgiToAsgi | AsgiToWsgi):
         return app.app, app
     return app, None
-
-
-def kind_of(app: object) -> AppKind:
-    """What an app is. Raises what ``guess_kind`` raises."""
-    return "both" if isinstance(app, Dispatcher) or is_both(app) else guess_kind(app)

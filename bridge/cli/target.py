@@ -21,7 +21,7 @@ from .find_app import find_app
 from .proxy import Trusted, asgi_behind, wsgi_behind
 from .root_path import asgi_under, wsgi_under
 
-__all__ = ["AppKind", "Target"]
+__all__ = ["AppKind", "Target", "kind_of"]
 
 AppKind: TypeAlias = Kind | Literal["both"]
 """What an app is; a ``Dispatcher`` is both."""
@@ -102,7 +102,7 @@ class Target:
             site, kinds = self._mounted(apps)
             return self._behind(site), kinds
         (app,) = apps
-        kind = _kind_of(app) if self.kind is None else self.kind
+        kind = kind_of(app) if self.kind is None else self.kind
         if kind != "both":
             check_kind(app, kind, f"--kind {kind}", "leave the option out")
         behind = self._behind(self._adapted(app, kind))
@@ -144,7 +144,7 @@ class Target:
 
         # Checks it all, and names the prefix that is wrong.
         site = site_of([cast("App", app) for app in apps])
-        kinds = [_kind_of(app) for app in apps]
+        kinds = [kind_of(app) for app in apps]
         if self.to_asgi or self.to_wsgi:
             adapted = [self._adapted(app, kind) for app, kind in zip(apps, kinds, strict=True)]
             site = site_of([cast("App", app) for app in adapted])
@@ -163,7 +163,8 @@ class Target:
         return wsgi_behind(Trusted(self.trusted), wsgi) if self.trusted else wsgi
 
 
-def _kind_of(app: object) -> AppKind:
+def kind_of(app: object) -> AppKind:
+    """Return what an app is. Raises what ``guess_kind`` raises."""
     return "both" if is_both(app) else guess_kind(app)
 
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from bridge.check.compare import Asked
-from bridge.check.model import Answer, AppKind, Plan, Record, Request, Route, Run
+from bridge.check.model import Answer, Plan, Record, Request, Route, Run
+from bridge.cli.target import AppKind
 
 __all__ = ["asked", "plan", "run"]
 
