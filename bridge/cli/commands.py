@@ -127,10 +127,12 @@ def arguments(server: Server, asked: Asked) -> list[str]:
 def check_extra(server: Server, asked: Asked) -> None:
     """Raise ``UsageError`` if the server's own options say again what the bridge tells it."""
     taken = {word.partition("=")[0] for word in _own_words(server, asked) if word.startswith("--")}
+    if "--workers" in taken:
+        taken.add("-w")  # gunicorn's and hypercorn's
     if asked.root_path:
         taken |= {"--root-path", "--url-path-prefix", "--url-prefix"}
     for word in asked.extra:
-        if word.partition("=")[0] in taken:
+        if has_option([word], frozenset(taken)):
             raise UsageError(f"{word} after -- contradicts what bridge tells {server.name} itself")
 
 

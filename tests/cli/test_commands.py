@@ -121,6 +121,8 @@ def test_granian_is_given_the_app_by_its_file_and_addresses_for_names() -> None:
             "--interface after -- contradicts what bridge tells uvicorn",
         ),
         ("gunicorn", {"workers": 2, "extra": ("--workers=3",)}, "--workers=3 after -- contradicts"),
+        ("gunicorn", {"workers": 2, "extra": ("-w", "3")}, "-w after -- contradicts"),
+        ("hypercorn", {"workers": 2, "extra": ("-w3",)}, "-w3 after -- contradicts"),
         (
             "granian",
             {"root_path": "/x", "extra": ("--url-path-prefix", "/y")},
