@@ -40,14 +40,15 @@ def find_app(spec: str, *, factory: bool = False) -> object:
     module = _import_file(place) if _is_path(place) else _import_module(place)
     if expression is not None:
         node = _parse(expression)
-        return _call(node, [], {}, module) if factory else _evaluate(node, module)
+        found = _evaluate(node, module)
+        return _call(ast.unparse(node), found, [], {}) if factory else found
     names = () if factory else APP_NAMES
     for name in names:
         if hasattr(module, name):
             return getattr(module, name)
     for name in FACTORY_NAMES:
         if hasattr(module, name):
-            return _call(ast.Name(name), [], {}, module)
+            return _call(name, getattr(module, name), [], {})
     raise AppNotFoundError(
         f"{place!r} has neither {', '.join(map(repr, (*names, *FACTORY_NAMES[:-1])))} nor {FACTORY_NAMES[-1]!r}; "
         f"name it, as in {place}:name"
@@ -125,25 +126,29 @@ def _evaluate(node: ast.expr, module: ModuleType) -> object:
             try:
                 positional = [ast.literal_eval(arg) for arg in args]
                 named = {word.arg: ast.literal_eval(word.value) for word in keywords if word.arg is not None}
-            except ValueError:
+            except (ValueError, TypeError):  # the latter is about a list as a key
                 raise _no_expression(ast.unparse(node)) from None
             if len(named) != len(keywords):
                 raise _no_expression(ast.unparse(node))
-            return _call(function, positional, named, module)
+            return _call(ast.unparse(function), _evaluate(function, module), positional, named)
         case _:
             raise _no_expression(ast.unparse(node))
 
 
-def _call(function: ast.expr, args: list[object], named: dict[str, object], module: ModuleType) -> object:
-    factory = _evaluate(function, module)
+def _call(name: str, factory: object, args: list[object], named: dict[str, object]) -> object:
     if not callable(factory):
-        raise AppNotFoundError(f"{ast.unparse(function)!r} can't be called: it is {describe(factory)}")
-    made: object = factory(*args, **named)
+        raise AppNotFoundError(f"{name!r} can't be called: it is {describe(factory)}")
+    try:
+        made: object = factory(*args, **named)
+    except TypeError as exc:
+        if exc.__traceback__ is None or exc.__traceback__.tb_next is not None:
+            raise  # of the factory's own code
+        raise AppNotFoundError(
+            f"{exc}; write them as in create_app('test'), or, if {name} is the app itself, neither () nor --factory"
+        ) from None
     if inspect.iscoroutine(made):
         made.close()
-        raise AppNotFoundError(
-            f"{ast.unparse(function)!r} is a coroutine function; a factory is called, not awaited"
-        )
+        raise AppNotFoundError(f"{name!r} is a coroutine function; a factory is called, not awaited")
     return made
 
 

@@ -17,7 +17,8 @@ from typing import Any, ClassVar, Literal, TypeAlias, cast
 from ..kind import Kind, check_kind, guess_kind, is_async, is_both
 from ..types import ASGIApp, Receive, Scope, Send, WSGIApp
 from .asked import MountPoint
-from .find_app import find_app
+from .errors import UsageError
+from .find_app import AppNotFoundError, find_app
 from .proxy import Trusted, asgi_behind, wsgi_behind
 from .root_path import asgi_under, wsgi_under
 
@@ -96,7 +97,8 @@ class Target:
     def assemble(self, apps: list[object]) -> tuple[object, list[AppKind]]:
         """Return what the server is to call, and the kind of each app, of those in ``names``.
 
-        Raises what ``guess_kind`` raises, and ``ValueError`` for mounts that don't go together.
+        Raises what ``guess_kind`` raises, ``ValueError`` for mounts that don't go together, and ``UsageError`` for an
+        option that names nothing.
         """
         if self.mounts:
             site, kinds = self._mounted(apps)
@@ -124,7 +126,10 @@ class Target:
 
         parameters = dict(self.to_wsgi)
         if "loop_factory" in parameters:
-            parameters["loop_factory"] = find_app(parameters["loop_factory"])
+            try:
+                parameters["loop_factory"] = find_app(parameters["loop_factory"])
+            except AppNotFoundError as exc:
+                raise UsageError(f"--loop-factory {parameters['loop_factory']}: {exc}") from None
         return AsgiToWsgi(cast("ASGIApp", app), **parameters)
 
     def _mounted(self, apps: list[object]) -> tuple[object, list[AppKind]]:

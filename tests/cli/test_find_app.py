@@ -97,6 +97,7 @@ def test_a_file_outside_of_the_import_path_is_found_with_its_package(modules: Pa
         ("empty", "'empty' has neither 'app', 'application', 'create_app' nor 'make_app'; name it"),
         ("nowhere/site.py:app", "there is no file 'nowhere/site.py'"),
         ("./found_site:app", "there is no file './found_site'; did you mean ./found_site.py?"),
+        ("found_site:create_later({[]: 1})", "'create_later({[]: 1})' is not a name"),
         ("found_site:create_later()", "'create_later' is a coroutine function"),
         ("found_site:app()", "'app' can't be called: it is an object of class 'str'"),
         ("found_site:create_app(app)", "is not a name, a dotted attribute or a call with literal arguments"),
@@ -150,10 +151,18 @@ def test_a_factory_of_a_usual_name_is_called(modules: Path) -> None:
 
 
 def test_a_factory_that_is_named_is_called(modules: Path) -> None:
-    write(modules, "factories.py", "def build(): return 'built'\nnumber = 3\nasync def later(): ...\n")
+    write(
+        modules,
+        "factories.py",
+        "def build(): return 'built'\ndef named(name): ...\nnumber = 3\nasync def later(): ...\n",
+    )
     assert find_app("factories:build", factory=True) == "built"
     for spec, says in (
         ("factories:number", "'number' can't be called"),
+        (
+            "factories:named",
+            r"named\(\) missing 1 required positional argument: 'name'; write them as in",
+        ),
         ("factories:later", "'later' is a coroutine function"),
         ("factories", "has neither 'create_app' nor 'make_app'"),
     ):

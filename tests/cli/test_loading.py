@@ -53,7 +53,12 @@ def told(target: Target, capsys: pytest.CaptureFixture[str]) -> list[str]:
         (
             "def make(name): ...",
             "site_:make()",
-            ["site_:make(): make() missing 1 required positional argument: 'name'"],
+            [
+                (
+                    "site_:make(): make() missing 1 required positional argument: 'name'; "
+                    "write them as in create_app('test'), or, if make is the app itself, neither () nor --factory"
+                ),
+            ],
         ),
         (
             "import nothing_like_that",
@@ -125,6 +130,12 @@ def test_options_of_an_adapter_that_is_not_there(site: Path, capsys: pytest.Capt
     target = Target(app="site_", interface="asgi", to_asgi={"max_body_size": 3})
     [line] = told(target, capsys)
     assert line.startswith("--max-body-size: site_ is an ASGI app, which uvicorn calls itself")
+
+
+def test_a_loop_factory_that_is_not_there(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site.write_text("async def app(scope, receive, send): ...")
+    target = Target(app="site_", interface="wsgi", to_wsgi={"loop_factory": "nowhere:new"})
+    assert told(target, capsys) == ["--loop-factory nowhere:new: No module named 'nowhere'"]
 
 
 def test_a_loop_factory_is_found_by_its_name(site: Path) -> None:
