@@ -202,11 +202,9 @@ def _plan(options: argparse.Namespace, looked: dict[str, Any]) -> Plan:
     second: Kind = "wsgi" if first == "asgi" else "asgi"
     routes = [Route(**{**route, "methods": tuple(route["methods"])}) for route in looked["routes"]]
     own = of_routes(routes, all_methods=options.all_methods)
-    asked = {(request.method, request.target) for request in own}
+    asked = {(request.method, request.target, request.note) for request in own}
     requests = [
-        request
-        for request in built_in()
-        if (request.method, request.target) not in asked or request.note or request.headers
+        request for request in built_in() if (request.method, request.target, request.note) not in asked
     ]
     recorded, cookies = _recorded(options)
     requests += own + recorded

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
 from bridge.check import command
 from bridge.check.command import run
+from bridge.check.model import label
 from bridge.check.serving import end_group
 from tests.support.servers import REPOSITORY
 
@@ -128,6 +130,15 @@ def test_a_second_interrupt_leaves_no_server() -> None:
         with pytest.raises(KeyboardInterrupt):
             end_group(process)
     assert process.returncode == -signal.SIGKILL
+
+
+def test_no_request_is_in_the_plan_twice(directory: Path) -> None:
+    route = {"path": "/", "methods": ["GET", "HEAD", "OPTIONS"], "websocket": False}
+    looked: dict[str, Any] = {"kind": "wsgi", "loop": None, "host": "localhost", "routes": [route]}
+    plan = command._plan(command._parser().parse_args(["shop:app"]), looked)
+    labels = [label(request) for request in plan.requests]
+    assert sorted(labels) == sorted(set(labels))
+    assert {"GET /", "GET / (from a proxy)", "GET / (a range)"} <= set(labels)
 
 
 def test_the_report_is_printed_though_the_page_cannot_be_written(
