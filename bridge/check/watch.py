@@ -109,7 +109,7 @@ class Watch:
             if not _same(now, self._seen[key]):
                 self._seen[key] = now
                 self._changes[key] = self._changes.get(key, 0) + 1
-                # Once is what is made at its first use.
+                # The first change may be what is made once, at its first use.
                 if self._changes[key] == 2:
                     module, name = key
                     where = f"{module}, line {write.line}, in {write.function}()"

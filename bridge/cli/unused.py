@@ -54,15 +54,14 @@ def refuse_unused(
 
 
 def _own(server: Server, name: str) -> str:
-    """Options of the same name that a server has of its own."""
-    own = {
-        "uvicorn": {"loop", "lifespan", "backlog"},
-        "granian": {"loop", "backlog"},
-        "hypercorn": {"backlog"},
+    """Where the server has an option of the same name, how that one is given; else nothing."""
+    having = {
+        "backlog": {"uvicorn", "hypercorn", "granian", "gunicorn", "waitress"},
+        "lifespan": {"uvicorn"},
+        "loop": {"uvicorn", "granian"},
     }
-    own |= {"gunicorn": {"backlog"}, "waitress": {"backlog"}}
     flag = ADAPTER_OPTIONS[name].flag
-    return f"; {server.name}'s own goes behind --: -- {flag}" if name in own.get(server.name, ()) else ""
+    return f"; {server.name}'s own goes behind --: -- {flag}" if server.name in having.get(name, ()) else ""
 
 
 def _threads(server: Server, kinds: Iterable[AppKind]) -> str:

@@ -34,6 +34,16 @@ if TYPE_CHECKING:
             "--lifespan is for an ASGI app on a WSGI server; hypercorn is an ASGI server",
         ),
         (
+            "backlog",
+            "gunicorn",
+            "wsgi",
+            None,
+            (
+                "--backlog is for a WSGI app on an ASGI server; gunicorn is a WSGI server; gunicorn's own goes "
+                "behind --: -- --backlog"
+            ),
+        ),
+        (
             "max_body_size",
             "waitress",
             "wsgi",
