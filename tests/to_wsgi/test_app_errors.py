@@ -93,14 +93,19 @@ class TestErrors:
         self.raises(adapt, app, ApplicationError, "more_body=False")
 
     def test_no_last_body_message(self, adapt: Any) -> None:
+        taken = threading.Event()
+
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await send(START)
             await send(part(b"half"))
-            await asyncio.sleep(0.001)
+            # Not before the server has it: the error would be all that it is told.
+            while not taken.is_set():
+                await asyncio.sleep(0.001)
 
         with started(adapt(app), environ_for()) as (answer, body):
             chunks = iter(body)
             answer.chunks.append(next(chunks))
+            taken.set()
             with pytest.raises(ApplicationError, match="more_body=False"):
                 next(chunks)
 
