@@ -182,7 +182,9 @@ def test_what_cannot_be_found_or_is_no_app(tmp_path: Path) -> None:
 
 def test_interrupted_while_the_app_is_imported(tmp_path: Path) -> None:
     # Not one long wait: a signal that comes just before it begins would be seen after it alone.
-    (tmp_path / "slow.py").write_text("import time\nprint('importing', flush=True)\nwhile True: time.sleep(0.01)")
+    (tmp_path / "slow.py").write_text(
+        "import time\nprint('importing', flush=True)\nwhile True: time.sleep(0.01)"
+    )
     with subprocess.Popen(
         [sys.executable, "-m", "bridge", "serve", "slow:app", "--server", "wsgiref", "-p", "0"],
         cwd=tmp_path,

@@ -99,8 +99,7 @@ class TestErrors:
             await send(START)
             await send(part(b"half"))
             # Not before the server has it: the error would be all that it is told.
-            while not taken.is_set():
-                await asyncio.sleep(0.001)
+            await until(taken.is_set)
 
         with started(adapt(app), environ_for()) as (answer, body):
             chunks = iter(body)
