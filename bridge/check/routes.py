@@ -52,7 +52,10 @@ def _routes(app: Any, prefix: str, depth: int) -> Iterator[Route]:
         yield from _flask(app, prefix)
     elif hasattr(app, "resolve_request") or "django.core.handlers" in getattr(type(app), "__module__", ""):
         yield from _django(prefix)
-    elif isinstance(getattr(app, "routes", None), list | tuple):
+    elif isinstance(getattr(app, "routes", None), list | tuple) and not any(
+        isinstance(route, str)  # Dash has a list of names there, and a Flask app beside it
+        for route in app.routes
+    ):
         yield from _starlette(app.routes, prefix, depth)
         if callable(openapi := getattr(app, "openapi", None)):
             yield from _openapi(openapi, prefix)

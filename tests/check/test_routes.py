@@ -58,6 +58,21 @@ def flask_app() -> Flask:
 FLASK = {"/": ("GET", "HEAD", "OPTIONS"), "/1": ("GET", "HEAD", "OPTIONS", "POST"), "/ticker": "websocket"}
 
 
+class LikeDash:
+    """As Dash is built: the names of its routes, and the Flask app that has them."""
+
+    def __init__(self) -> None:
+        self.server = flask_app()
+        self.routes = ["_dash-layout"]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.server(*args, **kwargs)
+
+
+def test_flask_below_what_has_names_of_routes() -> None:
+    assert paths(LikeDash()) == paths(flask_app()) != {}
+
+
 def test_flask_also_in_middleware() -> None:
     app = flask_app()
     assert paths(app) == FLASK
