@@ -1,6 +1,7 @@
 """Fixtures on top of ``tests.support``. Each proves at its end that nothing of what it started is left."""
 
 import gc
+import logging
 import os
 import signal
 import tempfile
@@ -140,3 +141,28 @@ def _starting(certificate: tuple[Path, Path, Path]) -> Iterator[StartServer]:
                     errors.append(error)
         if errors:
             raise BaseExceptionGroup("servers that did not stop cleanly", errors)
+
+
+@pytest.fixture(autouse=True)
+def _logging_is_left_as_it_was() -> Iterator[None]:
+    """What a test, or a library in it, does to logging would be found by the next one in the same process."""
+    logger = logging.getLogger("bridge")
+    before = (
+        logger.disabled,
+        logger.propagate,
+        logger.level,
+        logger.handlers[:],
+        logging.root.manager.disable,
+    )
+    yield
+    after = (
+        logger.disabled,
+        logger.propagate,
+        logger.level,
+        logger.handlers[:],
+        logging.root.manager.disable,
+    )
+    logger.disabled, logger.propagate, level, logger.handlers[:], disable = before
+    logger.setLevel(level)
+    logging.disable(disable)
+    assert after == before
