@@ -148,7 +148,7 @@ def test_the_report_is_printed_though_the_page_cannot_be_written(
     assert run(["shop:app", "--html", "page", "--json"]) == 2
     output, errors = capfd.readouterr()
     assert json.loads(output)["app"] == "shop:app"
-    assert errors == "bridge: error: --html page: Is a directory\n"
+    assert errors.lstrip("\n") == "bridge: error: --html page: Is a directory\n"  # rich 13 begins a line
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
