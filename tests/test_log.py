@@ -27,8 +27,10 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(logger, "parent", None)
     monkeypatch.setattr(logger, "disabled", False)
     handlers, level, disabled = logger.handlers[:], logger.level, logging.root.manager.disable
+    propagate = logger.propagate
     yield
     logger.handlers[:] = handlers
+    logger.propagate = propagate
     logger.setLevel(level)
     logging.disable(disabled)
 
