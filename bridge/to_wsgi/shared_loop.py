@@ -68,7 +68,8 @@ class SharedExchange(Exchange):
         self._loop = shared.loop
         # The server's thread.
         # Kept here, for what is logged later: uWSGI empties the environ when the server is done.
-        self._errors = environ.get("wsgi.errors")
+        # Not mod_wsgi's, which is gone with its request while this thread may be writing: sys.stderr is the same log.
+        self._errors = None if "mod_wsgi.version" in environ else environ.get("wsgi.errors")
         self._probe = client_probe(environ)
         # Both; see the module's text.
         self._changed = threading.Condition()
