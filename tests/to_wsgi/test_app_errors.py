@@ -47,15 +47,18 @@ class TestErrors:
         self.raises(adapt, app, KeyError, "mine")
 
     def test_in_the_middle_of_the_body(self, adapt: Any) -> None:
+        taken = threading.Event()
+
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await send(START)
             await send(part(b"half"))
-            await asyncio.sleep(0.001)
+            await until(taken.is_set)
             raise KeyError("mine")
 
         with started(adapt(app), environ_for()) as (answer, body):
             chunks = iter(body)
             answer.chunks.append(next(chunks))
+            taken.set()
             with pytest.raises(KeyError, match="mine"):
                 next(chunks)
             assert answer.exc_info is not None
