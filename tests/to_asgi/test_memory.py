@@ -5,13 +5,8 @@ when it is asked, finds nothing: no circle of references is left, and so no body
 """
 
 import asyncio
-import gc
-import logging
-import tempfile
 import threading
-import weakref
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -19,128 +14,12 @@ from typing import Any
 import pytest
 
 from bridge import WsgiToAsgi
-from bridge.types import Environ, Message, Scope, StartResponse, WSGIApp
+from bridge.types import Environ, StartResponse
 from tests.support.asgi import HANG, http_scope, request
-from tests.support.threads import wait_for_no_bridge_threads
+from tests.support.memory import App, Client, before, failing, leaves_nothing, middle, served
 from tests.support.wsgi_apps import TEXT, hello
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
-
-
-class Held:
-    """What a frame of the app, or its environ, holds."""
-
-
-class Client:
-    """Both ends of one request, without a circle of its own: the test has it, and the app has its two methods."""
-
-    def __init__(self, *events: Message) -> None:
-        self.events: asyncio.Queue[Message] = asyncio.Queue()
-        for event in events or (request(),):
-            self.events.put_nowait(event)
-        self.types: list[str] = []
-        self.sent = asyncio.Event()
-        self.open = asyncio.Event()
-        self.open.set()
-        self.error: type[Exception] | None = None
-
-    async def receive(self) -> Message:
-        return await self.events.get()
-
-    async def send(self, message: Message) -> None:
-        self.types.append(message["type"])
-        self.sent.set()
-        if self.error is not None:
-            raise self.error("gone")
-        await self.open.wait()
-
-    def leave(self) -> None:
-        self.events.put_nowait({"type": "http.disconnect"})
-
-
-class App:
-    """A WSGI app that holds an object in a frame and in its environ, and then does what it is told."""
-
-    def __init__(self, act: Callable[[Environ, StartResponse], Any]) -> None:
-        self.act = act
-        self.refs: list[weakref.ref[Held]] = []
-        self.called = threading.Event()
-
-    def hold(self) -> Held:
-        held = Held()
-        self.refs.append(weakref.ref(held))
-        return held
-
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Any:
-        held = self.hold()
-        environ["test.held"] = self.hold()
-        self.called.set()
-        body = self.act(environ, start_response)
-        del held
-        return body
-
-
-async def served(adapter: WsgiToAsgi, client: Client, scope: Scope | None = None) -> None:
-    async with asyncio.timeout(HANG):
-        await adapter(http_scope() if scope is None else scope, client.receive, client.send)
-
-
-async def failing(adapter: WsgiToAsgi, client: Client, scope: Scope | None = None) -> None:
-    """The same, with an error that reaches the server."""
-    with pytest.raises(Exception, match=r"mine|gone"):
-        await served(adapter, client, scope)
-
-
-def leaves_nothing(
-    app: WSGIApp | WsgiToAsgi, visit: Callable[[WsgiToAsgi], Coroutine[Any, Any, None]], **options: Any
-) -> None:
-    """Run ``visit`` twice; the second time, with everything made that is made once, nothing may be left."""
-    refs = app.refs if isinstance(app, App) else []
-
-    async def main() -> None:
-        adapter = app if isinstance(app, WsgiToAsgi) else WsgiToAsgi(app, **options)
-        try:
-            for _ in range(2):
-                refs.clear()
-                if isinstance(app, App):
-                    app.called.clear()
-                gc.collect()
-                await asyncio.create_task(visit(adapter))
-                # The threads have let go of their job, and the loop of what was posted.
-                await idle(adapter)
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
-            assert [ref() for ref in refs] == [None] * len(refs)
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            gc.collect()
-            left = Counter(type(found).__qualname__ for found in gc.garbage)
-            gc.garbage.clear()
-            assert not left
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            await adapter._shutdown()
-
-    # A log record holds the error that it tells of, and pytest holds the records.
-    logger = logging.getLogger("bridge")
-    logger.disabled = True
-    gc.disable()
-    try:
-        asyncio.run(main())
-    finally:
-        gc.enable()
-        logger.disabled = False
-    wait_for_no_bridge_threads()
-    if isinstance(app, App):
-        assert app.called.is_set() == bool(refs)
-
-
-async def idle(adapter: WsgiToAsgi) -> None:
-    """Return when no thread of the adapter has a job, nor a frame that had one."""
-    async with asyncio.timeout(HANG):
-        for pool in adapter._pools():
-            while pool.unfinished() or len(getattr(pool, "_idle", ())) < getattr(pool, "_threads", 0):  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
 
 
 # What an app does. Each frame holds something, and so does the environ.
@@ -150,10 +29,6 @@ def ok(environ: Environ, start_response: StartResponse) -> Any:
     return hello(environ, start_response)
 
 
-def before(environ: Environ, start_response: StartResponse) -> Any:
-    raise LookupError("mine")
-
-
 def before_with_exit(environ: Environ, start_response: StartResponse) -> Any:
     raise SystemExit("mine")
 
@@ -161,13 +36,6 @@ def before_with_exit(environ: Environ, start_response: StartResponse) -> Any:
 def short(environ: Environ, start_response: StartResponse) -> Any:
     start_response("200 OK", [*TEXT, ("Content-Length", "9")])
     return [b"short"]
-
-
-def middle(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
-    held = Held()
-    start_response("200 OK", TEXT)
-    yield b"first"
-    raise LookupError("mine", held)
 
 
 class FailingClose(list[bytes]):
@@ -419,95 +287,6 @@ def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
             await failing(adapter, Client(), http_scope(**HINTS))
 
     leaves_nothing(hello, visit)
-
-
-# Bodies.
-
-
-def reads(environ: Environ, start_response: StartResponse) -> Any:
-    environ["wsgi.input"].read()
-    return hello(environ, start_response)
-
-
-def upload(*blocks: bytes, whole: bool = True) -> list[Message]:
-    messages = [request(block, more_body=True) for block in blocks]
-    if whole:
-        messages.append(request(b""))
-    return messages
-
-
-@pytest.mark.parametrize("act", [reads, middle, before])
-@pytest.mark.parametrize("mode", ["buffer", "stream"])
-def test_a_large_upload(act: Callable[..., Any], mode: str) -> None:
-    async def visit(adapter: WsgiToAsgi) -> None:
-        with suppress(LookupError):
-            await served(adapter, Client(*upload(b"a" * 50, b"b" * 50, b"c" * 50)), http_scope("POST"))
-
-    leaves_nothing(App(act), visit, request_body=mode, request_buffer=40)
-
-
-@pytest.mark.parametrize("mode", ["buffer", "stream"])
-def test_a_broken_upload(mode: str) -> None:
-    async def visit(adapter: WsgiToAsgi) -> None:
-        client = Client(*upload(b"a" * 50, whole=False), {"type": "http.disconnect"})
-        await served(adapter, client, http_scope("POST"))
-
-    app = App(reads)
-    if mode == "stream":
-        leaves_nothing(app, visit, request_body=mode, request_buffer=40)
-    else:
-        leaves_nothing(reads, visit, request_body=mode, request_buffer=40)
-
-
-def test_an_upload_whose_receive_raises() -> None:
-    class Broken(Client):
-        async def receive(self) -> Message:
-            if self.events.empty():
-                raise OSError("gone")
-            return await super().receive()
-
-    async def visit(adapter: WsgiToAsgi) -> None:
-        await failing(adapter, Broken(*upload(b"a" * 50, whole=False)), http_scope("POST"))
-
-    leaves_nothing(reads, visit, request_buffer=40)
-
-
-def test_a_streamed_upload_that_is_too_large() -> None:
-    async def visit(adapter: WsgiToAsgi) -> None:
-        client = Client(*upload(b"a" * 50, b"b" * 50, b"c" * 50))
-        await served(adapter, client, http_scope("POST"))
-        assert client.types == ["http.response.start", "http.response.body"]
-
-    leaves_nothing(App(reads), visit, request_body="stream", request_buffer=40, max_body_size=120)
-
-
-def test_a_disk_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full:
-        def write(self, data: bytes) -> int:
-            raise OSError("gone: no space is left")
-
-        def close(self) -> None:
-            """Nothing was opened."""
-
-    async def visit(adapter: WsgiToAsgi) -> None:
-        with monkeypatch.context() as patches:
-            patches.setattr(tempfile, "TemporaryFile", lambda **_: Full())
-            await failing(adapter, Client(*upload(b"a" * 50, b"b" * 50)), http_scope("POST"))
-
-    leaves_nothing(reads, visit, request_buffer=40)
-
-
-def test_an_upload_that_is_cancelled_while_it_is_written() -> None:
-    async def visit(adapter: WsgiToAsgi) -> None:
-        client = Client(*upload(b"a" * 50, b"b" * 50, whole=False))
-        task = asyncio.create_task(served(adapter, client, http_scope("POST")))
-        while not client.events.empty():  # noqa: ASYNC110  # the adapter takes them
-            await asyncio.sleep(0)
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-    leaves_nothing(reads, visit, request_buffer=40)
 
 
 # Handshakes of WebSockets that come no further.
