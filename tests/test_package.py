@@ -6,6 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import cloudpickle
 import pytest
@@ -136,3 +137,49 @@ def test_the_adapters_pickle() -> None:
     for mode in ("request", "shared"):
         to_wsgi = pickle.loads(cloudpickle.dumps(bridge.AsgiToWsgi(asgi_app, loop=mode)))
         assert isinstance(to_wsgi, bridge.AsgiToWsgi)
+
+
+#: Modules without a test file of their own name, and the one that shows what they do. The others are mirrored.
+TESTED_ELSEWHERE = {
+    # No more than names, constants, and the shapes of data.
+    "errors": "test_package",
+    "types": "typing/programs",
+    "to_asgi.websocket.codes": "to_asgi/websocket/test_session_ends",
+    "cli.errors": "cli/test_main",
+    "cli.asked": "cli/test_sources",
+    "check.model": "check/test_judge",
+    "check.findings": "check/test_judge",
+    # For the processes of servers.
+    "cli.served": "integration/test_cli_servers",
+    "cli.gunicorn": "integration/test_cli_servers",
+    "check.served": "integration/test_check",
+    "check.serving": "integration/test_check",
+    "check.target": "integration/test_check",
+    "check.look": "check/test_command",
+    "check.inside": "integration/test_check",
+    # Parts of one craft, which one file shows.
+    "check.costs": "check/test_report",
+    "check.documents": "check/test_report",
+    "check.notes": "check/test_judge",
+    "check.probe_asgi": "check/test_probes",
+    "check.probe_wsgi": "check/test_probes",
+    "check.recorder": "check/test_probes",
+    "check.requests": "check/test_routes",
+    # What both loops run by, and what drives it: one test, each kind of loop.
+    "to_wsgi.loop_run": "to_wsgi/test_own_loop",
+    "to_wsgi.shared_loop": "to_wsgi/test_runtime",
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_module_has_its_test_file(module: str) -> None:
+    """In the folder of ``tests/`` that mirrors its own: ``test_NAME.py``, or several ``test_NAME_*.py``."""
+    tests = Path(__file__).parent
+    folder, name = tests.joinpath(*module.split(".")[:-1]), module.rpartition(".")[2]
+    if name.startswith("__"):
+        return
+    own = [folder / f"test_{name}.py", *folder.glob(f"test_{name}_*.py")]
+    has_own = any(path.is_file() for path in own)
+    elsewhere = TESTED_ELSEWHERE.get(module)
+    assert has_own is (elsewhere is None)
+    assert elsewhere is None or (tests / f"{elsewhere}.py").is_file()

@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -18,7 +16,6 @@ import pytest
 from bridge.cli import main as cli
 from bridge.cli import serve
 from bridge.cli.asked import Asked
-from bridge.cli.options import OPTIONS
 from bridge.cli.servers import SERVERS
 from tests.support.servers import REPOSITORY, free_port, poll
 
@@ -47,48 +44,6 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     assert err.startswith("bridge: error: ")
     assert err.count("\n") == 1
     return err.removeprefix("bridge: error: ").rstrip()
-
-
-def help_of(capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["serve", "--help"])
-    assert caught.value.code == 0
-    return capsys.readouterr().out
-
-
-# --- help ---------------------------------------------------------------------------------------------------
-
-
-def test_help_names_every_server_and_option_and_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    text = help_of(capsys)
-    options = [option.flag for option in OPTIONS.values()]
-    for word in (
-        *SERVERS,
-        *options,
-        ",fallback",
-        "module:create_app()",
-        "path/to/file.py:app",
-        "-- ",
-        "BRIDGE_PORT",
-    ):
-        assert word in text
-    assert max(map(len, text.splitlines())) <= 80
-
-
-def test_each_example_of_the_help_is_understood(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    examples = re.findall(r"^  bridge (serve .*)$", help_of(capsys), re.MULTILINE)
-    assert len(examples) >= 8
-    started: list[str] = []
-    monkeypatch.setattr("runpy.run_module", lambda name, **_: started.append(name))
-    monkeypatch.setattr("bridge.cli.serve.probe", lambda address: None)
-    monkeypatch.chdir(tmp_path)
-    for example in examples:
-        monkeypatch.setattr(os, "environ", dict(os.environ))
-        monkeypatch.setattr(sys, "argv", [])
-        assert cli.main(shlex.split(example)) == 0, example
-    assert len(started) == len(examples)
 
 
 # --- what is refused ----------------------------------------------------------------------------------------
