@@ -60,12 +60,6 @@ def datasette(server: RunningServer) -> Iterator[httpx.Client]:
         yield open_client
 
 
-@pytest.fixture
-def reports() -> Iterator[Reports]:
-    with Reports() as listening:
-        yield listening
-
-
 def test_async_and_sync_pages(client: httpx.Client) -> None:
     for _ in range(2):
         assert _text(client.get("/hello")) == "hello"

@@ -25,13 +25,6 @@ def server(request: pytest.FixtureRequest, server_pool: ServerPool) -> RunningSe
     return server_pool.get(request.param, WEBSOCKETS)
 
 
-@pytest.fixture(params=["", "/native"], ids=["bridge", "native"])
-def side(request: pytest.FixtureRequest) -> str:
-    """Where the app is: what both do, the server does."""
-    path: str = request.param
-    return path
-
-
 @pytest.fixture(autouse=True)
 def nothing_left(server: RunningServer) -> Iterator[None]:
     yield from nothing_left_of(server)

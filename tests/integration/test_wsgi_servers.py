@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +48,6 @@ def loop(request: pytest.FixtureRequest) -> str:
 def server(request: pytest.FixtureRequest, loop: str, server_pool: ServerPool) -> RunningServer:
     skip_request_loops(request.param, loop)
     return server_pool.get(request.param, APP, {"BRIDGE_OPTIONS": json.dumps({"loop": loop})})
-
-
-@pytest.fixture
-def reports() -> Iterator[Reports]:
-    with Reports() as listening:
-        yield listening
 
 
 def test_hello(server: RunningServer) -> None:

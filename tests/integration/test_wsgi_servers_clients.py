@@ -45,12 +45,6 @@ def server(request: pytest.FixtureRequest, loop: str, server_pool: ServerPool) -
     return server_pool.get(request.param, APP, {"BRIDGE_OPTIONS": json.dumps({"loop": loop})})
 
 
-@pytest.fixture
-def reports() -> Iterator[Reports]:
-    with Reports() as listening:
-        yield listening
-
-
 def test_client_that_leaves_ends_the_app(server: RunningServer, reports: Reports) -> None:
     with RawConnection(server.connect()) as connection:
         connection.send(_get(f"/endless?port={reports.port}"))

@@ -7,7 +7,6 @@ import concurrent.futures
 import json
 import signal
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -21,12 +20,6 @@ from tests.support.servers import RunningServer
 APP = "tests.integration.apps.wsgi_contract:app"
 MEETING = "tests.integration.apps.wsgi_meeting:app"
 LOOPS = ("request", "shared")
-
-
-@pytest.fixture
-def reports() -> Iterator[Reports]:
-    with Reports() as listening:
-        yield listening
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -91,6 +91,13 @@ def test_an_error_after_the_client_has_left_is_logged(caplog: pytest.LogCaptureF
     assert record.exc_info[0] is ZeroDivisionError
 
 
+class Failing(Exchange):
+    """A server whose ``send()`` raises."""
+
+    async def send(self, message: Any) -> None:
+        raise LookupError("mine")
+
+
 class Finally:
     """An app that is at work in its ``finally`` until it is let go."""
 
@@ -129,10 +136,6 @@ def test_an_error_of_the_server_is_raised_when_the_app_is_over() -> None:
     async def main() -> None:
         app = Finally()
 
-        class Failing(Exchange):
-            async def send(self, message: Any) -> None:
-                raise LookupError("mine")
-
         async with Served(handler(app)) as adapter:
             exchange = Failing(adapter, websocket_scope(), [{"type": "websocket.connect"}, received("x")])
             with patch.object(session_module, "_ENDING", HANG):
@@ -160,7 +163,7 @@ def test_an_error_beside_another_end_is_logged_once(how: str, caplog: pytest.Log
         async with Served(handler(app)) as adapter:
             over = asyncio.Event()
 
-            class Failing(Exchange):
+            class FailingLate(Exchange):
                 async def send(self, message: Any) -> None:
                     assert adapter._websockets is not None
                     while adapter._websockets.pool.unfinished():  # noqa: ASYNC110  # a worker changes it
@@ -170,7 +173,7 @@ def test_an_error_beside_another_end_is_logged_once(how: str, caplog: pytest.Log
                         raise LookupError("mine")
                     await asyncio.get_running_loop().create_future()
 
-            exchange = Failing(adapter, websocket_scope("/chat"), [{"type": "websocket.connect"}])
+            exchange = FailingLate(adapter, websocket_scope("/chat"), [{"type": "websocket.connect"}])
             task = asyncio.create_task(exchange.run())
             async with asyncio.timeout(HANG):
                 await over.wait()
@@ -197,14 +200,14 @@ def test_a_log_that_fails_leaves_nobody_who_listens(monkeypatch: pytest.MonkeyPa
 
         async with Served(handler(app)) as adapter:
 
-            class Failing(Exchange):
+            class FailingLate(Exchange):
                 async def send(self, message: Any) -> None:
                     assert adapter._websockets is not None
                     while adapter._websockets.pool.unfinished():  # noqa: ASYNC110  # a worker changes it
                         await asyncio.sleep(0)
                     raise LookupError("mine")
 
-            exchange = Failing(adapter, websocket_scope(), [{"type": "websocket.connect"}])
+            exchange = FailingLate(adapter, websocket_scope(), [{"type": "websocket.connect"}])
             with pytest.raises(ArithmeticError, match="the app's filter"):
                 await exchange.run()
             await turn()
@@ -217,10 +220,6 @@ def test_a_log_that_fails_leaves_nobody_who_listens(monkeypatch: pytest.MonkeyPa
 def test_an_error_of_the_server_is_raised_although_the_app_hangs() -> None:
     async def main() -> None:
         app = Finally()
-
-        class Failing(Exchange):
-            async def send(self, message: Any) -> None:
-                raise LookupError("mine")
 
         async with Served(handler(app)) as adapter:
             exchange = Failing(adapter, websocket_scope(), [{"type": "websocket.connect"}, received("x")])
