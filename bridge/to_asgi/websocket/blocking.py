@@ -86,8 +86,8 @@ class WebSocket:
             headers: more headers of the handshake's response, such as a cookie.
 
         Raises:
-            ApplicationError: it is accepted already, or refused; the client does not offer ``subprotocol``
-                (RFC 6455, section 4.2.2); a header is not of the form that PEP 3333 asks for.
+            ApplicationError: it was accepted or refused before; or the client does not offer ``subprotocol``
+                (RFC 6455, section 4.2.2); or a header is not of the form that PEP 3333 asks for.
             ConnectionClosed: the client is gone.
         """
         with self._lock:
@@ -200,7 +200,7 @@ class WebSocket:
         for name, _ in fields:
             if name.startswith(b"sec-websocket-"):
                 raise ApplicationError(
-                    f"accept() got the header {name.decode()!r}, which is the server's affair; "
+                    f"accept() got the header {name.decode()!r}, which the server sets itself; "
                     "the subprotocol is an argument of its own"
                 )
         self._check_open()
@@ -208,7 +208,7 @@ class WebSocket:
         self._put({"type": "websocket.accept", "subprotocol": subprotocol, "headers": fields}, 0)
 
     def _go(self, state: AppState) -> bool:
-        """Whether the way leads from the present state to ``state``; then it is gone."""
+        """Goes to ``state``, if the table allows it from the present one; returns whether it did."""
         if state not in _NEXT[self._state]:
             return False
         self._state = state

@@ -17,7 +17,7 @@ def handshake_environ(scope: Scope) -> Environ:
     and libraries look for them. Extensions such as compression are between the client and the server.
 
     Raises:
-        ValueError: the path is none.
+        ValueError: the request target is not a path.
     """
     environ = build_environ(scope)
     environ["REQUEST_METHOD"] = "GET"
@@ -27,6 +27,9 @@ def handshake_environ(scope: Scope) -> Environ:
     environ.setdefault("HTTP_SEC_WEBSOCKET_KEY", base64.b64encode(os.urandom(16)).decode())
     environ.setdefault("HTTP_HOST", f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}")
     environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+    # It has no body, whatever the client says: an app that believed it would miss the rest.
+    environ.pop("CONTENT_LENGTH", None)
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
     if scope.get("subprotocols"):
         environ["HTTP_SEC_WEBSOCKET_PROTOCOL"] = ", ".join(scope["subprotocols"])
     environ["wsgi.input"] = BytesIO()

@@ -32,3 +32,11 @@ def test_the_environ_of_a_handshake_over_http_2() -> None:
     assert environ["HTTP_SEC_WEBSOCKET_VERSION"] == "13"
     assert len(environ["HTTP_SEC_WEBSOCKET_KEY"]) == 24
     assert environ["HTTP_SEC_WEBSOCKET_KEY"] != handshake_environ(scope)["HTTP_SEC_WEBSOCKET_KEY"]
+
+
+@pytest.mark.parametrize("field", [(b"content-length", b"5"), (b"transfer-encoding", b"chunked")])
+def test_a_handshake_has_no_body_whatever_the_client_says(field: tuple[bytes, bytes]) -> None:
+    """Flask and Django would take the empty input for a client that left in the middle."""
+    environ = handshake_environ(websocket_scope(headers=[field]))
+    assert "CONTENT_LENGTH" not in environ
+    assert "HTTP_TRANSFER_ENCODING" not in environ
