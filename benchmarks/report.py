@@ -19,11 +19,12 @@ from .measure import Outcome, Settings
 
 __all__ = ["as_data", "draw", "machine", "summary", "write"]
 
-#: Drawn in this colour, and then given the page's own by a style sheet.
+#: Drawn in this colour, and then given that of the scheme by a style sheet.
 _INK = "#123456"
+#: With a background of its own: the page around it may be light where the system is dark, and the other way about.
 _STYLE = (
-    "<style>:root{color:#24292f}@media (prefers-color-scheme:dark){:root{color:#d5dbe1}}"
-    "svg{background:transparent}</style>"
+    "<style>svg{color:#24292f;background:#fff}"
+    "@media (prefers-color-scheme:dark){svg{color:#d5dbe1;background:#16181d}}</style>"
 )
 #: Of each subject, in every plot; legible on white and on black. Those that aren't here take the rest in turn.
 _COLORS = {
