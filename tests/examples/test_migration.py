@@ -147,20 +147,22 @@ def test_the_ticker(server: RunningServer) -> None:
 
 @pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
 def test_make_demo(kind: str, tmp_path: Path) -> None:
-    """The target serves it, with what the tests' own environment has installed."""
+    """The target serves it, with what the tests' own environment has installed, and installs nothing."""
     port = free_port()
-    bin_directory = Path(sys.executable).parent
-    # --assume-old: without making an environment of its own.
+    # --assume-old: without installing the lock. VENV is said, for a make that runs the tests hands its own on to this
+    # one.
     command = [
         "make",
-        "--assume-old=.venv/.examples",
+        f"VENV={sys.prefix}",
+        f"--assume-old={sys.prefix}/.examples",
         "demo",
-        f"BIN={bin_directory}",
         f"PORT={port}",
         f"SERVER={kind}",
     ]
-    log_path = tmp_path / "log"
-    environ = os.environ | ({"GUNICORN_CMD_ARGS": " ".join(NO_CONTROL_SOCKET)} if kind == "gunicorn" else {})
+    log_path, outer = tmp_path / "log", tmp_path / "venv"
+    environ = os.environ | {"MAKEFLAGS": f" -- VENV={outer}", "VENV": str(outer)}
+    if kind == "gunicorn":
+        environ["GUNICORN_CMD_ARGS"] = " ".join(NO_CONTROL_SOCKET)
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -179,6 +181,7 @@ def test_make_demo(kind: str, tmp_path: Path) -> None:
             assert "Bridge Street Coffee" in client.get("/").text
     finally:
         server.stop()
+    assert not outer.exists()
 
 
 def test_make_demo_with_a_server_that_it_does_not_know() -> None:
