@@ -6,11 +6,14 @@ import pytest
 from tests.conftest import StartServer
 from tests.support.faults import hold
 from tests.support.servers import ASGI_SERVERS, SERVERS
+from tests.support.websocket_client import RawWebSocket
 
 APP = "tests.integration.apps.native_faults:app"
 # Seconds after which a client takes the server for one that never answers. A server that answers needs milliseconds; if
 # it is slower than this, it is taken for a faulty one for this once.
 PATIENCE = 3.0
+# A WebSocket's frame, its mask being zeros.
+MESSAGE = b"\x81\x81\0\0\0\0m"
 
 
 @pytest.mark.parametrize("name", [name for name in ASGI_SERVERS if SERVERS[name].http == "2"])
@@ -34,3 +37,13 @@ def test_request_without_a_body_on_the_http_2_of_uvicorn(start_server: StartServ
         except httpx.ReadTimeout:
             seen = "hangs"
     hold("request without a body, HTTP/2", "uvicorn-h2c", seen, right="halfwhole")
+
+
+def test_message_of_a_client_whose_handshake_was_refused(start_server: StartServer) -> None:
+    server = start_server("hypercorn", APP)
+    with RawWebSocket(server, "/", wait=False) as client:
+        assert client.socket.recv(65_536).startswith(b"HTTP/1.1 403")
+        client.socket.sendall(MESSAGE)
+    server.stop()
+    seen = "a traceback" if "can't handle event type Response" in server.log() else "dropped"
+    hold("message after a refused handshake", "hypercorn", seen, right="dropped")

@@ -96,20 +96,24 @@ class Visit:
         # The server may close it first.
         with self.server.connect(HANG) as connection, contextlib.suppress(ConnectionError):
             connection.sendall(self.handshake)
-            if self.waits and self.handshake.endswith(b"\r\n\r\n"):
-                connection.recv(65_536)
-            for frame in self.frames:
-                connection.sendall(frame)
-            for _ in range(self.reads if self.waits and self.frames else 0):
-                connection.settimeout(0.01)
-                with contextlib.suppress(TimeoutError):
-                    connection.recv(65_536)
-            connection.settimeout(HANG)
+            waited = self.waits and self.handshake.endswith(b"\r\n\r\n")
+            refused = waited and not connection.recv(65_536).startswith(b"HTTP/1.1 101 ")
+            if not (refused and known("message after a refused handshake", self.server.kind.name)):
+                self._talk(connection)
+                if waited and "close" in self.farewell:
+                    connection.sendall(b"\x88\x82\x00\x00\x00\x00" + struct.pack("!H", 1000))
             self._leave(connection)
 
+    def _talk(self, connection: socket.socket) -> None:
+        for frame in self.frames:
+            connection.sendall(frame)
+        connection.settimeout(0.01)
+        for _ in range(self.reads if self.waits and self.frames else 0):
+            with contextlib.suppress(TimeoutError):
+                connection.recv(65_536)
+        connection.settimeout(HANG)
+
     def _leave(self, connection: socket.socket) -> None:
-        if "close" in self.farewell and self.waits and self.handshake.endswith(b"\r\n\r\n"):
-            connection.sendall(b"\x88\x82\x00\x00\x00\x00" + struct.pack("!H", 1000))
         if self.farewell == "half":
             with contextlib.suppress(OSError):  # it has been reset
                 connection.shutdown(socket.SHUT_WR)

@@ -6,9 +6,17 @@ __all__ = ["app"]
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read the whole request. Fail in the middle of the response for ``/fail``; answer in full for any other path."""
+    """Read the whole request. Fail in the middle of the response for ``/fail``; answer in full for any other path.
+
+    Refuse a WebSocket, and wait until its client has left.
+    """
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close"})
+        await receive()
+        return
     if scope["type"] != "http":
-        raise RuntimeError("it has HTTP alone")
+        raise RuntimeError("it has no lifespan")
     while (message := await receive())["type"] == "http.request" and message.get("more_body"):
         pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})

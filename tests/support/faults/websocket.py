@@ -239,6 +239,14 @@ WEBSOCKET = (
         unshown="a race, among 300 clients",
     ),
     Fault(
+        name="message after a refused handshake",
+        servers=("hypercorn",),
+        versions="hypercorn",
+        does="it answers 400 after the 403, for which h11 raises, and logs a traceback",
+        right="it drops what the client sends",
+        wrong="a traceback",
+    ),
+    Fault(
         name="error before the handshake",
         servers=("granian-ws",),
         versions="granian",
