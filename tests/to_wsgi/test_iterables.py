@@ -24,6 +24,7 @@ from bridge import Dispatcher, Mount
 from bridge.to_wsgi import iterables as module
 from bridge.to_wsgi.adapter import AsgiToWsgi
 from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.to_wsgi.response import UNSENT_LIMIT
 from bridge.types import Environ, Receive, Scope, Send, StartResponse, WSGIApp
 from tests.support.wsgi import Answer, environ_for
 from tests.to_wsgi.apps import START, last, part
@@ -89,9 +90,10 @@ def shop(ends: Ends) -> FastAPI:
     async def feed(session: Annotated[str, Depends(session)], tasks: BackgroundTasks) -> StreamingResponse:
         async def lines() -> AsyncIterator[str]:
             try:
-                for number in range(3):
-                    yield f"{number}\n"
-                    await asyncio.sleep(0.001)
+                # The first waits until the server has it: by then the response has begun, and is not complete.
+                for line in ("0" * UNSENT_LIMIT, "1\n", "2\n"):
+                    yield line
+                    await asyncio.sleep(0)
             finally:
                 ends.add("stream")
 
@@ -162,7 +164,7 @@ def test_what_comes_after_runs_once_and_nothing_is_left(
     adapt: Any, ends: Ends, shop: FastAPI, ask: Callable[[WSGIApp, str], bytes], path: str, caplog: Any
 ) -> None:
     adapter = adapt(shop)
-    expected = {"/order": b'"session"', "/feed": b"0\n1\n2\n"}[path]
+    expected = {"/order": b'"session"', "/feed": b"0" * UNSENT_LIMIT + b"1\n2\n"}[path]
     assert ask(adapter, path) == expected
     descriptors = psutil.Process().num_fds()
     for _ in range(REQUESTS - 1):

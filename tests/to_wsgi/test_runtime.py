@@ -17,7 +17,7 @@ from bridge import AsgiToWsgi
 from bridge.to_wsgi.loops.mode import LoopMode
 from bridge.types import Receive, Scope, Send
 from tests.support.wsgi import call, environ_for
-from tests.to_wsgi.apps import START, hello, last, part
+from tests.to_wsgi.apps import START, hello, last, part, until
 
 REFUSED = "inside one of its requests or its lifespan"
 
@@ -49,7 +49,6 @@ class App:
         await send(START)
         await send(part(b"He"))
         if self.during is not None:
-            await asyncio.sleep(0.001)
             await self.during()
         await send(last(b"llo"))
 
@@ -163,12 +162,15 @@ def on_signal(function: Callable[[], object]) -> Iterator[None]:
 def test_from_a_signal_handler(adapter: AsgiToWsgi, app: App, moment: str, mode: LoopMode) -> None:
     """It interrupts whatever runs, as the thread waits, reads, or has a lock."""
     caught: list[str] = []
+    has_begun = threading.Event()
 
     def close() -> None:
         try:
             adapter.close()
         except RuntimeError as error:
             caught.append(str(error))
+        else:
+            caught.append("it was not refused")
 
     def interrupt(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGUSR1)
@@ -186,9 +188,11 @@ def test_from_a_signal_handler(adapter: AsgiToWsgi, app: App, moment: str, mode:
     with on_signal(close):
 
         async def during() -> None:
+            await until(has_begun.is_set)
             if moment == "the app":
                 interrupt()
-                await asyncio.sleep(0.01)
+            # On the shared loop it comes in another thread.
+            await until(lambda: bool(caught))
 
         async def reading(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "lifespan":
@@ -200,6 +204,7 @@ def test_from_a_signal_handler(adapter: AsgiToWsgi, app: App, moment: str, mode:
         start_response: Any = interrupt if moment == "start_response" else lambda *_: None
         body: Any = adapter(environ, start_response)
         assert next(body) == b"He"
+        has_begun.set()
         assert list(body) == [b"llo"]
         body.close()
     assert len(caught) == 1
@@ -212,8 +217,7 @@ def test_from_a_signal_handler_during_the_startup(adapter: AsgiToWsgi, app: App)
 
     async def interrupted() -> None:
         os.kill(os.getpid(), signal.SIGUSR1)
-        while not caught:  # noqa: ASYNC110 - on the shared loop it comes in another thread
-            await asyncio.sleep(0.001)
+        await until(lambda: bool(caught))  # on the shared loop it comes in another thread
 
     def close() -> None:
         refused(adapter)
