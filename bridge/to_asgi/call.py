@@ -11,6 +11,7 @@ import os
 from asyncio import AbstractEventLoop
 from collections.abc import Iterable
 from typing import Any, BinaryIO
+from urllib.parse import unquote
 
 from asgiref.sync import SyncToAsync
 
@@ -91,7 +92,13 @@ class WsgiCall:
         self._polls = False
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {request_name(*self._request)}>"
+        return f"<{type(self).__name__} {request_name(*self._named)}>"
+
+    @property
+    def _named(self) -> tuple[str, str]:
+        """Method and path, for a log: what a query holds, such as a token, is nobody's there."""
+        method, target = self._request
+        return method, unquote(target.partition("?")[0])
 
     # The job.
 
@@ -146,7 +153,7 @@ class WsgiCall:
             self._log_late(exc)
 
     def _log_late(self, error: BaseException) -> None:
-        log_late(error, *self._request, self._environ.get("wsgi.errors"))
+        log_late(error, *self._named, self._environ.get("wsgi.errors"))
 
     def _finish(self, items: Iterable[Item] = (), size: int = 0, error: BaseException | None = None) -> None:
         """The end of the response."""
@@ -168,12 +175,12 @@ class WsgiCall:
             if close is not None:
                 close()
         except BaseException as exc:  # noqa: BLE001 - SystemExit must not end this thread
-            log_of_close(exc, *self._request, self._environ.get("wsgi.errors"))
+            log_of_close(exc, *self._named, self._environ.get("wsgi.errors"))
         try:
             self._body.close()
         except OSError:
             logger.exception(
-                "%s: the temporary file of the request body could not be closed", request_name(*self._request)
+                "%s: the temporary file of the request body could not be closed", request_name(*self._named)
             )
 
     # What the app calls.

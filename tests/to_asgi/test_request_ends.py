@@ -145,13 +145,15 @@ def test_a_close_that_raises_ends_the_call_too(caplog: pytest.LogCaptureFixture)
 
     async def main() -> None:
         async with Served(respond(Failing([b"whole"]))) as adapter:
-            exchange = await get(adapter).run()
+            scope = http_scope(path="/caf\u00e9", raw_path=b"/caf%C3%A9", query=b"token=secret")
+            exchange = await Exchange(adapter, scope, [request()]).run()
             assert exchange.body == b"whole"
             assert exchange.complete
 
     asyncio.run(main())
+    # As all lines name a request; its query may hold what no log should.
     assert [record.getMessage() for record in caplog.records] == [
-        "GET '/': close() of the response raised an error"
+        "GET '/caf\u00e9': close() of the response raised an error"
     ]
 
 

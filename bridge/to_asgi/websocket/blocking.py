@@ -296,7 +296,7 @@ class WebSocketCall(WsgiCall):
         if not is_of_client(error):
             log_app_error(
                 "the WSGI app raised an error after its WebSocket to %r was closed",
-                self._request[1],
+                self._named[1],
                 error=error,
                 errors=self._environ.get("wsgi.errors"),
             )
