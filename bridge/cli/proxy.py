@@ -80,7 +80,8 @@ def _host_and_port(hop: str) -> tuple[str, int]:
         host, _, port = hop.partition(":")
     else:
         host, port = hop, ""
-    return host, int(port) if port.isdecimal() and int(port) < 65536 else 0
+    # Five digits: int() takes no thousands of them, and a client may send them.
+    return host, int(port) if len(port) <= 5 and port.isdecimal() and int(port) < 65536 else 0
 
 
 def _scheme(forwarded_proto: str) -> str | None:

@@ -25,6 +25,7 @@ from urllib.parse import quote, unquote_to_bytes
 from ..processes import is_one_of_several
 from ..types import Environ, Scope
 from .chain import inherit_environ
+from .headers import is_field_name
 from .hidden import Hidden
 from .learnt import Learnt
 from .tls import tls_environ
@@ -53,7 +54,7 @@ def build_environ(scope: Scope) -> Environ:
         scope: of type ``http`` or ``websocket``. Only ``path`` has to be there: servers leave optional keys out.
 
     Raises:
-        ValueError: the path is none.
+        ValueError: the path is none, or a header's name.
     """
     environ = _BASE.copy()
     environ["wsgi.multiprocess"] = is_one_of_several()
@@ -108,8 +109,15 @@ def environ_key(name: bytes) -> str:
 
     Dropped are names with an underscore, which the key can't tell from one with a hyphen (``X_User`` would pass for a
     proxy's ``X-User``), and ``Proxy``, which would become the variable HTTP_PROXY of CGI programs.
+
+    Raises:
+        ValueError: it is no name. In upper case one that is not ASCII could pass for another: ``X-Acce\\xdf`` for
+            ``X-Access``. With a blank before its colon it is a field to some, and none to others (RFC 9112, 5.1).
     """
-    upper = name.decode("latin-1").upper()
+    text = name.decode("latin-1")
+    if not is_field_name(text):
+        raise ValueError(f"the header name {text!r} is not a field name (RFC 9110, section 5.1)")
+    upper = text.upper()
     if "_" in upper or upper == "PROXY":
         return ""
     if upper in {"CONTENT-TYPE", "CONTENT-LENGTH"}:

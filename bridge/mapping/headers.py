@@ -25,6 +25,9 @@ __all__ = [
     "HOP_BY_HOP",
     "Head",
     "Start",
+    "check_value",
+    "is_chunked",
+    "is_field_name",
     "parse_content_length",
     "response_head",
     "start_of_response",
@@ -93,12 +96,12 @@ def start_of_response(status: object, headers: object) -> Start:
         if not field:
             continue
         if not value.isprintable():
-            _check_value(name, value)
+            check_value(name, value)
         try:
             encoded = value.encode("latin-1").strip(b" \t")
         except UnicodeEncodeError as exc:
             raise ApplicationError(
-                f"the header {name!r} has the value {value!r}, which is not latin-1: "
+                f"the header {name!r} has a value that is not latin-1: "
                 'PEP 3333 ("Unicode Issues") wants native strings that hold bytes'
             ) from exc
         if field == b"content-length":
@@ -135,7 +138,7 @@ def response_head(status: object, headers: object) -> Head:
             continue
         text = value.decode("latin-1")
         if not text.isprintable():
-            _check_value(field, text)
+            check_value(field, text)
         # 14 is the length of "content-length": most names are told from it without a call.
         if len(field) == 14 and field.lower() == "content-length":
             repeated = content_length is not None
@@ -158,11 +161,11 @@ class _Messages(NamedTuple):
 
 _FROM_WSGI = _Messages(
     "start_response() got {} as its headers; PEP 3333 wants a list of (name, value) tuples",
-    "the header {!r} is not of the form that PEP 3333 wants: a (name, value) tuple of two strings",
+    "the header {} is not of the form that PEP 3333 wants: a (name, value) tuple of two strings",
 )
 _FROM_ASGI = _Messages(
     "http.response.start has {} as its headers; ASGI wants (name, value) pairs",
-    "http.response.start has the header {!r}; ASGI wants a (name, value) pair of byte strings",
+    "http.response.start has the header {}; ASGI wants a (name, value) pair of byte strings",
 )
 
 
@@ -182,15 +185,30 @@ def _pair(pair: Any, kind: type[_T], messages: _Messages) -> tuple[_T, _T]:
     # A string of two characters is a pair of strings as well, and no header.
     if isinstance(name, kind) and isinstance(value, kind) and not isinstance(pair, str):
         return name, value
-    raise ApplicationError(messages.header.format(pair))
+    raise ApplicationError(messages.header.format(_without_value(pair)))
 
 
-def _check_value(name: str, value: str) -> None:
-    """Raise ``ApplicationError`` for a header value with a control character other than a tab."""
-    if _CONTROL.search(value):
+def _without_value(pair: Any) -> str:
+    """What a message shows of a header: its value may be a cookie, or a token."""
+    if isinstance(pair, str):
+        return repr(pair.partition(":")[0])
+    try:
+        name, value = pair
+    except (TypeError, ValueError):
+        return type(pair).__name__
+    return f"({name!r}, {type(value).__name__})"
+
+
+def check_value(name: str, value: str) -> None:
+    """Raise ``ApplicationError`` for a header value with a control character other than a tab.
+
+    Who reads the message may not be meant to read the value, which may be a cookie: so it is not in it.
+    """
+    found = _CONTROL.search(value)
+    if found is not None:
         raise ApplicationError(
-            f"the header {name!r} has the value {value!r}: a control character in it, CR and LF above all, would let "
-            "it write headers of its own (RFC 9110, 5.5)"
+            f"the header {name!r} has a value with {found[0]!r} in it: a control character, CR and LF above all, would "
+            "let it write headers of its own (RFC 9110, 5.5)"
         )
 
 
@@ -218,8 +236,13 @@ def _native_name(name: bytes) -> str:
     return "" if text.lower() in HOP_BY_HOP else text
 
 
+def is_field_name(name: str) -> bool:
+    """Whether a header may have this name (RFC 9110, section 5.1): of ASCII alone, and without a blank."""
+    return _TOKEN.fullmatch(name) is not None
+
+
 def _check_name(name: str) -> None:
-    if not _TOKEN.fullmatch(name):
+    if not is_field_name(name):
         raise ApplicationError(f"the header name {name!r} is not a field name (RFC 9110, 5.1)")
 
 
@@ -263,7 +286,7 @@ def _status_line(status: object) -> str:
     return _STATUS_LINES.get(int(status)) or f"{int(status)} Unknown"
 
 
-# The request's Content-Length.
+# The request's Content-Length, and its Transfer-Encoding.
 
 
 def parse_content_length(environ: dict[str, Any]) -> int | None:
@@ -276,9 +299,22 @@ def parse_content_length(environ: dict[str, Any]) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit()):
-        values = {value.strip() for value in text.split(",")}
+        # Blanks and tabs alone: what else Python strips is part of the value (RFC 9110, section 5.6.3).
+        values = {value.strip(" \t") for value in text.split(",")}
         text = values.pop()
         if values or not (text.isascii() and text.isdigit()):
             raise ValueError(f"Content-Length is {environ['CONTENT_LENGTH']!r}")
         environ["CONTENT_LENGTH"] = text
-    return int(text)
+    try:
+        return int(text)
+    except ValueError:  # more digits than int() takes
+        raise ValueError(f"Content-Length has {len(text)} digits") from None
+
+
+def is_chunked(coding: str) -> bool:
+    """Whether a ``Transfer-Encoding`` says no more than that the body came in chunks, which the server has joined.
+
+    With any other coding, or one more, the body is still encoded, or its end is not where it seems to be: a server
+    that does not understand it answers 501 (RFC 9112, section 6.1).
+    """
+    return coding.lower() == "chunked"

@@ -12,12 +12,15 @@ Header fields are found by the keys of the environ, and most keys are no field. 
 requests, so which of them are fields is kept for the whole tuple of keys.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 from urllib.parse import quote
 
 from ..types import Environ, Scope
 from .chain import inherit_scope
+from .headers import is_field_name
 from .hidden import Hidden
 from .learnt import Learnt
 from .prefixes import split_environ
@@ -44,9 +47,12 @@ def build_scope(environ: Environ, state: dict[str, Any], *, sendfile: bool = Fal
         state: the lifespan's state, of which the scope gets a shallow copy (ASGI lifespan specification,
             "Lifespan State").
         sendfile: offer ``http.response.pathsend`` where the server has ``wsgi.file_wrapper``.
+
+    Raises:
+        ValueError: a header has a name that is none, or a line break or NUL in its value.
     """
     get = environ.get
-    fields = _fields_among[tuple(environ)]
+    names, values_of = _fields_among[tuple(environ)]
     script_name, path_info = get("SCRIPT_NAME", ""), get("PATH_INFO", "")
     if script_name[-1:] == "/":
         script_name, path_info = split_environ(environ)
@@ -57,13 +63,19 @@ def build_scope(environ: Environ, state: dict[str, Any], *, sendfile: bool = Fal
     query = get("QUERY_STRING")
     scheme = get("wsgi.url_scheme") or "http"
     client, port = get("REMOTE_ADDR"), get("REMOTE_PORT")
-    headers = [
-        (name, value.encode() if (value := environ[key]).isascii() else _wire(value)) for key, name in fields
-    ]
+    values = values_of(environ)
+    # All at once: each look at a string costs more than its length does.
+    text = "".join(values)
     # RFC 3875 has these two without HTTP_. Empty is how a server says that there is none.
     if content_type := get("CONTENT_TYPE"):
+        text += content_type
+    if "\n" in text or "\r" in text or "\0" in text:
+        raise ValueError("a header's value has a line break or NUL in it (RFC 9110, section 5.5)")
+    headers = [*zip(names, map(str.encode if text.isascii() else _wire, values))]  # noqa: B905  # the keyword costs
+    if content_type:
         headers.append((b"content-type", _wire(content_type)))
-    if content_length := get("CONTENT_LENGTH"):
+    # Beside chunks a length says nothing: an app that believes it takes a large body for a small one (RFC 9112, 6.3).
+    if (content_length := get("CONTENT_LENGTH")) and "HTTP_TRANSFER_ENCODING" not in environ:
         headers.append((b"content-length", _wire(content_length)))
     extensions: dict[str, Any] = {}
     if sendfile and "wsgi.file_wrapper" in environ:
@@ -150,18 +162,28 @@ def _field_name(key: str) -> bytes:
 
     ``HTTP_CONTENT_LENGTH`` and ``HTTP_CONTENT_TYPE`` come from clients that write an underscore, to be mistaken for
     the real ones. ``HTTP_PROXY`` is, on servers that put their process' variables into the environ, no header at all.
+
+    Raises:
+        ValueError: it is no name, which some servers let through; see ``mapping.environ.environ_key()``.
     """
     if key.startswith("HTTP_") and key not in {"HTTP_PROXY", "HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"}:
-        return _wire(key[5:].replace("_", "-").lower())
+        name = key[5:]
+        if not is_field_name(name):
+            raise ValueError(f"the header name {name!r} is not a field name (RFC 9110, section 5.1)")
+        return name.replace("_", "-").lower().encode()
     return b""
 
 
 _field_names = Learnt(_field_name)
 
 
-def _fields_of(keys: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
-    """Those of an environ's keys that are header fields, each with the field's name, in their order."""
-    return tuple([(key, name) for key in keys if (name := _field_names[key])])
+def _fields_of(keys: tuple[str, ...]) -> tuple[tuple[bytes, ...], Callable[[Environ], tuple[str, ...]]]:
+    """The names of the header fields among an environ's keys, in their order, and what gives their values."""
+    fields = {key: name for key in keys if (name := _field_names[key])}
+    if len(fields) > 1:
+        return tuple(fields.values()), itemgetter(*fields)
+    # itemgetter() gives no tuple of one.
+    return tuple(fields.values()), lambda environ: tuple([environ[key] for key in fields])
 
 
 _fields_among = Learnt(_fields_of, entries=128, longest=2048, size=lambda keys: sum(map(len, keys)))

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import BinaryIO, Literal, NamedTuple
 
-from ..errors import BridgeError, RequestBodyTooLarge
+from ..errors import BridgeError, ClientDisconnected, RequestBodyTooLarge
 from ..log import scope_name
-from ..mapping.headers import parse_content_length
+from ..mapping.headers import is_chunked, parse_content_length
 from ..threads.jobs import run_in
 from ..threads.mailbox import Mailbox
 from ..threads.pool import ThreadPool
@@ -87,6 +87,10 @@ class Collector:
             raise Refused(400, f"{exc}, which is not one number (RFC 9110, section 8.6)") from None
         if declared is not None:
             self._check_size(declared)
+        if self._mode == "stream" and "HTTP_TRANSFER_ENCODING" in environ:
+            # Beside chunks it says nothing (RFC 9112, section 6.3). A body that is buffered is counted.
+            del environ["CONTENT_LENGTH"]
+            return None
         return declared
 
     def _check_size(self, size: int) -> None:
@@ -135,8 +139,15 @@ class Collector:
                 spool.discard()
 
     def _describe(self, environ: Environ, body: Body) -> None:
-        """Puts the body into ``environ``. Raises ``Refused``: 413, or 400 where it is shorter than it should be."""
+        """Puts the body into ``environ``.
+
+        Raises:
+            Refused: 413; 400 where it is shorter than it should be; 501 where it is not chunked alone.
+        """
         environ["wsgi.input"] = body.input
+        coding = environ.get("HTTP_TRANSFER_ENCODING")
+        if coding is not None and not is_chunked(coding):
+            raise Refused(501, "this server takes no Transfer-Encoding but chunked (RFC 9112, section 6.1)")
         if body.stream is not None:
             return  # its length is what the client says, if it says one
         size, declared = body.size, body.declared
@@ -144,8 +155,9 @@ class Collector:
         if declared is not None and size < declared:
             raise Refused(400, f"the request body has {size} bytes, Content-Length says {declared}")
         # The length as counted, also for a chunked body: frameworks read nothing without one. It is not chunked here.
-        chunked = environ.pop("HTTP_TRANSFER_ENCODING", None) is not None
-        if size or chunked or declared is not None:
+        if coding is not None:
+            del environ["HTTP_TRANSFER_ENCODING"]
+        if size or coding is not None or declared is not None:
             environ["CONTENT_LENGTH"] = str(size)
 
     def discard(self, body: BinaryIO, mailbox: Mailbox) -> None:
@@ -188,8 +200,8 @@ class Collector:
             )
             stream.end(disconnected())
             return
-        if end is None and declared is not None and size < declared:
-            end = disconnected()
+        if end is None and not more and declared is not None and size != declared:
+            end = ClientDisconnected(f"the request body has {size} bytes, Content-Length says {declared}")
         stream.end(end)
         if more:
             # Not before: a body that is too long may be without an end.

@@ -24,7 +24,7 @@ from .loops.kept import LoopFactory, refuse_running_loop
 from .loops.mode import LoopMode, default_mode, log_default_mode, refuse_in_greenlets, warn_of_interpreters
 from .loops.shared import SharedLoop
 from .own_loop import RequestExchange
-from .request_body import LengthRequiredError, find_body
+from .request_body import RefusedBodyError, find_body
 from .runtime import Runtime
 from .shared_loop import SharedExchange
 from .stats import AsgiToWsgiStats, take_stats
@@ -134,17 +134,15 @@ class AsgiToWsgi:
             runtime = self._begin(environ)
         if not runtime.started:
             runtime.start()
-        scope = build_scope(environ, runtime.state, sendfile=self.sendfile)
         try:
+            scope = build_scope(environ, runtime.state, sendfile=self.sendfile)
             body = find_body(environ)
-        except LengthRequiredError:
+        except RefusedBodyError as refused:
             self._tally.add("rejected")
-            return _refuse(
-                start_response, "411 Length Required", "This server takes no body without a Content-Length.\n"
-            )
-        except ValueError:
+            return _refuse(start_response, refused.status, f"{refused}\n")
+        except ValueError as exc:
             self._tally.add("rejected")
-            return _refuse(start_response, "400 Bad Request", "The Content-Length is not a number.\n")
+            return _refuse(start_response, "400 Bad Request", f"The request is malformed: {exc}.\n")
         try:
             if runtime.pool is not None:
                 return RequestExchange(self.app, scope, environ, body, runtime.pool, runtime.hints).begin(

@@ -6,12 +6,12 @@ import tempfile
 from typing import IO
 
 from ..log import request_name
-from ..mapping.headers import parse_content_length
+from ..mapping.headers import is_chunked, parse_content_length
 from ..mapping.scope import path_for_log
 from ..types import Environ, Message
 from .client import DISCONNECT
 
-__all__ = ["NO_BODY", "LengthRequiredError", "RequestBody", "body_length", "find_body"]
+__all__ = ["NO_BODY", "RefusedBodyError", "RequestBody", "body_length", "find_body"]
 
 logger = logging.getLogger("bridge")
 
@@ -19,8 +19,12 @@ logger = logging.getLogger("bridge")
 _INPUT_BLOCK = 65536
 
 
-class LengthRequiredError(ValueError):
-    """The server passes a chunked body on and does not say that it ends it: what is read may never come."""
+class RefusedBodyError(ValueError):
+    """Where the body ends is not known, or not for sure: it is for no app. The text is the client's answer."""
+
+    def __init__(self, status: str, text: str) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def find_body(environ: Environ) -> "RequestBody":
@@ -31,9 +35,11 @@ def find_body(environ: Environ) -> "RequestBody":
 
     Raises:
         ValueError: ``CONTENT_LENGTH`` is not a number.
-        LengthRequiredError: there is a body, and no way to find its end.
+        RefusedBodyError: there is a body, and no way to find its end, or two that differ.
     """
     chunked = "HTTP_TRANSFER_ENCODING" in environ
+    if chunked:
+        _check_chunks(environ)
     if chunked or environ.get("CONTENT_LENGTH"):
         length = body_length(environ)
         if length is not None:
@@ -52,8 +58,25 @@ def find_body(environ: Environ) -> "RequestBody":
         environ["wsgi.input"] = _UwsgiChunks()
         return RequestBody(environ, None)
     elif chunked:
-        raise LengthRequiredError
+        raise RefusedBodyError("411 Length Required", "This server takes no body without a Content-Length.")
     return NO_BODY
+
+
+def _check_chunks(environ: Environ) -> None:
+    """Whether a server that does not say so has joined the chunks is not known; to some of them they are the body.
+
+    So they may not stand beside a length, which is how a request is smuggled past a proxy: where the proxy goes by the
+    one, and this server by the other, they disagree on where the next request begins (RFC 9112, sections 6.1 and 6.3).
+    Nor may they in HTTP/1.0, which has none.
+    """
+    if not is_chunked(environ["HTTP_TRANSFER_ENCODING"]):
+        raise RefusedBodyError("501 Not Implemented", "This server takes no Transfer-Encoding but chunked.")
+    if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" or (
+        environ.get("CONTENT_LENGTH") and not environ.get("wsgi.input_terminated")
+    ):
+        raise RefusedBodyError(
+            "400 Bad Request", "The request has a Transfer-Encoding where it may have none (RFC 9112, 6.1)."
+        )
 
 
 class RequestBody:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import ApplicationError
-from ..mapping.headers import Head, response_head
+from ..mapping.headers import Head, check_value, response_head
 from ..types import Environ, Headers, Message
 
 __all__ = [
@@ -82,7 +82,7 @@ class Response:
             take = _TAKEN_BY[self.phase].get(kind)
         except (TypeError, KeyError):
             raise ApplicationError(
-                f"send() got {message!r}; ASGI wants a dictionary with a 'type' (specification, \"Events\")"
+                f"send() got {_shown(message)}; ASGI wants a dictionary with a 'type' (specification, \"Events\")"
             ) from None
         if take is None:
             raise ApplicationError(_out_of_order(kind, self.phase))
@@ -223,8 +223,16 @@ def _out_of_order(kind: object, phase: ResponsePhase) -> str:
     )
 
 
+def _shown(message: object) -> str:
+    """What an error shows of a message: its values may be cookies, or somebody's data."""
+    return f"the keys {sorted(map(str, message))}" if isinstance(message, dict) else type(message).__name__
+
+
 def early_hints(environ: Environ, message: Message) -> Headers:
-    """What ``wsgi.early_hints`` is to be called with for an ``http.response.early_hint`` message."""
+    """What ``wsgi.early_hints`` is to be called with for an ``http.response.early_hint`` message.
+
+    Each becomes a header of a response, and is checked as one.
+    """
     if "wsgi.early_hints" not in environ:
         raise ApplicationError(
             "http.response.early_hint was sent, but the server has none: the scope's extensions tell"
@@ -232,4 +240,7 @@ def early_hints(environ: Environ, message: Message) -> Headers:
     links = list(message.get("links", ()))
     if not all(isinstance(link, bytes) for link in links):
         raise ApplicationError(f"http.response.early_hint has the links {links!r}; ASGI wants byte strings")
-    return [("Link", link.decode("latin-1")) for link in links]
+    hints = [("Link", link.decode("latin-1")) for link in links]
+    for name, value in hints:
+        check_value(name, value)
+    return hints

@@ -193,8 +193,8 @@ class WebSocket:
     def _accept(self, subprotocol: str | None, headers: Iterable[tuple[str, str]]) -> None:
         if subprotocol is not None and subprotocol not in self.subprotocols:
             raise ApplicationError(
-                f"accept() got the subprotocol {subprotocol!r}, where the client offers {self.subprotocols}; "
-                "RFC 6455, 4.2.2, wants one of those"
+                f"accept() got the subprotocol {subprotocol!r}, which is none of those that the client offers "
+                "(RFC 6455, 4.2.2)"
             )
         fields = start_of_response("200 OK", list(headers)).message["headers"]
         for name, _ in fields:
