@@ -161,19 +161,23 @@ class Runtime:
 
 def _interrupts(runtime: Runtime, owner: object) -> bool:
     """Whether this call was made from within the adapter's own work in this thread, as a signal handler's is."""
-    here = inspect.currentframe()
-    # Not this frame itself, whose variables would then keep it.
-    frame = None if here is None else here.f_back
+    frame = inspect.currentframe()
+    # Two things that would keep what is not ours. A variable with this frame itself, which would then keep itself and
+    # all its callers. And f_locals of a frame of others: before Python 3.13 its variables live on in it to its end.
     while frame is not None:
+        frame = frame.f_back
+        if frame is None or not str(frame.f_globals.get("__name__")).startswith(_PACKAGE):
+            continue
         caller = frame.f_locals.get("self")
         if isinstance(caller, Exchange):
             if caller.owner is owner:
                 return True
         elif caller is runtime and frame.f_code.co_name == "start":
             return True
-        frame = frame.f_back
     return False
 
+
+_PACKAGE = f"{__package__}."
 
 #: The phases of ``to_wsgi.attempts`` in which the app is not served.
 _LIFESPAN: Mapping[str, LifespanState] = {

@@ -20,6 +20,8 @@ from tests.support.asgi import call_asgi, http_scope
 from tests.support.websockets import serve
 from tests.support.wsgi import call, environ_for
 
+pytestmark = pytest.mark.usefixtures("no_bridge_threads")
+
 TOKEN = (string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~").encode()
 names = st.binary(min_size=1, max_size=8) | st.text(TOKEN.decode(), min_size=1, max_size=8).map(str.encode)
 #: Those that servers and proxies set, each as a client could write it.

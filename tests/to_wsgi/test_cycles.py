@@ -364,3 +364,20 @@ def test_dispatcher_that_asks_the_next_app(adapt_warm: Any, mode: LoopMode, app:
     server(site, environ_for("/new/x", method="POST", body=b"x" * 200_000))
     requests.assert_nothing_left(mode)
     assert server.taken == (app is not unstarted)
+
+
+def test_close_keeps_nothing_of_its_callers(mode: LoopMode) -> None:
+    """It looks at the frames that it was called from."""
+    refs: list[weakref.ref[object]] = []
+
+    def site() -> None:
+        held = Held()
+        adapter = AsgiToWsgi(hello, loop=mode)
+        refs.extend([weakref.ref(held), weakref.ref(adapter)])
+        Server()(adapter, environ_for())
+        adapter.close()
+        del held
+        assert refs[0]() is None, "a frame that goes on keeps no more than its variables"
+
+    site()
+    assert refs[1]() is None
