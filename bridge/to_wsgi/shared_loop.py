@@ -314,6 +314,9 @@ class SharedExchange(Exchange):
 
     def _flush(self) -> None:
         self._flush_scheduled = False
+        if self.task is None or self.task.done():
+            # _end() is next, and tells of both: an app that fails in its first burst still gets its server's 500.
+            return
         with self._changed:
             self._due = True
             self._changed.notify()

@@ -16,6 +16,7 @@ import waitress.channel
 from starlette.requests import ClientDisconnect
 
 from bridge.errors import ApplicationError, ClientDisconnected
+from bridge.to_wsgi.shared_loop import SharedExchange
 from bridge.types import ASGIApp, Receive, Scope, Send
 from tests.support.wsgi import Answer, call, environ_for, started
 from tests.to_wsgi.apps import START, last, part, until
@@ -45,6 +46,22 @@ class TestErrors:
             raise KeyError("mine")
 
         self.raises(adapt, app, KeyError, "mine")
+
+    @pytest.mark.parametrize("mode", ["shared"])
+    def test_the_first_burst_is_not_due_before_its_error_is_known(
+        self, adapt: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The server's thread would take it, if it came between the two."""
+        due: list[bool] = []
+        end = SharedExchange._end
+
+        def look(exchange: SharedExchange, task: "asyncio.Task[BaseException | None]") -> None:
+            due.append(exchange._due)
+            end(exchange, task)
+
+        monkeypatch.setattr(SharedExchange, "_end", look)
+        self.test_in_the_first_burst(adapt)
+        assert due == [False]
 
     def test_in_the_middle_of_the_body(self, adapt: Any) -> None:
         taken = threading.Event()
