@@ -136,11 +136,14 @@ def test_each_adapter_tells_of_its_own_requests(loop: LoopMode) -> None:
 
 @both_loops
 def test_a_server_that_closes_early(loop: LoopMode) -> None:
-    app = Waits(b"first")
-    with AsgiToWsgi(app, loop=loop) as adapter:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await send(part(b"first"))
+        await asyncio.get_running_loop().create_future()
+
+    with AsgiToWsgi(app, loop=loop, lifespan="off") as adapter:
         with started(adapter, environ_for()) as (_, body):
             assert next(iter(body)) == b"first"
-            app.go.release()  # for the thread that the app has started
         assert adapter.stats().clients_left == 1
     assert adapter.stats().clients_left == 1, "close() counts nobody twice"
 
