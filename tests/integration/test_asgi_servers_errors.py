@@ -122,13 +122,15 @@ def test_max_body_size_is_a_413(name: str, server_pool: ServerPool) -> None:
     server = start_cases(server_pool, name, max_body_size=1000)
     with server.client() as client:
         assert client.post(f"/upload/{new_token()}", content=b"x" * 1000).json()["size"] == 1000
-    # Where a server loses the connection over it, a large body that is refused early is a broken connection, whatever
-    # the app, and a small one is the last on its own.
-    for size in (1001,) if known("upload that is answered early", name) else (1001, 500_000):
+    # A server that loses the connection over it may lose the answer too, if it comes before the end of the body.
+    right = {413, None} if known("upload that is answered early", name) else {413}
+    for content in (b"x" * 1001, b"x" * 500_000, iter([b"x" * 600] * 2)):
         with server.client() as client:
-            assert client.post("/upload/over", content=b"x" * size).status_code == 413
-    with server.client() as client:
-        assert client.post("/upload/over", content=iter([b"x" * 600] * 2)).status_code == 413
+            try:
+                status = client.post("/upload/over", content=content).status_code
+            except httpx.TransportError:
+                status = None
+        assert status in right
     with server.client() as client:
         assert client.get("/facts/over").json()["started"] == 0
 
