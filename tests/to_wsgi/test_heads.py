@@ -37,6 +37,13 @@ def factory(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
+@pytest.fixture
+def long_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app that never waits may take its time all the same: longer than the head waits, on a slow machine."""
+    for module in ("loop_run", "shared_loop"):
+        monkeypatch.setattr(f"bridge.to_wsgi.{module}.HEAD_WAIT", 60.0)
+
+
 @pytest.mark.parametrize("before", [0, 0.001], ids=["at once", "after a wait"])
 @pytest.mark.parametrize(
     ("software", "written"), [(GUNICORN, [b""]), ({"uwsgi.version": b"2"}, [b""]), (GRANIAN, [])]
@@ -83,6 +90,7 @@ def test_it_goes_out_with_a_part_of_the_body_that_is_empty(adapt: Any, factory: 
     body.close()
 
 
+@pytest.mark.usefixtures("long_wait")
 @pytest.mark.parametrize("rounds", [0, 1, 5])
 def test_an_app_that_does_not_wait_has_its_head_with_its_body(adapt: Any, factory: Any, rounds: int) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,6 +105,7 @@ def test_an_app_that_does_not_wait_has_its_head_with_its_body(adapt: Any, factor
     getattr(body, "close", int)()
 
 
+@pytest.mark.usefixtures("long_wait")
 def test_an_error_before_a_wait_is_still_the_servers(adapt: Any, factory: Any) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send(START)
