@@ -9,8 +9,6 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 
-import h11
-
 from .model import Answer, Request
 
 __all__ = ["HEADER", "Cookies", "ask"]
@@ -49,6 +47,8 @@ class Cookies:
 
 def ask(address: tuple[str, int], request: Request, *, host: str, mark: str, cookies: Cookies) -> Answer:
     """Send the request, and return what came back. Never raises for what the server does."""
+    import h11  # of the extra: without it the command says so
+
     answer = Answer(sent_at=time.monotonic())
     try:
         with socket.create_connection(address, timeout=ANSWER) as connection:
@@ -97,6 +97,8 @@ def _wire(request: Request, host: str, mark: str, cookies: Cookies) -> Iterable[
 
 
 def _read(connection: socket.socket, request: Request, answer: Answer) -> None:
+    import h11
+
     parser = h11.Connection(h11.CLIENT)
     # h11 reads a response to a request that it knows of; these bytes of it go nowhere.
     parser.send(h11.Request(method=request.method, target="/", headers=[("Host", "ignored")]))

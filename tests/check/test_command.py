@@ -184,11 +184,16 @@ def test_help_fits_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, capfd.readouterr().out.splitlines())) <= 82
 
 
-def test_without_rich() -> None:
-    code = "import sys; sys.modules['rich'] = None; from bridge.check.command import run; sys.exit(run(['shop:app']))"
+@pytest.mark.parametrize("missing", ["rich", "h11", "rich and h11"])
+def test_without_the_extra(missing: str) -> None:
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({missing.split(' and ')!r}))\n"
+        "from bridge.cli.main import main; sys.exit(main(['check', 'shop:app']))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60
     )
-    assert done.returncode == 2
-    expected = "bridge: error: bridge check needs rich: python -m pip install 'asgi-wsgi-bridge[check]'\n"
-    assert done.stderr == expected
+    expected = (
+        f"bridge: error: bridge check needs {missing}: python -m pip install 'asgi-wsgi-bridge[check]'\n"
+    )
+    assert (done.returncode, done.stderr) == (2, expected)
