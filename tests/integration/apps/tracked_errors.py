@@ -3,11 +3,14 @@
 An app fails before its response (``/first``) and in the middle of it (``/middle``), after
 it has bound ``request_id``, as structlog and OpenTelemetry bind an id to a log. Each log record begins with the id.
 ``/events`` has what Sentry was sent, and the id that a request finds.
+
+``LOOP``: of ``AsgiToWsgi``. ``IGNORE``: a logger of which Sentry takes no events.
 """
 
 import contextvars
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,10 +18,11 @@ import flask
 import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+from sentry_sdk.integrations.logging import ignore_logger
 from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
 from sentry_sdk.transport import Transport
 
-from bridge import WsgiToAsgi
+from bridge import AsgiToWsgi, Dispatcher, WsgiToAsgi
 
 request_id = contextvars.ContextVar("request_id", default="none")
 events: list[dict[str, Any]] = []
@@ -40,6 +44,8 @@ class Recording(Transport):
 
 
 sentry_sdk.init(dsn="http://key@127.0.0.1/1", transport=Recording)
+if "IGNORE" in os.environ:
+    ignore_logger(os.environ["IGNORE"])
 
 _factory = logging.getLogRecordFactory()
 
@@ -109,3 +115,8 @@ wsgi_middleware: Any = SentryWsgiMiddleware(bare_wsgi)
 
 wsgi_middleware_bridged = WsgiToAsgi(wsgi_middleware)
 flask_app_bridged = WsgiToAsgi(flask_app)
+
+loop: Any = os.environ.get("LOOP", "request")
+asgi_middleware_bridged = AsgiToWsgi(asgi_middleware, loop=loop, lifespan="off")
+# Sentry's middleware for ASGI takes a prefix twice into the URL, below any server: the app of this kind has none.
+site = Dispatcher({"/wsgi": wsgi_middleware, "/": asgi_middleware_bridged})
