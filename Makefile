@@ -9,7 +9,7 @@ SERVER ?= uvicorn
 PORT ?= 8000
 VERSIONS := 3.11 3.12 3.13 3.14 3.15
 
-.PHONY: help run demo test test-all test-newest test-oldest check bench bench-quick docs docs-serve lock clean
+.PHONY: help run demo test test-all test-newest test-oldest check bench bench-quick docs docs-serve dist dist-check lock clean
 
 help:  ## this list
 	@echo 'make TARGET, where TARGET is one of:'
@@ -75,6 +75,15 @@ docs: $(VENV)/.test  ## build the site of docs/ into build/site
 
 docs-serve: $(VENV)/.test  ## serve it on http://127.0.0.1:8001, built anew where a page is saved
 	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
+
+dist: $(VENV)/.test  ## build what is released, the sdist and the wheel, into dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+
+dist-check: dist  ## look at what is released, and try it in empty environments
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(BIN)/python -m tests.distribution dist
 
 lock: $(VENV)/bin/python  ## pin the newest releases in requirements/
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements/uv.txt
