@@ -11,17 +11,18 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from types import FrameType
+from typing import IO, Any, NoReturn, cast
 
 from ..cli.errors import UsageError
 from ..cli.parser import Parser
 from ..cli.servers import SERVERS, Server
 from ..kind import Kind
 from .costs import costs
-from .judge import differing, judge
+from .judge import differing, judge, only_errors
 from .model import Plan, Request, Route, Run
 from .recorded import from_har, from_lines, wire_text
-from .requests import built_in, of_routes
+from .requests import BUILT_IN, of_routes
 from .serving import CannotRunError, end_group, run_on
 
 __all__ = ["run"]
@@ -42,7 +43,7 @@ examples:
 
 exit status: 0 if nothing was found, 1 if something was, 2 if it couldn't run."""
 
-#: What ends the check, besides Ctrl-C: SIGHUP is that of a terminal that is closed.
+#: What ends the check, besides Ctrl-C: SIGHUP is that of a terminal that is closed. The exit status is a shell's.
 _ENDINGS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 #: Seconds for the import of the app: as many as a server has to start.
 _IMPORT = 30.0
@@ -55,8 +56,21 @@ _ORDER: dict[Kind, tuple[str, ...]] = {
 }
 
 
+class _EndedError(KeyboardInterrupt):
+    """A signal of ``_ENDINGS`` has come."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.status = 128 + number
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    raise _EndedError(number)
+
+
 def run(words: list[str]) -> int:
-    """Run the command; return its exit status: 0, 1 if there are findings, 2 if it couldn't run."""
+    """Run the command; return its exit status: 0, 1 if there are findings, 2 if it couldn't run, 128 and the signal's
+    number if one has ended it."""
     missing = [name for name in ("rich", "h11") if importlib.util.find_spec(name) is None]
     if missing:
         return _refuse(
@@ -66,13 +80,15 @@ def run(words: list[str]) -> int:
     before = {number: signal.getsignal(number) for number in _ENDINGS}
     for number, handler in before.items():
         if handler is signal.SIG_DFL:  # nohup ignores one
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, _end)
     try:
         return _check(_parser().parse_args(words))
     except (UsageError, CannotRunError) as exc:
         return _refuse(str(exc))
+    except _EndedError as exc:
+        return exc.status
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -122,6 +138,8 @@ def _runs(
 ) -> tuple[Run, Run, Run, Run | None]:
     """Natively before and after the bridged run: what only drifts with time differs between those two as well."""
     one = _run(plan, plan.native, host, step, measured=True)
+    if errors := only_errors(plan, one):
+        raise CannotRunError(f"{plan.app} on {plan.native}: {errors}")
     bridged = _run(plan, plan.bridged, host, step, measured=True)
     two = _run(plan, plan.native, host, step, measured=False)
     confirmed = None
@@ -204,7 +222,7 @@ def _plan(options: argparse.Namespace, looked: dict[str, Any]) -> Plan:
     own = of_routes(routes, all_methods=options.all_methods)
     asked = {(request.method, request.target, request.note) for request in own}
     requests = [
-        request for request in built_in() if (request.method, request.target, request.note) not in asked
+        request for request in BUILT_IN if (request.method, request.target, request.note) not in asked
     ]
     recorded, cookies = _recorded(options)
     requests += own + recorded

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from .model import Answer, Record, Request
 
-__all__ = ["SERVERS_OWN", "Asked", "Difference", "agrees", "differences"]
+__all__ = ["SERVERS_OWN", "Asked", "Difference", "agrees", "differences", "unread"]
 
 #: What a server adds or changes by itself in any response: how the body is framed, who it is, when it was.
 SERVERS_OWN = frozenset({"connection", "date", "keep-alive", "server", "trailer", "transfer-encoding", "via"})
@@ -148,17 +148,51 @@ def _bodies(native: Asked, again: Asked, bridged: Asked) -> Iterator[Difference]
         yield Difference("body", *_where(one, two, other))
 
 
+def unread(answer: Answer) -> str:
+    """What the body of an answer is said to be, and is not: it is compared as it came. Empty: it is that."""
+    if not answer.complete or not answer.body:
+        return ""
+    body = _unpacked(answer)
+    if body is None:
+        return _header(answer, "content-encoding")
+    return "JSON" if _is_json(answer) and _json_of(body) is None else ""
+
+
+def _header(answer: Answer, wanted: str) -> str:
+    return next((value for name, value in answer.headers if name.lower() == wanted), "")
+
+
+def _is_json(answer: Answer) -> bool:
+    return "json" in _header(answer, "content-type")
+
+
 def _content(answer: Answer) -> bytes:
     """The body, unpacked if it is packed: packers put times into what they make."""
-    encoding = next((value for name, value in answer.headers if name.lower() == "content-encoding"), "")
+    if not answer.complete:
+        return answer.body
+    unpacked = _unpacked(answer)
+    return answer.body if unpacked is None else unpacked
+
+
+def _unpacked(answer: Answer) -> bytes | None:
+    """The body of a complete answer without its Content-Encoding; None: it is not packed so, whatever it says."""
     try:
-        if encoding == "gzip" and answer.complete:
-            return gzip.decompress(answer.body)
-        if encoding == "deflate" and answer.complete:
-            return zlib.decompress(answer.body)
-    except (OSError, EOFError, zlib.error):
-        pass  # then it is compared as it came
+        match _header(answer, "content-encoding"):
+            case "gzip":
+                return gzip.decompress(answer.body)
+            case "deflate":
+                return zlib.decompress(answer.body)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return None
     return answer.body
+
+
+def _json_of(body: bytes | str) -> tuple[object] | None:
+    """What a JSON text says, in a tuple, for it may say ``null``; None: it is no JSON text."""
+    try:
+        return (json.loads(body),)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):  # the last one: nested too deep
+        return None
 
 
 def _text_agrees(answer: Answer, *bodies: bytes) -> bool | None:
@@ -167,12 +201,11 @@ def _text_agrees(answer: Answer, *bodies: bytes) -> bool | None:
         one, two, other = (body.decode() for body in bodies)
     except UnicodeDecodeError:
         return None
-    kind = next((value for name, value in answer.headers if name.lower() == "content-type"), "")
-    if "json" in kind:
-        try:
-            return _json_agrees(*map(json.loads, (one, two, other)))
-        except ValueError:
-            pass
+    if _is_json(answer):
+        read = [_json_of(text) for text in (one, two, other)]
+        values = [value for each in read if each is not None for value in each]
+        if len(values) == len(read):
+            return _json_agrees(*values)
     return agrees(one, two, other)
 
 
@@ -197,16 +230,18 @@ def _json_agrees(native: object, again: object, bridged: object) -> bool:
     return one.keys() != two.keys() or other.keys() == one.keys()
 
 
-def _flat(value: object, path: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{path}.{key}")
-    elif isinstance(value, list) and value:
-        for number, inner in enumerate(value):
-            yield from _flat(inner, f"{path}[{number}]")
-    else:
-        # A number's type too: 1, 1.0 and true are equal in Python.
-        yield path, (type(value).__name__, value)
+def _flat(root: object) -> Iterator[tuple[str, object]]:
+    """Each plain value by its place. Without recursion: a text that can be read may be nested deeper than that goes."""
+    todo = [("", root)]
+    while todo:
+        path, value = todo.pop()
+        if isinstance(value, dict) and value:
+            todo += [(f"{path}.{key}", inner) for key, inner in value.items()]
+        elif isinstance(value, list) and value:
+            todo += [(f"{path}[{number}]", inner) for number, inner in enumerate(value)]
+        else:
+            # A number's type too: 1, 1.0 and true are equal in Python.
+            yield path, (type(value).__name__, value)
 
 
 def _where(one: bytes, two: bytes, other: bytes) -> tuple[str, str]:

@@ -182,6 +182,7 @@ NOTES = {
     "Content-Length that the app has not set itself.",
     "noise": "Asked natively twice, {count} of {all} answers differed from themselves (times, tokens, counters): what "
     "varies in them is not compared.",
+    "unread": "The body of {where} is said to be {what}, and is not: it was compared as it came.",
     "refused": "{request}: {native} on {first}, {bridged} on {second}; one of them answers before the app is asked.",
     "peer": "Behind a proxy that sends X-Forwarded-For, the app is told the client's address {native} on "
     "{first} and {bridged} on {second}. No answer depended on it.",
@@ -191,6 +192,6 @@ NOTES = {
     "gains": "WebSocket routes ({where}) work on the ASGI server, which the WSGI server can't do.",
     "no-routes": "The app's routes are not known (those of Flask, Quart, Django, Starlette, FastAPI, Litestar and "
     "Bottle are): the check has asked for / and unknown paths. --requests or --har say what else there is.",
-    "all-refused": "All answers were {status}: is it the Host header? --host says another one.",
+    "all-refused": "All answers were {status}, so that little of the app was seen. {do}",
     "unsafe": "Routes that change something ({where}) were not asked; --all-methods does, on a copy of the data.",
 }

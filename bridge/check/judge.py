@@ -11,7 +11,7 @@ from .model import Plan, Run, label
 from .notes import notes, refusal
 from .requests import PROXY
 
-__all__ = ["Verdict", "differing", "judge"]
+__all__ = ["Verdict", "differing", "judge", "only_errors"]
 
 #: By the request's number, and what differs.
 Found = dict[tuple[int, str], Difference]
@@ -59,6 +59,25 @@ def judge(
     said = [refusal(plan, found[key], label(plan.requests[key[0]])) for key in sorted(odd)]
     return Verdict(
         findings=findings, notes=[*notes(plan, interface, native, bridged, again, findings), *said]
+    )
+
+
+def only_errors(plan: Plan, native: Run) -> str:
+    """What to say of an app that answers nothing but errors of its own: nothing of it can be compared. Else empty."""
+    answers = [
+        (number, answer)
+        for number, (request, answer) in enumerate(zip(plan.requests, native.answers, strict=True))
+        if not request.break_off
+    ]
+    if not answers or any(0 < answer.status < 500 for _, answer in answers):
+        return ""
+    number, first = answers[0]
+    record = native.records.get(number)
+    logged = [event["error"] or event["text"] for event in native.events if event["at"] == "log"]
+    reason = record.raised if record and record.raised else next(iter(logged), "")
+    return (
+        f"it answers none of {len(answers)} requests but by errors, so there is nothing to compare. "
+        f"{label(plan.requests[number])}: {first.status or first.error}{f', {reason}' if reason else ''}"
     )
 
 

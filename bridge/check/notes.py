@@ -3,14 +3,22 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..kind import Kind
-from .compare import Difference
+from .compare import Difference, unread
 from .findings import NOTES, Finding
-from .model import Answer, Plan, Run
+from .model import Answer, Plan, Run, label
 from .requests import PROXY
 
 __all__ = ["notes", "refusal"]
 
 _NAMED = 4
+
+#: What to do where all answers have a status.
+_INSTEAD = {
+    400: "Is it the Host header? --host says another one.",
+    401: "--requests and --har take requests that are authorised.",
+    403: "--requests and --har take requests that are authorised.",
+    404: "--requests and --har say what there is.",
+}
 
 
 def refusal(plan: Plan, difference: Difference, request: str) -> str:
@@ -32,6 +40,12 @@ def notes(
     pairs = list(zip(native.answers, again.answers, strict=True))
     if noisy := sum(_noisy(*pair) for pair in pairs):
         yield NOTES["noise"].format(count=noisy, all=len(pairs))
+    read_otherwise: dict[str, list[str]] = {}
+    for request, answer in zip(plan.requests, native.answers, strict=True):
+        if what := unread(answer):
+            read_otherwise.setdefault(what, []).append(label(request))
+    for what, where in read_otherwise.items():
+        yield NOTES["unread"].format(what=what, where=_some(where))
     if not any(finding.kind == "proxy" for finding in findings):
         yield from _addresses(plan, native, bridged)
     if any(record.file for record in native.records.values()):
@@ -46,7 +60,7 @@ def notes(
         if not request.break_off
     }
     if len(statuses) == 1 and (status := statuses.pop()) >= 400:
-        yield NOTES["all-refused"].format(status=status)
+        yield NOTES["all-refused"].format(status=status, do=_INSTEAD.get(status, _INSTEAD[404]))
     asked_for = {(request.method, request.target) for request in plan.requests}
     unsafe = [
         f"{method} {route.path}"

@@ -2,10 +2,11 @@
 
 import gzip
 import json
+import zlib
 
 import pytest
 
-from bridge.check.compare import SERVERS_OWN, Asked, agrees, differences
+from bridge.check.compare import SERVERS_OWN, Asked, agrees, differences, unread
 from bridge.check.model import Record, Request
 from tests.check.builders import asked
 
@@ -130,6 +131,44 @@ def test_packed_bodies_are_compared_unpacked() -> None:
     assert what(one, asked(gzip.compress(b"another"), packed)) == ["body"]
     # What is not packed as it says is compared as it came.
     assert what(asked("a", packed), asked("b", packed)) == ["body"]
+
+
+DEFLATE, GZIP = ("content-encoding", "deflate"), ("content-encoding", "gzip")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "is_not"),
+    [
+        (b'{"a": 1}', (JSON,), ""),
+        (b"null", (JSON,), ""),
+        (b"", (JSON,), ""),
+        (b"{", (JSON,), "JSON"),
+        (b'"\xff"', (JSON,), "JSON"),
+        (b"[" * 100_000 + b"]" * 100_000, (JSON,), "JSON"),
+        (gzip.compress(b"{}"), (JSON, GZIP), ""),
+        (gzip.compress(b"{"), (JSON, GZIP), "JSON"),
+        (b"plain", (GZIP,), "gzip"),
+        (gzip.compress(b"plain")[:-4], (GZIP,), "gzip"),
+        (gzip.compress(b"plain")[:12] + b"xxxxxxxxxxxxx", (GZIP,), "gzip"),
+        (zlib.compress(b"plain"), (DEFLATE,), ""),
+        (b"plain", (DEFLATE,), "deflate"),
+    ],
+)
+def test_a_body_that_is_not_what_it_is_said_to_be_is_compared_as_it_came(
+    body: bytes, headers: tuple[tuple[str, str], ...], is_not: str
+) -> None:
+    native = asked(body, *headers)
+    assert unread(native.answer) == is_not
+    assert what(native, asked(body, *headers)) == []
+    assert what(native, asked(b"more " + body, *headers)) == ["body"]
+
+
+def test_json_that_is_nested_deeply() -> None:
+    def nested(inner: str) -> Asked:
+        return asked("[" * 900 + inner + "]" * 900, JSON)
+
+    assert what(nested("1, 2"), nested("1, 3"), nested("1, 4")) == []
+    assert what(nested("1, 2"), nested("5, 3"), nested("1, 4")) == ["body"]
 
 
 def test_what_differs_natively_says_nothing() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.check.compare import Asked
 from bridge.check.findings import KINDS
-from bridge.check.judge import Verdict, judge
+from bridge.check.judge import Verdict, judge, only_errors
 from bridge.check.model import Plan, Record, Request, Route, Run
 from bridge.check.report import AREAS
 from bridge.check.requests import PROXY
@@ -167,6 +167,29 @@ def test_what_is_left_behind(files: tuple[int, ...], found: list[str]) -> None:
     assert kinds(ONE, native, bridged) == found
 
 
+BROKEN_OFF = Request(break_off=True)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "has_none"),
+    [((500, 503), True), ((500, 0), True), ((0, 0), True), ((500, 404), False), ((500, 200), False)],
+)
+def test_an_app_that_answers_nothing_but_errors(statuses: tuple[int, int], has_none: bool) -> None:
+    two = plan(Request(), Request(target="/a"), BROKEN_OFF)
+    failing = run(*(asked(status=status) for status in statuses), asked(status=0, complete=False))
+    assert bool(only_errors(two, failing)) == has_none
+
+
+def test_why_it_answers_nothing_else() -> None:
+    raised = Record(raised="LookupError: no table", status=0)
+    said = only_errors(ONE, run(asked(status=500, record=raised)))
+    assert said.endswith("GET /: 500, LookupError: no table")
+    # Frameworks answer for it, and log it.
+    logged = {**log("failed"), "error": "KeyError: 'x'"}
+    assert only_errors(ONE, run(asked(status=503), events=(logged,))).endswith("GET /: 503, KeyError: 'x'")
+    assert only_errors(plan(BROKEN_OFF), run(asked(status=0))) == ""
+
+
 def refused(answer: Asked) -> Run:
     return run(answer, answer)
 
@@ -176,6 +199,10 @@ def test_notes() -> None:
     notes = verdict(two, refused(asked(status=400)), refused(asked(status=400))).notes
     assert any("All answers were 400" in note for note in notes)
     assert any("POST /a" in note for note in notes)
+    denied = verdict(two, refused(asked(status=401)), refused(asked(status=401))).notes
+    assert any("All answers were 401" in note and "--requests" in note for note in denied)
+    broken = run(asked("{", ("content-type", "application/json")))
+    assert any("GET / is said to be JSON, and is not" in note for note in verdict(ONE, broken, broken).notes)
     file = run(asked(record=Record(status=200, file=True)), asked())
     assert any("sendfile=True" in note for note in verdict(two, file, file).notes)
     assert any("routes are not known" in note for note in verdict(ONE, run(asked()), run(asked())).notes)

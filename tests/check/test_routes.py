@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from bridge import AsgiToWsgi, Dispatcher
 from bridge import Mount as Part
-from bridge.check.requests import PROXY, built_in, of_routes
+from bridge.check.requests import BUILT_IN, PROXY, of_routes
 from bridge.check.routes import allowed_host, fill, routes_of
 from tests.support.servers import REPOSITORY
 
@@ -209,6 +209,6 @@ def test_only_safe_methods_unless_asked_for_all() -> None:
 
 def test_the_built_in_requests_change_nothing() -> None:
     """What is not safe goes to a path that no app has."""
-    for request in built_in():
+    for request in BUILT_IN:
         assert request.safe or request.target == "/bridge-check/nowhere"
         request.target.encode("ascii")

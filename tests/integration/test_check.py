@@ -202,7 +202,7 @@ def test_interrupted(number: signal.Signals, tmp_path: Path) -> None:
                     lambda: f"none of {events}",
                 )
                 process.send_signal(number)
-                assert process.wait(30) == 130
+                assert process.wait(30) == 128 + number
             finally:
                 process.kill()
 
@@ -217,6 +217,29 @@ def app(environ, start_response):
 if "bridge.check.served" in sys.modules:
     raise LookupError("not in a server")
 """
+
+
+FAILING = """
+import flask
+
+app = flask.Flask(__name__)
+
+@app.before_request
+def connect():
+    raise LookupError("no table 'orders'")
+
+@app.get("/orders")
+def orders():
+    return "none"
+"""
+
+
+def test_an_app_that_answers_nothing_but_errors_was_not_checked(tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(FAILING)
+    done = check(tmp_path / "files", f"{tmp_path / 'failing.py'}:app", "--json")
+    assert (done.status, done.report) == (2, {})
+    assert "on gunicorn: it answers none of " in done.errors
+    assert "GET /: 500, LookupError: no table 'orders'" in done.errors
 
 
 def test_a_server_that_cannot_start(tmp_path: Path) -> None:
