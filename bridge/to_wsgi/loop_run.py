@@ -33,11 +33,7 @@ __all__ = ["LoopRun"]
 class LoopRun(Exchange):
     """A request and the app's task for it, on a loop from a pool."""
 
-    #: The task will tell the loop to stop when it ends. Until then the loop has not waited.
-    _stops_at_end = False
-    #: How to see that the client has left, once somebody needs to know; the timer that looks again.
-    _probe: Callable[[], bool] | None = None
-    _watch: asyncio.TimerHandle | None = None
+    __slots__ = ("_hints", "_kept", "_pool", "_probe", "_reported", "_stops_at_end", "_task", "_watch")
 
     _task: asyncio.Task[BaseException | None]
 
@@ -51,6 +47,13 @@ class LoopRun(Exchange):
         hints: LoopHints,
     ) -> None:
         super().__init__(environ, body, scope["method"])
+        #: The task will tell the loop to stop when it ends. Until then the loop has not waited.
+        self._stops_at_end = False
+        #: What the app raised has reached the server.
+        self._reported = False
+        #: How to see that the client has left, once somebody needs to know; the timer that looks again.
+        self._probe: Callable[[], bool] | None = None
+        self._watch: asyncio.TimerHandle | None = None
         self._hints = hints
         self._pool = pool
         self._kept = kept = pool.take()

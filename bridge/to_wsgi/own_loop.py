@@ -53,8 +53,7 @@ def unclosed_on(pool: LoopPool) -> set[asyncio.AbstractEventLoop]:
 class RequestExchange(LoopRun):
     """A request, the app's task for it, and the loop under both: the server's side."""
 
-    #: What the app raised has reached the server.
-    _reported = False
+    __slots__ = ()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

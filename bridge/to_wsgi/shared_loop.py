@@ -52,6 +52,11 @@ class Running(set["SharedExchange"]):
 class SharedExchange(Exchange):
     """A request and the app's task for it, on a loop that serves others as well."""
 
+    __slots__ = (
+        *("_app", "_changed", "_due", "_ended", "_error", "_errors", "_flush_scheduled", "_head_timer"),
+        *("_hints", "_probe", "_running", "_scope", "_shared", "_wanted", "_watched", "task"),
+    )
+
     def __init__(
         self,
         app: ASGIApp,
