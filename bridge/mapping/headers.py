@@ -90,7 +90,7 @@ def start_of_response(status: object, headers: object) -> Start:
             name, value = pair
         except (TypeError, ValueError):
             name = value = None
-        if type(name) is not str or type(value) is not str or isinstance(pair, str):
+        if type(name) is not str or type(value) is not str or type(pair) is not tuple:
             name, value = _pair(pair, str, _FROM_WSGI)
         field = _lower_names[name]
         if not field:
@@ -110,7 +110,9 @@ def start_of_response(status: object, headers: object) -> Start:
             if repeated or code in BODYLESS:
                 continue
         fields.append((field, encoded))
-    return Start({"type": "http.response.start", "status": code, "headers": fields}, code, content_length)
+    message = {"type": "http.response.start", "status": code, "headers": fields}
+    # As Start(...) does it, without the function that a named tuple has for that: it costs as much as a header.
+    return tuple.__new__(Start, (message, code, content_length))
 
 
 def response_head(status: object, headers: object) -> Head:
