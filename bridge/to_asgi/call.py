@@ -10,6 +10,7 @@ import logging
 import os
 from asyncio import AbstractEventLoop
 from collections.abc import Iterable
+from types import GeneratorType
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
@@ -39,12 +40,12 @@ class WsgiCall:
     __slots__ = (
         "_app",
         "_body",
+        "_bodyless",
         "_channel",
         "_context",
         "_defer",
         "_environ",
         "_extensions",
-        "_head",
         "_hints",
         "_loop",
         "_polls",
@@ -78,7 +79,8 @@ class WsgiCall:
         self._extensions = extensions
         self._hints = hints
         self._context = contextvars.copy_context()
-        self._head = self._request[0] == "HEAD"
+        # HEAD, 204, 304: nothing of the body is sent.
+        self._bodyless = self._request[0] == "HEAD"
         self._start: Start | None = None
         # True: the start has been handed over, and start_response() can't replace it any more.
         self._started = False
@@ -108,7 +110,7 @@ class WsgiCall:
         except Exception as exc:  # noqa: BLE001  # it is raised on the loop
             # The app's error can't say what it is, or the log has failed. The loop hears of the end all the same.
             self._defer = False
-            self._finish((), 0, exc)
+            self._finish([], 0, exc)
         return self._channel.end if self._tell is None else self._tell
 
     def abandon(self, error: BaseException) -> None:
@@ -147,7 +149,7 @@ class WsgiCall:
             # A coroutine can't raise StopIteration, and SystemExit in a task ends the server.
             cause, exc = exc, ApplicationExit(f"the WSGI app raised {type(exc).__name__}: {exc}")
             exc.__cause__ = cause
-        self._finish((), 0, exc)
+        self._finish([], 0, exc)
         if not self._channel.broken:
             # The client has left, or the server has given the request up; or write() had all of the response.
             self._log_late(exc)
@@ -155,7 +157,7 @@ class WsgiCall:
     def _log_late(self, error: BaseException) -> None:
         log_late(error, *self._named, self._environ.get("wsgi.errors"))
 
-    def _finish(self, items: Iterable[Item] = (), size: int = 0, error: BaseException | None = None) -> None:
+    def _finish(self, items: list[Item], size: int = 0, error: BaseException | None = None) -> None:
         """The end of the response."""
         tell = self._channel.finish(items, size, error, ends=self._defer)
         if self._defer:
@@ -199,12 +201,13 @@ class WsgiCall:
             )
         self._start = start = start_of_response(status, headers)
         self._remaining = start.content_length
+        self._bodyless = start.status in BODYLESS or self._request[0] == "HEAD"
         return self._write
 
     def _write(self, data: bytes, /) -> None:
         """PEP 3333, "The write() Callable": the data has been handed over when it returns."""
         _check(data)
-        if data and self._remaining is not None and len(data) > self._remaining and not self._bodyless():
+        if data and self._remaining is not None and len(data) > self._remaining and not self._bodyless:
             raise ApplicationError(
                 f"write() got {len(data)} bytes where the app's Content-Length leaves {self._remaining} (PEP 3333)"
             )
@@ -214,10 +217,6 @@ class WsgiCall:
             self._look()
 
     # The body.
-
-    def _bodyless(self) -> bool:
-        """HEAD, 204, 304: nothing of the body is sent. Once start_response() has been called."""
-        return self._head or (self._start is not None and self._start.status in BODYLESS)
 
     def _iterate(self, iterable: Any) -> None:
         kind = type(iterable)
@@ -242,6 +241,10 @@ class WsgiCall:
             else:
                 # It does not start the response: the app may still call start_response() again.
                 self._look()
+        if kind is GeneratorType:
+            self._defer = (
+                type(self._body) is io.BytesIO
+            )  # it has come to its end, and its close() does nothing
         self._send_end()
 
     def _look(self) -> None:
@@ -271,7 +274,7 @@ class WsgiCall:
             self._send_end()
             return
         chunk = chunks[-1]
-        if self._bodyless():
+        if self._bodyless:
             self._send_end()
             return
         remaining = self._remaining
@@ -285,7 +288,7 @@ class WsgiCall:
         """Hands one chunk over, not empty. ``True``: the response is complete with it, whatever the app has left."""
         if not self._started and self._start is None:
             raise _no_start()
-        if self._bodyless():
+        if self._bodyless:
             self._send_end()
             return True
         remaining = self._remaining
@@ -300,22 +303,19 @@ class WsgiCall:
         return False
 
     def _put_items(self, chunk: bytes) -> None:
-        items: list[Item] = [chunk]
-        if not self._started:
-            items.insert(0, self._take_start())
-        self._channel.put(items, len(chunk))
+        self._channel.put([chunk] if self._started else [self._take_start(), chunk], len(chunk))
 
     def _last(self, chunk: bytes) -> None:
         """The last chunk, together with the start where that is still here."""
-        items: list[Item] = [chunk] if chunk else []
-        if not self._started:
-            items.insert(0, self._take_start())
+        items: list[Item] = [] if self._started else [self._take_start()]
+        if chunk:
+            items.append(chunk)
         self._remaining = 0
         self._finish(items, len(chunk))
 
     def _send_end(self) -> None:
         """The end of the body, where no chunk comes with it."""
-        if self._remaining and not self._bodyless():
+        if self._remaining and not self._bodyless:
             raise self._short(0)
         self._last(b"")
 
@@ -337,7 +337,7 @@ class WsgiCall:
     def _send_file(self, wrapper: FileWrapper) -> bool:
         """A real file by the server's own means, where it has any. ``False``: it goes in chunks."""
         extensions = self._extensions
-        if not extensions or self._start is None or self._started or self._bodyless():
+        if not extensions or self._start is None or self._started or self._bodyless:
             return False
         status = regular_file(wrapper.filelike)
         if status is None:
@@ -357,7 +357,7 @@ class WsgiCall:
         self._channel.put([start, message], 0)
         # The file stays open, and where it is, until the server has it.
         self._channel.flush()
-        self._finish()
+        self._finish([])
         return True
 
 

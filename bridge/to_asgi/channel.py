@@ -21,16 +21,20 @@ The loop waits for one future at a time. It is in ``_wanted`` until somebody has
 takes it out of there, and posts it. It may be held up between the two. Meanwhile ``abort()`` may wake the loop, which
 then waits for another future. That does no harm: what the late thread posts is a future that is done.
 
-Who owns what: ``_waiter`` and ``_quiet`` are the loop's. All other fields are guarded by ``_lock``, which either side
-holds for a few operations on them. Nothing is called under it. Two things are done without the lock:
+Who owns what: ``_waiter`` and ``_quiet`` are the loop's, ``_told`` is of the worker that calls ``finish()``. All other
+fields are guarded by ``_lock``, which either side holds for a few operations on them. Nothing is called under it. Three
+things are done without the lock:
 
 - ``aborted`` reads ``_aborted``, which becomes true once and stays so. A thread that sees it late puts something more,
   and ``put()`` refuses that.
-- ``close()`` skips the lock where the channel is *quiet*: when the loop took the end, the worker had made its last
-  call, and no thread stood at the gate. A usual response, one ``finish(ends=True)``, is so. Threads that the app has
-  started may still put, ask and flush. They change nothing, for the response has its end. What is left to do is to set
-  ``_aborted`` and to take the error out, which only the loop does. Such a request takes the lock three times: to begin,
-  to finish, and to take.
+- ``take()`` skips it where the response is *whole*: one ``finish(ends=True)`` found the loop still waiting, so that
+  nothing came before it, and nothing that comes after changes anything. ``_whole`` becomes true once, together with all
+  that it stands for. The loop sees it when the worker's post has woken it, for the mailbox has a lock of its own; or
+  when it has had the channel's lock since, in ``abort()``. If it sees it late, it takes the lock.
+- ``close()`` skips it where the channel is *quiet*: when the loop took the end, the worker had made its last call, and
+  no thread stood at the gate. A usual response, which is whole, is so. Threads that the app has started may still put,
+  ask and flush. They change nothing, for the response has its end. What is left to do is to set ``_aborted`` and to
+  take the error out, which only the loop does. Such a request takes the lock twice: to begin, and to finish.
 """
 
 from __future__ import annotations  # threading.Lock is no type before 3.13
@@ -38,9 +42,8 @@ from __future__ import annotations  # threading.Lock is no type before 3.13
 import asyncio
 import contextvars
 import enum
-import functools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import ClientDisconnected
@@ -58,6 +61,8 @@ _ITEMS = 256
 
 #: A piece of the body, or a message that goes to ``send()`` as it is.
 Item = bytes | Message
+#: What a channel holds when it holds nothing; never changed, but replaced.
+_NOTHING: list[Item] = []
 
 
 class End(enum.Enum):
@@ -111,8 +116,10 @@ class Channel:
         "_quiet",
         "_sending",
         "_taken",
+        "_told",
         "_waiter",
         "_wanted",
+        "_whole",
         "_work",
         "error",
     )
@@ -122,7 +129,7 @@ class Channel:
         self._mailbox = mailbox
         self._limit = limit
         self._lock = threading.Lock()
-        self._items: list[Item] = []
+        self._items = _NOTHING
         self._pending = 0  # bytes in _items
         # What the loop has taken and not yet sent: bytes, and 1 for having taken anything; items.
         self._sending = 0
@@ -142,6 +149,10 @@ class Channel:
         self._gate: threading.Lock | None = None
         # No thread can change anything any more; see the module's text.
         self._quiet = False
+        # All of the response came with the end of the call, while the loop waited; see the module's text.
+        self._whole = False
+        # What _tell() has to post.
+        self._told: asyncio.Future[None] | None = None
         # What the loop waits for. It is in _wanted too, until somebody settles it.
         self._waiter: asyncio.Future[None] = mailbox.loop.create_future()
         self._wanted: asyncio.Future[None] | None = self._waiter
@@ -198,10 +209,10 @@ class Channel:
         with self._lock:
             return self._end is _BROKEN
 
-    def put(self, items: Iterable[Item], size: int) -> None:
+    def put(self, items: list[Item], size: int) -> None:
         """Worker side, any thread: hands ``items`` over, ``size`` bytes in all; waits while too much is on its way.
 
-        After the end of the response they are dropped.
+        The list is the channel's from then on. After the end of the response it is dropped.
 
         Raises:
             ClientDisconnected: nobody takes it any more.
@@ -211,7 +222,10 @@ class Channel:
                 raise _gone()
             if self._end is not _MORE:
                 return
-            self._items.extend(items)
+            if self._items:
+                self._items += items
+            else:
+                self._items = items
             self._pending += size
             waiter, self._wanted = self._wanted, None
             full = self._pending + self._sending > self._limit or len(self._items) + self._taken > _ITEMS
@@ -238,7 +252,7 @@ class Channel:
 
     def finish(
         self,
-        items: Iterable[Item] = (),
+        items: list[Item] = _NOTHING,
         size: int = 0,
         error: BaseException | None = None,
         *,
@@ -246,7 +260,7 @@ class Channel:
     ) -> Callable[[], None] | None:
         """Worker side: the last items, or the error in their place. Never waits; the first call counts.
 
-        It is called in the app's context, where it is an error.
+        The list is the channel's from then on. It is called in the app's context, where it is an error.
 
         ``ends``: this is the last call of the job, and does what ``end()`` does.
 
@@ -256,16 +270,29 @@ class Channel:
         with self._lock:
             if self._end is not _MORE or self._aborted:
                 return None
-            self._items.extend(items)
+            if self._items:
+                self._items += items
+            else:
+                self._items = items
             self._pending += size
             self._end = _COMPLETE if error is None else _BROKEN
             if error is not None:
                 self.error = error
                 self._context = contextvars.copy_context()
+            waiter, self._wanted = self._wanted, None
             if ends:
                 self._work = _OVER
-            waiter, self._wanted = self._wanted, None
-        return None if waiter is None else functools.partial(self._mailbox.post, waiter)
+                self._whole = waiter is not None and self._gate is None
+        if waiter is None:
+            return None
+        self._told = waiter
+        return self._tell
+
+    def _tell(self) -> None:
+        """Worker side: wakes the loop, for ``finish()``."""
+        waiter, self._told = self._told, None
+        if waiter is not None:
+            self._mailbox.post(waiter)
 
     def _close_gate(self) -> threading.Lock:
         """Under the lock: the gate to wait at, the one that is closed already where another thread waits there."""
@@ -283,12 +310,19 @@ class Channel:
 
     # The loop's side.
 
-    async def take(self) -> Batch:
-        """Loop side: waits until there is something, and takes all of it.
+    @property
+    def waiter(self) -> asyncio.Future[None]:
+        """Loop side: what to wait for before ``take()``. It is for this one to wait for, and no other."""
+        return self._waiter
+
+    def take(self) -> Batch:
+        """Loop side, when ``waiter`` is done: takes all that there is.
 
         A batch with ``MORE`` and no items says that somebody asks whether the client is there: see ``ask()``.
         """
-        await self._waiter
+        if self._whole:
+            self._quiet = True
+            return Batch(self._items, _BROKEN if self._aborted else self._end)
         with self._lock:
             return self._take()
 
@@ -318,8 +352,16 @@ class Channel:
             gate.release()
         return batch
 
+    async def following(self) -> Batch:
+        """Loop side: ``more()``, or, when something has come, ``take()``."""
+        batch = self.more()
+        if batch is None:
+            await self._waiter
+            batch = self.take()
+        return batch
+
     def _take(self) -> Batch:
-        items, self._items = self._items, []
+        items, self._items = self._items, _NOTHING
         self._sending = self._pending + 1
         self._taken = len(items)
         self._pending = 0

@@ -49,6 +49,8 @@ _MORE, _COMPLETE = End.MORE, End.COMPLETE
 #: Bytes of a body up to which a response is short: servers have 64 KiB between themselves and a connection before
 #: send() waits (asyncio's high-water mark, and uvicorn's own).
 _SHORT = 65536
+#: The versions of HTTP in which a client says how much it takes.
+_WINDOWS = frozenset({"2", "3"})
 #: Seconds that an app's error waits for the end of its call.
 _CLOSING = 1.0
 
@@ -79,6 +81,7 @@ class Request:
         "_send",
         "_service",
         "_stage",
+        "_waits",
         "_watch",
         "_wires",
     )
@@ -96,8 +99,10 @@ class Request:
         self._receive = receive
         self._send = send
         self._stage = _Stage.COLLECTING
-        # Who listens for the client's leaving, where anybody need.
+        # Who listens for the client's leaving, where anybody need. A request that waits for a thread has nobody, until
+        # it is due: under load hardly any becomes due, and each may wait.
         self._watch: Watch | None = None
+        self._waits = False
 
     async def run(self) -> None:
         """Until the end of the call. Raises the app's error, or what cuts a response off, or what ``send()`` raised."""
@@ -142,10 +147,16 @@ class Request:
             self._watch = Watch(self._wires.watches, listening, self._send, left)
         return self._watch
 
+    def start(self) -> None:
+        """It has waited for a thread for so long that somebody has to listen."""
+        self._listen().start()
+
     def _stop_listening(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        elif self._waits:
+            self._wires.watches.discard(self)
 
     def _leave(self) -> None:
         """The client has left, or the server gives the request up: the app hears of it, or is not called any more."""
@@ -185,7 +196,8 @@ class Request:
             self._listen().start()  # who listens feeds the app too
         elif waits:
             # For a thread, perhaps for long: the client may give up, and need not have its turn then.
-            self._listen()
+            self._waits = True
+            wires.watches.add(self)
         if waits:
             service.busy.waits(loop, pool)
 
@@ -196,7 +208,17 @@ class Request:
         failed: BaseException | None = None
         sent = False
         try:
-            await self._send_all()
+            # Waited for here: a coroutine more is an object more for the garbage collector, which looks at all requests
+            # on their way again and again.
+            await channel.waiter
+            batch = channel.take()
+            if self._is_short(batch):
+                # Nobody need listen any more.
+                self._stop_listening()
+                for message in messages_of(batch):
+                    await self._send(message)
+            else:
+                await self._send_all(batch)
             sent = True
         except Exception as exc:  # noqa: BLE001  # it is raised at the end
             # Of send(): by the ASGI specification (2.4) an OSError says that the client has left.
@@ -230,25 +252,21 @@ class Request:
             # Their tracebacks lead to this frame.
             del error, failed
 
-    async def _send_all(self) -> None:
+    async def _send_all(self, batch: Batch) -> None:
         channel = self._channel
-        batch = await channel.take()
-        if _may_wait(self._scope, batch):
-            # Before the first send(): with a client that does not read, even that may take for ever.
-            self._listen()
-        watch = self._watch
-        send = self._send if watch is None else watch.send
+        # Before the first send(): with a client that does not read, even that may take for ever.
+        watch = self._listen()
         while True:
             if self._body.stream is not None and batch.end is not _MORE:
                 # The app reads no more, and what it left must not keep anybody from listening.
                 self._body.stream.release()
             for message in messages_of(batch):
-                await send(message)
+                await watch.send(message)
             if batch.end is _COMPLETE:
                 return
             if self._stage is _Stage.CALLED and _starts(batch):
                 self._stage = _Stage.STARTED
-            if batch.end is not _MORE or watch is None:
+            if batch.end is not _MORE:
                 return
             if _ends_by_path(batch):
                 # granian opens the file after send() has returned. Its http.disconnect comes about then, not
@@ -258,10 +276,29 @@ class Request:
                 return
             if not batch.items:
                 watch.start()  # the app asks whether the client is there
-            batch = channel.more() or await channel.take()
+            batch = await channel.following()
             if batch.end is _MORE:
                 # So that a client that left before this chunk is known to have left at the next one.
                 watch.start()
+
+    def _is_short(self, batch: Batch) -> bool:
+        """Whether ``batch`` is the whole of a response, and no ``send()`` of it waits for the client.
+
+        A stream of HTTP/2 or HTTP/3 has a window that the client gives, for it alone and with the others of the
+        connection; it may be used up, so that one byte waits. In HTTP/1 a short response fits into the server's buffer.
+        The buffer may be full, because the client has not read the responses before; then the client's leaving ends the
+        connection, and with it the wait.
+        """
+        if (
+            batch.end is not _COMPLETE
+            or self._scope.get("http_version") in _WINDOWS
+            or self._body.stream is not None
+        ):
+            return False
+        items = batch.items
+        if len(items) == 2:
+            return len(items[1]) <= _SHORT  # of a message it is the number of its keys
+        return sum(len(item) for item in items if isinstance(item, bytes)) <= _SHORT
 
     def _as_raised(self, error: BaseException) -> BaseException | None:
         """The app's error, in the way in which the server understands it."""
@@ -274,20 +311,6 @@ class Request:
 
 def _nobody() -> None:
     """Nobody else has to know that the client has left."""
-
-
-def _may_wait(scope: Scope, batch: Batch) -> bool:
-    """Whether a ``send()`` of ``batch``, the first one, may wait for the client.
-
-    A stream of HTTP/2 or HTTP/3 has a window that the client gives, for it alone and with the others of the
-    connection; it may be used up, so that one byte waits. In HTTP/1 a short response fits into the server's buffer.
-    The buffer may be full, because the client has not read the responses before; then the client's leaving ends the
-    connection, and with it the wait.
-    """
-    if batch.end is _MORE or scope.get("http_version") in {"2", "3"}:
-        return True
-    last = batch.items[-1] if batch.items else b""
-    return len(batch.items) > 2 or (isinstance(last, bytes) and len(last) > _SHORT)
 
 
 def _starts(batch: Batch) -> bool:

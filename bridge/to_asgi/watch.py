@@ -10,7 +10,7 @@ All of it is on the loop's thread.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from ..log import scope_name
 from ..threads.waiting import until_done
@@ -60,6 +60,12 @@ def listen_with(receive: Receive, scope: Scope, *, more: bool = False) -> Listen
     return listen
 
 
+class Due(Protocol):
+    """A watch, or what makes one when it is due."""
+
+    def start(self) -> object: ...
+
+
 class Watches:
     """The watches of one loop that have not begun to listen.
 
@@ -71,17 +77,17 @@ class Watches:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._young: set[Watch] = set()
-        self._old: set[Watch] = set()
+        self._young: set[Due] = set()
+        self._old: set[Due] = set()
         self._ticking = False
 
-    def add(self, watch: "Watch") -> None:
+    def add(self, watch: Due) -> None:
         self._young.add(watch)
         if not self._ticking:
             self._ticking = True
             self._loop.call_later(DELAY, self._tick)
 
-    def discard(self, watch: "Watch") -> None:
+    def discard(self, watch: Due) -> None:
         self._young.discard(watch)
         self._old.discard(watch)
 

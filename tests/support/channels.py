@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.threads.mailbox import Mailbox
-from bridge.to_asgi.channel import Channel
+from bridge.to_asgi.channel import Batch, Channel
 from tests.support.asgi import HANG
 
-__all__ = ["finish", "new_channel", "run", "worker_waits"]
+__all__ = ["finish", "new_channel", "run", "take", "worker_waits"]
 
 
 def run(main: Callable[[], Any]) -> None:
@@ -33,6 +33,12 @@ async def worker_waits(channel: Channel) -> None:
             if channel._gate is not None:
                 return
         await asyncio.sleep(0.001)
+
+
+async def take(channel: Channel) -> Batch:
+    """Wait until there is something, and take it."""
+    await channel.waiter
+    return channel.take()
 
 
 def finish(channel: Channel, *args: Any) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.to_asgi.channel import Batch, End, Item
-from tests.support.channels import finish, new_channel, run
+from tests.support.channels import finish, new_channel, run, take
 from tests.support.worker import Worker
 
 
@@ -18,7 +18,7 @@ def test_what_is_there_goes_out_together_and_in_order() -> None:
         channel.put([start, b"a"], 1)
         channel.put([b"b"], 1)
         finish(channel, [b"c"], 1)
-        assert await channel.take() == Batch([start, b"a", b"b", b"c"], End.COMPLETE)
+        assert await take(channel) == Batch([start, b"a", b"b", b"c"], End.COMPLETE)
 
     run(main)
 
@@ -32,7 +32,7 @@ def test_a_response_costs_one_wake_up() -> None:
             channel.put([b"b"], 1)
             assert channel.finish() is None, "the loop is awake already"
             assert wake.call_count == 1
-        assert (await channel.take()).end is End.COMPLETE
+        assert (await take(channel)).end is End.COMPLETE
 
     run(main)
 
@@ -42,7 +42,7 @@ def test_the_end_is_not_seen_before_it_is_told() -> None:
         channel = new_channel()
         tell = channel.finish([b"a"], 1)
         assert tell is not None
-        taking = asyncio.ensure_future(channel.take())
+        taking = asyncio.ensure_future(take(channel))
         for _ in range(10):
             await asyncio.sleep(0)
         assert not taking.done()
@@ -56,11 +56,11 @@ def test_more_takes_what_came_while_the_loop_was_sending() -> None:
     async def main() -> None:
         channel = new_channel()
         channel.put([b"a"], 1)
-        assert await channel.take() == Batch([b"a"], End.MORE)
+        assert await take(channel) == Batch([b"a"], End.MORE)
         channel.put([b"b"], 1)
         assert channel.more() == Batch([b"b"], End.MORE)
         assert channel.more() is None
-        taking = asyncio.ensure_future(channel.take())
+        taking = asyncio.ensure_future(take(channel))
         await asyncio.sleep(0)
         worker = Worker(lambda: finish(channel, [b"c"], 1))
         assert await taking == Batch([b"c"], End.COMPLETE)
@@ -75,7 +75,7 @@ def test_an_error_comes_after_what_was_put_before_it() -> None:
         error = LookupError("mine")
         channel.put([b"a"], 1)
         finish(channel, (), 0, error)
-        assert await channel.take() == Batch([b"a"], End.BROKEN)
+        assert await take(channel) == Batch([b"a"], End.BROKEN)
         assert channel.error is error
 
     run(main)
@@ -86,7 +86,7 @@ def test_the_first_finish_counts() -> None:
         channel = new_channel()
         finish(channel, [b"a"], 1)
         finish(channel, [b"b"], 1, LookupError("late"))
-        assert await channel.take() == Batch([b"a"], End.COMPLETE)
+        assert await take(channel) == Batch([b"a"], End.COMPLETE)
         assert channel.error is None
 
     run(main)
@@ -118,7 +118,7 @@ def test_everything_arrives_in_order_and_within_the_limit(
 
         worker = Worker(work)
         received: list[Item] = []
-        batch = await channel.take()
+        batch = await take(channel)
         turns = 0
         while True:
             assert sum(len(item) for item in batch.items) <= limit + 30
@@ -130,7 +130,7 @@ def test_everything_arrives_in_order_and_within_the_limit(
             turns += 1
             if batch.end is not End.MORE:
                 break
-            batch = channel.more() or await channel.take()
+            batch = await channel.following()
         assert received == expected
         assert channel.error is error
         assert batch.end is (End.BROKEN if breaks else End.COMPLETE)

@@ -11,7 +11,7 @@ from bridge import ClientDisconnected
 from bridge.threads.mailbox import Mailbox
 from bridge.to_asgi.channel import _ITEMS, Batch, Channel, End, Item
 from tests.support.asgi import HANG
-from tests.support.channels import finish, new_channel, run, worker_waits
+from tests.support.channels import finish, new_channel, run, take, worker_waits
 from tests.support.worker import Worker
 
 
@@ -21,12 +21,12 @@ def test_put_waits_over_the_limit_and_goes_on_when_it_is_sent(taken: bool) -> No
         channel = new_channel(100)
         channel.put([b"x" * 99], 99)  # within the limit: does not wait
         if taken:
-            await channel.take()
+            await take(channel)
         worker = Worker(lambda: channel.put([b"y" * 2], 2))
         await worker_waits(channel)
         assert worker.is_alive()
         if not taken:
-            await channel.take()
+            await take(channel)
             assert worker.is_alive(), "taken is not sent"
         batch = channel.more()
         assert await worker.end() is None
@@ -43,12 +43,12 @@ def test_put_waits_over_a_number_of_items_however_small(taken: bool) -> None:
         for _ in range(_ITEMS):
             channel.put([b"x"], 1)  # within it: does not wait
         if taken:
-            await channel.take()
+            await take(channel)
         worker = Worker(lambda: channel.put([b"y"], 1))
         await worker_waits(channel)
         assert worker.is_alive()
         if not taken:
-            assert len((await channel.take()).items) == _ITEMS + 1
+            assert len((await take(channel)).items) == _ITEMS + 1
             assert worker.is_alive(), "taken is not sent"
         batch = channel.more()
         assert await worker.end() is None
@@ -64,7 +64,7 @@ def test_a_worker_that_waited_goes_on_when_half_of_the_items_are_sent() -> None:
     async def main() -> None:
         channel = new_channel(1_000_000)
         channel.put([b"x"], 1)
-        await channel.take()
+        await take(channel)
 
         def work() -> None:
             for _ in range(_ITEMS):
@@ -90,7 +90,7 @@ def test_an_item_larger_than_the_limit_passes_alone() -> None:
     async def main() -> None:
         channel = new_channel(10)
         worker = Worker(lambda: channel.put([b"x" * 1000], 1000))
-        assert len((await channel.take()).items) == 1
+        assert len((await take(channel)).items) == 1
         await worker_waits(channel)
         assert channel.more() is None
         assert await worker.end() is None
@@ -103,7 +103,7 @@ def test_finish_never_waits() -> None:
     async def main() -> None:
         channel = new_channel(10)
         finish(channel, [b"x" * 1000], 1000)
-        assert (await channel.take()).end is End.COMPLETE
+        assert (await take(channel)).end is End.COMPLETE
 
     run(main)
 
@@ -116,7 +116,7 @@ def test_flush_waits_until_all_is_sent() -> None:
         channel.put([message], 0)
         worker = Worker(channel.flush)
         await worker_waits(channel)
-        assert await channel.take() == Batch([message], End.MORE)
+        assert await take(channel) == Batch([message], End.MORE)
         for _ in range(20):
             await asyncio.sleep(0)
         assert worker.is_alive(), "send() has not returned yet"
@@ -153,7 +153,7 @@ def test_all_threads_that_wait_go_on(calls: list[str], end: str) -> None:
     async def main() -> None:
         channel = GatedChannel(Mailbox(asyncio.get_running_loop()), 10)
         channel.put([b"x" * 10], 10)
-        assert await channel.take() == Batch([b"x" * 10], End.MORE)
+        assert await take(channel) == Batch([b"x" * 10], End.MORE)
         workers = []
         for number, call in enumerate(calls, 1):
             workers.append(Worker(channel.flush if call == "flush" else lambda: channel.put([b"y"], 1)))
@@ -196,7 +196,7 @@ def test_many_threads_and_an_abort_at_any_moment() -> None:
             await asyncio.to_thread(barrier.wait, HANG)
             for _ in range(turns):
                 if channel.more() is None:
-                    await channel.take()
+                    await take(channel)
             channel.abort()
             for worker in workers:
                 assert isinstance(await worker.end(), ClientDisconnected | None)

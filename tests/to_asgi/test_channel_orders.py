@@ -7,6 +7,7 @@ import pytest
 
 from bridge import ClientDisconnected
 from bridge.to_asgi.channel import Channel, End, Item
+from tests.support.channels import take
 from tests.support.orders import Order, explore
 
 
@@ -148,7 +149,7 @@ def scenario(
 
         def loop() -> None:
             drive = channel.loop.drive  # type: ignore[attr-defined]
-            batch = drive(channel.take())
+            batch = drive(take(channel))
             while True:
                 received.extend(batch.items)
                 last.append(batch.end)
@@ -158,7 +159,7 @@ def scenario(
                 if leaves and order.choose(2):
                     channel.leave()
                     break
-                batch = channel.more() or drive(channel.take())
+                batch = drive(channel.following())
             order.pause()
             channel.close()
             assert channel.aborted
@@ -217,7 +218,7 @@ class TakesPutsAfterTheEnd(Explored):
         with self._lock:
             if self._aborted:
                 raise ClientDisconnected
-            self._items.extend(items)
+            self._items = [*self._items, *items]
             self._pending += size
             gate = self._close_gate() if self._pending + self._sending > self._limit else None
         if gate is not None:

@@ -287,7 +287,7 @@ class WebSocketCall(WsgiCall):
 
     def _fail(self, exc: BaseException) -> None:
         if self._opened and (isinstance(exc, ConnectionClosed) or _is_mark(exc)):
-            self._finish()
+            self._finish([])
             return
         super()._fail(exc)
 
@@ -301,7 +301,7 @@ class WebSocketCall(WsgiCall):
                 errors=self._environ.get("wsgi.errors"),
             )
 
-    def _finish(self, items: Iterable[Item] = (), size: int = 0, error: BaseException | None = None) -> None:
+    def _finish(self, items: list[Item], size: int = 0, error: BaseException | None = None) -> None:
         self._websocket.end()
         self._pair.end()
         super()._finish(items, size, error)

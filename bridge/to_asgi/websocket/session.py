@@ -173,7 +173,8 @@ class Session:
     async def _forward(self) -> BaseException | None:
         """Sends what the app makes, until its end. Returns its error."""
         send_denial = denial(self._send)
-        batch = await self._channel.take()
+        await self._channel.waiter
+        batch = self._channel.take()
         while True:
             if (
                 self._state is ClientState.CONNECTING
@@ -190,7 +191,7 @@ class Session:
                     await self._item(item)
             if batch.end is not End.MORE:
                 return self._channel.close()[0]
-            batch = self._channel.more() or await self._channel.take()
+            batch = await self._channel.following()
 
     async def _deny(self) -> None:
         if denies(self._scope):

@@ -12,7 +12,7 @@ from bridge.to_asgi.websocket.inbox import Inbox
 from bridge.to_asgi.websocket.listener import Listener
 from bridge.to_asgi.websocket.relay import RelayPair
 from bridge.types import Message
-from tests.support.channels import new_channel, run
+from tests.support.channels import new_channel, run, take
 from tests.support.websockets import disconnect, received
 from tests.support.worker import Worker
 
@@ -116,7 +116,7 @@ def test_a_message_may_have_so_many_bytes(data: str | bytes, fits: bool) -> None
         assert heard.closed() == ((1001, "") if fits else (1009, "a message may have 4 bytes"))
         if not fits:
             close = {"type": "websocket.close", "code": 1009, "reason": "a message may have 4 bytes"}
-            assert await heard.channel.take() == Batch([close], End.COMPLETE)
+            assert await take(heard.channel) == Batch([close], End.COMPLETE)
         heard.channel.abort()
 
     run(main)
@@ -129,7 +129,7 @@ def test_the_first_close_counts() -> None:
         heard.listener.close(1008, "late")
         await heard.listen()
         close = {"type": "websocket.close", "code": 1012, "reason": "the server stops"}
-        assert await heard.channel.take() == Batch([close], End.COMPLETE)
+        assert await take(heard.channel) == Batch([close], End.COMPLETE)
         assert heard.closed() == (1012, "the server stops")
         with pytest.raises(ConnectionAbortedError):
             heard.pair.open()
@@ -146,7 +146,7 @@ def test_an_abort_ends_every_wait() -> None:
             lambda: [heard.inbox.get(), heard.inbox.get()],
         ]
         workers = [Worker(call) for call in calls]
-        taking = asyncio.ensure_future(heard.channel.take())
+        taking = asyncio.ensure_future(take(heard.channel))
         assert (await taking).items == [b"y" * 1000]
         heard.listener.abort()
         heard.listener.abort()
