@@ -2,20 +2,27 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+import bridge.threads.pool
 from bridge.threads.jobs import After
 from bridge.threads.pool import Gate, ThreadPool, _work
-from tests.support.orders import Order, explore
+from tests.support import orders
+from tests.support.orders import Check, Fields, Order, Scenario, explore, guarded
 
 
 @pytest.fixture(autouse=True)
 def quiet(caplog: pytest.LogCaptureFixture) -> None:
     """Thousands of starts that fail log thousands of lines."""
     caplog.set_level(logging.CRITICAL, "bridge")
+
+
+#: The module's text: "All fields are guarded by ``_lock``". The last ones are of the class below.
+FIELDS = Fields(
+    "_lock", constant=frozenset({"_limit", "_backlog", "_name", "order", "failures", "failed", "alive"})
+)
 
 
 class Job:
@@ -53,11 +60,8 @@ class Explored(ThreadPool):
     #: pytest shows the pool of an assertion that fails; the pool's own takes the lock, which is a step.
     __repr__ = object.__repr__
 
-    def _make_lock(self) -> Any:
-        return self.order.lock()
-
     def _make_gate(self) -> Gate:
-        return self.order.gate()
+        return orders.Gate(self.order)
 
     def _start(self, gate: Gate, name: str) -> None:
         if self.failures and self.order.choose(2):
@@ -65,7 +69,7 @@ class Explored(ThreadPool):
             self.failed = True
             raise RuntimeError("no thread to be had")
         self.alive.add(name)
-        self.order.spawn(lambda: self.live(gate, name), name)
+        self.order.spawn(lambda: self.live(gate, name), name, may_sleep=True)
 
     def live(self, gate: Gate, name: str) -> None:
         _work(gate)
@@ -104,15 +108,15 @@ def scenario(
     opens: bool = False,
     failures: int = 0,
     withdraws: tuple[tuple[int, int], ...] = (),
-) -> Callable[[Order], Callable[[], None]]:
+) -> Scenario:
     """Each of the submitters submits so many jobs, one after the other; ``drain``: a thread drains.
 
     ``opens``: it opens the pool again. ``withdraws``: for each, a thread withdraws that job of that submitter, perhaps
     before it is there.
     """
 
-    def begin(order: Order) -> Callable[[], None]:
-        pool = kind(order, threads, failures)
+    def begin(order: Order) -> Check:
+        pool = guarded(kind, FIELDS, order)(order, threads, failures)
         jobs = [[Job() for _ in range(count)] for count in submits]
         drains = [0] if drain else []
 
@@ -121,7 +125,7 @@ def scenario(
                 pool.submit(job)
 
         def drained() -> None:
-            assert opens or not pool._threads
+            assert opens or not vars(pool)["_threads"]
             drains[0] += 1
 
         def end() -> None:
@@ -143,22 +147,26 @@ def scenario(
     return begin
 
 
+def explore_pool(begin: Scenario) -> int:
+    return explore(begin, bridge.threads.pool)
+
+
 @pytest.mark.parametrize("failures", [0, 1, 2])
 @pytest.mark.parametrize("drain", [False, True], ids=["open", "drained"])
 @pytest.mark.parametrize(("threads", "submits"), [(1, (1, 1)), (1, (2, 1)), (2, (1, 1))])
 def test_every_order(threads: int, submits: tuple[int, ...], drain: bool, failures: int) -> None:
-    count = explore(scenario(Explored, threads, submits, drain=drain, failures=failures))
+    count = explore_pool(scenario(Explored, threads, submits, drain=drain, failures=failures))
     assert count >= 8
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("bridge", "submitter"))]
 
 
 @pytest.mark.parametrize(("threads", "submits"), [(1, (1, 1)), (2, (1,))])
 def test_every_order_of_a_drain_that_is_taken_back(threads: int, submits: tuple[int, ...]) -> None:
-    assert explore(scenario(Explored, threads, submits, drain=True, opens=True, failures=1)) >= 8
+    assert explore_pool(scenario(Explored, threads, submits, drain=True, opens=True, failures=1)) >= 8
 
 
 def test_every_order_of_three_jobs_and_two_threads() -> None:
-    assert explore(scenario(Explored, 2, (2, 1), failures=1)) > 500
+    assert explore_pool(scenario(Explored, 2, (2, 1), failures=1)) > 500
 
 
 @pytest.mark.parametrize("failures", [0, 1])
@@ -177,12 +185,12 @@ def test_every_order_of_jobs_that_are_withdrawn(
     threads: int, submits: tuple[int, ...], withdraws: tuple[tuple[int, int], ...], drain: bool, failures: int
 ) -> None:
     begin = scenario(Explored, threads, submits, drain=drain, failures=failures, withdraws=withdraws)
-    assert explore(begin) >= 5
+    assert explore_pool(begin) >= 5
 
 
 @pytest.mark.parametrize("failures", [0, 1])
 def test_every_order_of_two_threads_and_a_job_that_is_withdrawn(failures: int) -> None:
-    assert explore(scenario(Explored, 2, (2,), failures=failures, withdraws=((0, 1),))) > 100
+    assert explore_pool(scenario(Explored, 2, (2,), failures=failures, withdraws=((0, 1),))) > 100
 
 
 # That it finds what it is for.
@@ -197,6 +205,13 @@ class WithdrawsInTwoSteps(Explored):
         with self._lock:
             self._jobs.pop(job, None)
         return waits
+
+
+class LooksWithoutTheLock(Explored):
+    """It spares itself the lock where no job waits."""
+
+    def withdraw(self, job: Any) -> bool:
+        return bool(self._jobs) and super().withdraw(job)
 
 
 class ClaimsWhatRuns(Explored):
@@ -246,10 +261,10 @@ def test_a_pool_with_a_gap_is_found_out(
     kind: type[Explored], threads: int, submits: tuple[int, ...], drain: bool, failures: int
 ) -> None:
     with pytest.raises(AssertionError):
-        explore(scenario(kind, threads, submits, drain=drain, failures=failures))
+        explore_pool(scenario(kind, threads, submits, drain=drain, failures=failures))
 
 
-@pytest.mark.parametrize("kind", [WithdrawsInTwoSteps, ClaimsWhatRuns])
+@pytest.mark.parametrize("kind", [WithdrawsInTwoSteps, ClaimsWhatRuns, LooksWithoutTheLock])
 def test_a_withdrawal_with_a_gap_is_found_out(kind: type[Explored]) -> None:
     with pytest.raises(AssertionError):
-        explore(scenario(kind, 1, (1,), withdraws=((0, 0),)))
+        explore_pool(scenario(kind, 1, (1,), withdraws=((0, 0),)))

@@ -1,124 +1,69 @@
 """A channel in every order of its critical sections: nobody waits for ever, and the end counts once."""
 
-from collections.abc import Callable, Coroutine, Generator
+import asyncio
 from typing import Any
 
 import pytest
 
+import bridge.threads.mailbox
+import bridge.to_asgi.channel
 from bridge import ClientDisconnected
+from bridge.threads.mailbox import Mailbox
 from bridge.to_asgi.channel import Channel, End, Item
-from tests.support.channels import take
-from tests.support.orders import Order, explore
+from tests.support.orders import Check, Fields, Loop, Order, Scenario, explore, guarded
+
+MODULES = (bridge.to_asgi.channel, bridge.threads.mailbox)
+
+#: As the module's text has it.
+FIELDS = Fields(
+    "_lock",
+    owned={"loop": frozenset({"_waiter", "_quiet"}), "worker": frozenset({"_told"})},
+    constant=frozenset({"_mailbox", "_limit"}),
+    # close() of a quiet channel; ``aborted``.
+    free=frozenset({"_aborted", "error", "_context"}),
+    # take() of a whole response.
+    read=frozenset({"_whole", "_items", "_end"}),
+)
+MAILBOX = Fields("_lock", constant=frozenset({"loop"}))
 
 
-class Future:
-    """In place of an asyncio future."""
+class Ending:
+    """How the loop's side ends, where it does not come to the end of the response."""
 
-    def __init__(self, loop: "Loop") -> None:
-        self._loop = loop
-        self._done = False
-        self._callbacks: list[Callable[[Any], None]] = []
-
-    def __await__(self) -> Generator[Any, None, None]:
-        if not self._done:
-            yield self
-
-    def done(self) -> bool:
-        return self._done
-
-    def set_result(self, result: None) -> None:
-        assert not self._done
-        self._done = True
-        for callback in self._callbacks:
-            callback(self)
-
-    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
-        self._callbacks.append(callback)
-
-    def remove_done_callback(self, callback: Callable[[Any], None]) -> None:
-        self._callbacks.remove(callback)
-
-    def get_loop(self) -> "Loop":
-        return self._loop
-
-
-class Loop:
-    """In place of an event loop with one task."""
-
-    def __init__(self, order: Order) -> None:
-        self._order = order
-
-    def create_future(self) -> Future:
-        return Future(self)
-
-    def drive(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        while True:
-            try:
-                future = coroutine.send(None)
-            except StopIteration as stop:
-                return stop.value
-            self._order.sleep(future.done)
-
-
-class Mailbox:
-    """In place of the mailbox; what is posted is settled at once, which is early in all that may happen."""
-
-    def __init__(self, order: Order) -> None:
-        self.loop = Loop(order)
-
-    def post(self, future: Future, error: None = None) -> None:
-        if not future.done():
-            future.set_result(None)
-
-
-class Gate:
-    """In place of a closed lock at which threads wait."""
-
-    def __init__(self, order: Order) -> None:
-        self._order = order
-        self._open = False
-
-    def __enter__(self) -> None:
-        if not self._open:
-            self._order.sleep(lambda: self._open)
-
-    def __exit__(self, *_: object) -> None:
-        """It stays open."""
-
-    def release(self) -> None:
-        self._open = True
-
-
-class Explored(Channel):
-    """The real class, on the lock, gates and futures of an ``Order``."""
-
-    def __init__(self, order: Order, limit: int) -> None:
-        mailbox: Any = Mailbox(order)
-        super().__init__(mailbox, limit)
-        lock: Any = order.lock()
-        self._lock = lock
-        self.order = order
-
-    def _close_gate(self) -> Any:
-        if self._gate is None:
-            gate: Any = Gate(self.order)
-            self._gate = gate
-        return self._gate
+    #: It takes all there is.
+    STAYS = "stays"
+    #: The client may leave while the loop sends.
+    LEAVES = "may leave"
+    #: The server may cancel the request, wherever it waits.
+    CANCELLED = "may be cancelled"
 
 
 def scenario(
-    kind: type[Explored], *, ends: bool, puts: int, others: tuple[str, ...], leaves: bool
-) -> Callable[[Order], Callable[[], None]]:
+    kind: type[Channel] = Channel,
+    *,
+    ends: bool,
+    puts: int,
+    others: tuple[str, ...] = (),
+    ending: str = Ending.STAYS,
+    error: bool = False,
+    seconds: float | None = None,
+    early: int = 0,
+) -> Scenario:
     """A worker that puts so many items and finishes, and other threads that each do one thing.
 
-    ``leaves``: the client may leave while the loop sends.
+    ``error``: it finishes by one. ``seconds``: so long the loop waits for the end of the call;
+    ``early``: so often that time may be over while others could go on.
     """
 
-    def begin(order: Order) -> Callable[[], None]:
-        channel = kind(order, 0)
-        over: list[str] = []
+    def begin(order: Order) -> Check:
+        order.early = early
+        loop: Any = Loop(order)
+        mailbox = guarded(Mailbox, MAILBOX, order)(loop)
+        channel = guarded(kind, FIELDS, order)(mailbox, 0)
         received: list[Item] = []
         last: list[End] = []
+        failed: list[BaseException | None] = []
+        running: list[bool] = []
 
         def work() -> None:
             tell = None
@@ -126,14 +71,14 @@ def scenario(
                 if channel.begin():
                     for _ in range(puts):
                         channel.put([b"w"], 1)
-                    tell = channel.finish([b"e"], 1, ends=ends)
+                    end: Any = ([], 0, OSError()) if error else ([b"e"], 1)
+                    tell = channel.finish(*end, ends=ends)
             except ClientDisconnected:
                 pass
             if tell is not None:
                 tell()
             if tell is None or not ends:
                 channel.end()
-            over.append("worker")
 
         def other(name: str) -> None:
             try:
@@ -145,64 +90,101 @@ def scenario(
                     channel.ask()
             except ClientDisconnected:
                 pass
-            over.append(name)
 
-        def loop() -> None:
-            drive = channel.loop.drive  # type: ignore[attr-defined]
-            batch = drive(take(channel))
+        async def forward() -> None:
+            await channel.waiter
+            batch = channel.take()
             while True:
                 received.extend(batch.items)
                 last.append(batch.end)
                 if batch.end is not End.MORE:
-                    break
+                    return
                 order.pause()  # send() takes a while
-                if leaves and order.choose(2):
+                if ending is Ending.LEAVES and order.choose(2):
                     channel.leave()
-                    break
-                batch = drive(channel.following())
-            order.pause()
-            channel.close()
-            assert channel.aborted
-            drive(channel.until_ended())
-            over.append("loop")
+                    return
+                batch = await channel.following()
+
+        async def request() -> None:
+            try:
+                await forward()
+            finally:
+                lost, still = channel.close()
+                failed.append(lost)
+                running.append(still)
+                assert channel.aborted
+            await channel.until_ended(seconds)
+
+        async def serve() -> None:
+            task = asyncio.ensure_future(request())
+            if ending is Ending.CANCELLED:
+                order.spawn(lambda: loop.tell(task.cancel), "server")
+            await asyncio.wait([task])
+            assert ending is Ending.CANCELLED or not task.cancelled()
+            if not task.cancelled():
+                task.result()
 
         order.spawn(work, "worker")
-        order.spawn(loop, "loop")
+        order.spawn(lambda: loop.run(serve()), "loop")
         for name in others:
             order.spawn(lambda name=name: other(name), name)  # type: ignore[misc]
 
         def check() -> None:
-            assert sorted(over) == sorted(["worker", "loop", *others]), "somebody waits for ever"
             assert last[:-1] == [End.MORE] * (len(last) - 1)
             assert channel._gate is None
-            if last[-1] is End.COMPLETE:
+            assert channel._aborted
+            assert channel.error is None, "the channel keeps the error, and with it the call's frames"
+            assert len(failed) == 1
+            if last and last[-1] is End.COMPLETE:
                 assert [item for item in received if item != b"o"] == [b"w"] * puts + [b"e"]
                 assert received[-1] == b"e", "nothing comes after the end"
+            elif last and last[-1] is End.BROKEN:
+                assert error
+                assert isinstance(failed[0], OSError)
             else:
-                assert leaves
+                assert ending is not Ending.STAYS
 
         return check
 
     return begin
 
 
-@pytest.mark.parametrize("leaves", [False, True], ids=["stays", "may leave"])
+@pytest.mark.parametrize("ending", [Ending.STAYS, Ending.LEAVES, Ending.CANCELLED])
 @pytest.mark.parametrize("ends", [False, True], ids=["closes", "ends"])
-@pytest.mark.parametrize(
-    ("puts", "others"), [(0, ()), (1, ()), (0, ("put",)), (0, ("flush",)), (0, ("ask",)), (1, ("put",))]
-)
-def test_every_order(puts: int, others: tuple[str, ...], ends: bool, leaves: bool) -> None:
-    assert explore(scenario(Explored, ends=ends, puts=puts, others=others, leaves=leaves)) >= 2
+@pytest.mark.parametrize(("puts", "error"), [(0, False), (0, True), (1, False)])
+def test_every_order_of_the_worker_and_the_loop(puts: int, error: bool, ends: bool, ending: str) -> None:
+    begin = scenario(ends=ends, puts=puts, error=error, ending=ending)
+    assert explore(begin, *MODULES, preemptions=2) >= 5
+
+
+@pytest.mark.parametrize("ending", [Ending.STAYS, Ending.LEAVES])
+@pytest.mark.parametrize("ends", [False, True], ids=["closes", "ends"])
+@pytest.mark.parametrize(("puts", "other"), [(0, "put"), (0, "flush"), (0, "ask"), (1, "put")])
+def test_every_order_of_another_thread(puts: int, other: str, ends: bool, ending: str) -> None:
+    begin = scenario(ends=ends, puts=puts, others=(other,), ending=ending)
+    assert explore(begin, *MODULES, preemptions=1) >= 40
+
+
+@pytest.mark.parametrize("other", ["put", "flush", "ask"])
+def test_every_order_of_another_thread_where_the_server_cancels(other: str) -> None:
+    begin = scenario(ends=False, puts=0, others=(other,), ending=Ending.CANCELLED)
+    assert explore(begin, *MODULES, preemptions=1) >= 40
 
 
 def test_every_order_of_two_threads_beside_the_worker() -> None:
-    assert explore(scenario(Explored, ends=True, puts=0, others=("put", "flush"), leaves=False)) > 100
+    begin = scenario(ends=True, puts=0, others=("put", "flush"))
+    assert explore(begin, *MODULES, preemptions=1) > 100
+
+
+def test_every_order_of_a_limited_wait_for_the_end() -> None:
+    begin = scenario(ends=False, puts=1, ending=Ending.LEAVES, seconds=1.0, early=1)
+    assert explore(begin, *MODULES, preemptions=2) > 20
 
 
 # That it finds what it is for.
 
 
-class ForgetsTheGate(Explored):
+class ForgetsTheGate(Channel):
     """A close() that does not look whether a thread stands at the gate."""
 
     def _take(self) -> Any:
@@ -211,7 +193,7 @@ class ForgetsTheGate(Explored):
         return batch
 
 
-class TakesPutsAfterTheEnd(Explored):
+class TakesPutsAfterTheEnd(Channel):
     """What is put after the end is kept, and waits."""
 
     def put(self, items: Any, size: int) -> None:
@@ -225,7 +207,32 @@ class TakesPutsAfterTheEnd(Explored):
             self._pass(gate)
 
 
-@pytest.mark.parametrize("kind", [ForgetsTheGate, TakesPutsAfterTheEnd])
-def test_a_channel_with_a_gap_is_found_out(kind: type[Explored]) -> None:
-    with pytest.raises(AssertionError):
-        explore(scenario(kind, ends=True, puts=0, others=("put",), leaves=False))
+class WakesNobody(Channel):
+    """An end() that trusts in the loop to look again."""
+
+    def end(self) -> None:
+        with self._lock:
+            self._work = bridge.to_asgi.channel._Work.OVER
+
+
+class LooksWithoutTheLock(Channel):
+    """It is right wherever the GIL happens to hold the other thread up."""
+
+    def ask(self) -> bool:
+        return self._left or super().ask()
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "words"),
+    [
+        (ForgetsTheGate, "put", "wait for ever: put at"),
+        (TakesPutsAfterTheEnd, "put", "wait for ever: put at"),
+        (WakesNobody, "put", "wait for ever: loop at"),
+        (LooksWithoutTheLock, "ask", "ask touches _left without _lock"),
+    ],
+)
+def test_a_channel_with_a_gap_is_found_out(kind: type[Channel], other: str, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        explore(
+            scenario(kind, ends=kind is not WakesNobody, puts=0, others=(other,)), *MODULES, preemptions=1
+        )
