@@ -61,7 +61,9 @@ class LoopPool:
         try:
             return self._idle.pop()
         except IndexError:
-            return new_kept_loop(self._factory)
+            pass
+        # Not in the block above: an error of it would be shown with that one.
+        return new_kept_loop(self._factory)
 
     def give_back(
         self, kept: KeptLoop, left: Callable[[set[asyncio.Task[Any]]], object] | None = None

@@ -65,7 +65,12 @@ class RequestLoop(asyncio.SelectorEventLoop):
     _asyncgen_finalizer_hook: Callable[..., None]
 
     def __init__(self) -> None:
-        super().__init__()
+        try:
+            super().__init__()
+        except BaseException:
+            # No descriptor was left. asyncio's __del__() would close what was never made.
+            self._closed = True
+            raise
         # Tasks made since the loop was last settled. all_tasks() would look at those of the whole process.
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self._tasks_made = False

@@ -1,6 +1,7 @@
 """The pool of the loops that serve one request at a time."""
 
 import asyncio
+import errno
 import gc
 import logging
 import sys
@@ -18,6 +19,27 @@ from tests.to_wsgi.loops.steps import step_through
 
 
 class TestPool:
+    @pytest.mark.parametrize("lacking", ["selectors.DefaultSelector", "socket.socketpair"])
+    def test_where_no_descriptors_are_left_the_error_says_so_and_nothing_else(
+        self, lacking: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A loop that was not made is not closed: asyncio's own says that it has no such attribute."""
+
+        def none_left(*_: object) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        close_loop(LoopPool(None).take().loop)  # the first one has asyncio's names looked over
+        unraisable: list[object] = []
+        monkeypatch.setattr("sys.unraisablehook", unraisable.append)
+        with monkeypatch.context() as patch:
+            patch.setattr(lacking, none_left)
+            with pytest.raises(OSError, match="Too many") as failed:
+                LoopPool(None).take()
+        assert failed.value.__context__ is None
+        del failed
+        gc.collect()
+        assert not unraisable
+
     def test_a_clean_loop_is_used_again_and_the_last_one_first(self) -> None:
         pool = LoopPool(None)
         first, second = pool.take(), pool.take()
