@@ -9,7 +9,7 @@ SERVER ?= uvicorn
 PORT ?= 8000
 VERSIONS := 3.11 3.12 3.13 3.14 3.15
 
-.PHONY: help run demo test test-all test-newest test-oldest check bench bench-quick docs docs-serve dist dist-check lock clean
+.PHONY: help run demo test test-all test-newest test-oldest test-ray check bench bench-quick docs docs-serve dist dist-check lock clean
 
 help:  ## this list
 	@echo 'make TARGET, where TARGET is one of:'
@@ -43,14 +43,19 @@ test-newest:  ## run the tests with the newest release of everything, as of toda
 test-oldest:  ## run the tests with the oldest that pyproject.toml allows, of all that it names
 	@$(MAKE) --no-print-directory test-resolved RESOLUTION=lowest-direct VENV=.venv-oldest
 
+test-ray:  ## run the tests of examples/ray_serve.py, with the newest Ray, on this machine
+	@$(MAKE) --no-print-directory test-resolved RESOLUTION=highest VENV=.venv-ray GROUP=ray \
+		PYTEST_ARGS=tests/examples/test_ray.py
+
 # Resolved anew each time, into an environment that is made anew: uv takes seconds for it.
 .PHONY: test-resolved
+GROUP ?= test
 test-resolved:
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements/uv.txt
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --refresh --resolution $(RESOLUTION) \
-		--editable '.[serve,websocket,check,completion]' --group test
+		--editable '.[serve,websocket,check,completion]' --group $(GROUP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/.test  ## check format, lint and types

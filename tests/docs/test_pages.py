@@ -1,139 +1,17 @@
-"""Each page of docs/ does what it says: files are written, servers started, clients run, and what they print compared.
+"""Each page of docs/ does what it says; ``tests.support.pages`` has the rules."""
 
-The rules of a page:
-
-- A block of Python with a title is a file of that name. One without goes on where the file before it ended.
-- A shell block is a server's command line, which ends the server before it, or a ``pip install`` of what is known here.
-- A text block is a drawing; nothing runs it.
-- A console block has a client's command lines (``$ curl ...``), each with what it then prints.
-
-Servers are said to be on port 8000; here each has a port of its own.
-"""
-
-import os
-import re
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import websockets.sync.client
 
 from tests.layers import drawing
-from tests.support.servers import REPOSITORY, RunningServer, ServerKind, free_port
-from tests.support.versions import NO_CONTROL_SOCKET
+from tests.support.pages import DOCS, Page, blocks
 
-DOCS = REPOSITORY / "docs"
-#: The WebSocket page has a test of its own, with a client.
-PAGES = sorted(path for path in DOCS.rglob("*.md") if "```" in path.read_text() and path.stem != "websocket")
-PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-#: Where a server's command line takes a port.
-PORT = {
-    "uvicorn": ("--port", "{port}"),
-    "hypercorn": ("--bind", "127.0.0.1:{port}"),
-    "granian": ("--port", "{port}"),
-    "gunicorn": ("--bind", "127.0.0.1:{port}", *NO_CONTROL_SOCKET),
-    "bridge": ("--port", "{port}"),
-}
-
-
-class Block(NamedTuple):
-    language: str
-    title: str
-    text: str
-
-
-def blocks(path: Path) -> list[Block]:
-    found = re.findall(
-        r'^```(\w*)(?: title="(.+?)")?\n(.*?)^```$', path.read_text(), re.MULTILINE | re.DOTALL
-    )
-    return [Block(*block) for block in found]
-
-
-class Page:
-    """A page that is worked through, in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environ = {**os.environ, "PATH": PATH, "PYTHONPATH": f"{folder}:{REPOSITORY}"}
-        self.server: RunningServer | None = None
-        self.file: Path | None = None
-
-    def stop(self) -> None:
-        if self.server is not None:
-            server, self.server = self.server, None
-            server.stop()
-
-    def work(self, block: Block) -> None:
-        if block.language == "python":
-            self._python(block)
-        elif block.language == "sh":
-            for line in block.text.splitlines():
-                self._shell(line)
-        elif block.language == "console":
-            self._console(block.text)
-        elif block.language == "text":
-            pass  # a drawing
-        else:
-            raise AssertionError(f"a block of {block.language!r}: nothing here runs it")
-
-    def _python(self, block: Block) -> None:
-        if block.title:
-            self.file = self.folder / block.title
-            self.file.write_text(block.text)
-        else:
-            assert self.file is not None, "it goes on where nothing has begun"
-            self.file.write_text(f"{self.file.read_text()}\n\n{block.text}")
-        self._run([sys.executable, self.file.name])
-
-    def _shell(self, line: str) -> None:
-        words = shlex.split(line)
-        if words[:2] == ["pip", "install"]:
-            assert all(re.fullmatch(r"asgi-wsgi-bridge(\[[\w,]+\])?|[\w-]+", word) for word in words[2:])
-            return
-        self.stop()
-        port = free_port()
-        options = [option.format(port=port) for option in PORT[words[0]]]
-        command = [*words[:1], *options, *words[1:]] if words[0] != "bridge" else [*words, *options]
-        log_path = self.folder / f"server-{port}.log"
-        with log_path.open("wb") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        kind = ServerKind(words[0], "asgi", tuple(command), tcp=())
-        self.server = RunningServer(kind, line, "127.0.0.1", port, None, log_path, process)
-        self.server.wait_until_accepting()
-
-    def _console(self, text: str) -> None:
-        for session in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-            line, _, expected = session.partition("\n")
-            assert self.server is not None, f"{line}: no server runs"
-            command, *words = shlex.split(line.replace("http://127.0.0.1:8000", self.server.url))
-            assert command == "curl", line
-            printed = self._run([command, "--silent", "--show-error", "--noproxy", "*", *words])
-            assert printed.rstrip("\n") == expected.rstrip("\n"), line
-
-    def _run(self, command: list[str]) -> str:
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+#: These have tests of their own: the one with a client for WebSocket, the other with Ray.
+APART = {"websocket", "ray"}
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "```" in path.read_text() and path.stem not in APART)
 
 
 @pytest.fixture
@@ -147,14 +25,11 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
 def test_a_page_does_what_it_says(path: Path, page: Page) -> None:
-    for block in blocks(path):
-        page.work(block)
+    page.work_all(path)
 
 
 def test_the_websocket_page_echoes(page: Page) -> None:
-    path = DOCS / "guides/websocket.md"
-    for block in blocks(path):
-        page.work(block)
+    page.work_all(DOCS / "guides/websocket.md")
     assert page.server is not None
     with websockets.sync.client.connect(f"ws://127.0.0.1:{page.server.port}/echo") as websocket:
         for message in ("text", b"binary"):

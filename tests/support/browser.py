@@ -1,6 +1,5 @@
 """A headless Chromium: Debian's, driven by Playwright, which brings none of its own here."""
 
-import contextlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from .processes import alive
 from .servers import poll
 
 __all__ = ["chromium", "opened"]
@@ -31,16 +31,7 @@ def chromium() -> Iterator[Browser]:
         assert started, "a browser without a process of its own"
         yield browser
         browser.close()
-    poll(lambda: not _alive(started), 20, lambda: f"left of the browser: {_alive(started)}")
-
-
-def _alive(processes: set[psutil.Process]) -> list[psutil.Process]:
-    alive = []
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                alive.append(process)
-    return alive
+    poll(lambda: not alive(started), 20, lambda: f"left of the browser: {alive(started)}")
 
 
 @contextmanager
