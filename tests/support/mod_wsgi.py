@@ -15,13 +15,13 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-__all__ = ["missing", "version"]
+__all__ = ["CONFIGURATION", "missing", "version"]
 
 MODULES = Path("/usr/lib/apache2/modules")
 # Requests in one process at the same time.
 THREADS = 8
 
-_CONFIGURATION = """\
+CONFIGURATION = """\
 ServerRoot "{directory}"
 DefaultRuntimeDir "{directory}"
 PidFile "{directory}/pid"
@@ -94,7 +94,7 @@ def main(app: str, parent: str, host: str, port: str) -> None:
     )
     configuration = directory / "httpd.conf"
     configuration.write_text(
-        _CONFIGURATION.format(
+        CONFIGURATION.format(
             directory=directory,
             modules=MODULES,
             host=host,
