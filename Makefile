@@ -21,11 +21,12 @@ run: $(VENV)/.examples  ## serve examples/flask_app.py on http://127.0.0.1:8000 
 	$(BIN)/bridge serve examples.flask_app:app --host 127.0.0.1 --port 8000
 
 # Open pages of the shop hold streams that never end; at the end the servers wait for them no longer than 3 seconds.
-DEMO_uvicorn := uvicorn --port $(PORT) --timeout-graceful-shutdown 3
-DEMO_gunicorn := gunicorn --bind 127.0.0.1:$(PORT) --worker-class gthread --threads 8 --graceful-timeout 3
+DEMO_uvicorn := -- --timeout-graceful-shutdown 3
+DEMO_gunicorn := --threads 8 -- --graceful-timeout 3
 
 demo: $(VENV)/.examples  ## serve the shop of examples/migration there; SERVER=gunicorn: on a WSGI server
-	$(BIN)/$(or $(DEMO_$(SERVER)),$(error SERVER is uvicorn or gunicorn, not '$(SERVER)')) examples.migration.site:app
+	$(BIN)/bridge serve examples.migration.site:app --server $(SERVER) --port $(PORT) \
+		$(or $(DEMO_$(SERVER)),$(error SERVER is uvicorn or gunicorn, not '$(SERVER)'))
 
 test: $(VENV)/.test  ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -18,7 +18,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .catalogue import COFFEES, Coffee, prices
-from .sides import HEADER, side_of_scope
+from .sides import HEADER, TIMING, side_of_scope, timing, way_of_scope
 
 MAX_PICTURE = 8 * 2**20
 #: By a picture's first bytes: what the client says of its type is a guess from the file's name.
@@ -41,18 +41,22 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
 
 
 class SayWhoAnswers:
-    """ASGI middleware: adds the header that says how the app was called."""
+    """ASGI middleware: adds the headers that say how the app was called."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_header(message: Message) -> None:
+        started = time.perf_counter()
+
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = served_by(scope)
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = served_by(scope)
+                headers[TIMING] = timing("FastAPI", scope["method"], way_of_scope(scope), started)
             await send(message)
 
-        await self.app(scope, receive, send_with_header)
+        await self.app(scope, receive, send_with_headers)
 
 
 def served_by(scope: Scope) -> str:
@@ -133,6 +137,7 @@ async def picture(coffee: Annotated[Coffee, Depends(known)], request: Request) -
 
 class Tick(BaseModel):
     served_by: str
+    way: str
     now: datetime
     opened: datetime
 
@@ -142,5 +147,10 @@ async def clock(request: Request) -> AsyncIterable[Tick]:
     """A tick at the beginning of each second, for as long as the client listens."""
     while True:
         now = datetime.now().astimezone()
-        yield Tick(served_by=served_by(request.scope), now=now, opened=request.state.opened)
+        yield Tick(
+            served_by=served_by(request.scope),
+            way=way_of_scope(request.scope),
+            now=now,
+            opened=request.state.opened,
+        )
         await asyncio.sleep(1 - time.time() % 1)

@@ -3,14 +3,14 @@
 import json
 import time
 
-from flask import Flask, Response, abort, flash, redirect, render_template, request, session, url_for
+from flask import Flask, Response, abort, flash, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_sock import Sock
 from simple_websocket import Server
 from werkzeug.exceptions import HTTPException
 
 from .catalogue import COFFEES, prices
-from .sides import HEADER, side_of_environ
+from .sides import HEADER, TIMING, side_of_environ, timing, way_of_environ
 
 shop = Flask(__name__)
 shop.config.update(SECRET_KEY="an example has no secrets", SESSION_COOKIE_SAMESITE="Lax")
@@ -38,9 +38,15 @@ def show_error(error: HTTPException) -> tuple[str, int]:
     return render_template("error.html", error=error), error.code or 500
 
 
+@shop.before_request
+def start_the_clock() -> None:
+    g.started = time.perf_counter()
+
+
 @shop.after_request
 def say_who_answers(response: Response) -> Response:
     response.headers[HEADER] = served_by()
+    response.headers[TIMING] = timing("Flask", request.method, way_of_environ(request.environ), g.started)
     return response
 
 
@@ -89,7 +95,8 @@ def refuse_websocket_without_asgi() -> None:
 @sock.route("/ticker")  # type: ignore[untyped-decorator]  # flask-sock has no type information
 def ticker(socket: Server) -> None:
     while True:
-        socket.send(json.dumps({"served_by": served_by(), "cents": prices()}))
+        way = way_of_environ(request.environ)
+        socket.send(json.dumps({"served_by": served_by(), "way": way, "cents": prices()}))
         # A second's sleep that ends at once when the visitor leaves: then it raises, and flask-sock ends the view.
         socket.receive(timeout=1)
 

@@ -35,28 +35,69 @@ def settle(page: Page) -> None:
     """Wait for all that the page asks for: who leaves it before makes it complain of answers that broke off."""
     expect(page.locator("#server")).to_have_text(re.compile("uvicorn|gunicorn"))
     wsgi = page.locator("#server").inner_text() == "gunicorn"
-    expect(page.locator("#why" if wsgi else "#ticker-badge b")).to_be_visible()
+    expect(page.locator("#why" if wsgi else "#ticker-row")).to_be_visible()
+    expect(page.locator("#clock-row")).to_be_visible()
     for name in ("page", "cart", "api", "products", "orders", "picture", "clock"):
         badge(page, name)
 
 
 def badge(page: Page, name: str) -> str:
     """The text of a badge, when the answer that it is about has come."""
-    expect(page.locator(f"#{name}-badge b")).to_be_visible()
+    expect(page.locator(f"#{name}-badge")).to_have_text(re.compile("Flask|FastAPI"))
     return page.locator(f"#{name}-badge").inner_text()
 
 
-def sides(page: Page) -> tuple[str, str]:
-    """What the badges of the two parts have to say."""
+def ways(page: Page) -> tuple[str, str]:
+    """How the server gets to the two parts, and on which threads, as the page has to say it: two patterns."""
     if page.locator("#server").inner_text() == "uvicorn":
-        return "Flask · WSGI through WsgiToAsgi on uvicorn", "FastAPI · ASGI directly on uvicorn"
-    return "Flask · WSGI directly on gunicorn", "FastAPI · ASGI through AsgiToWsgi on gunicorn"
+        return (
+            r"handed over by the server's loop to the thread bridge-wsgi-\d+",
+            "on the server's loop, in the thread MainThread",
+        )
+    return (
+        r"in the server's own thread ThreadPoolExecutor-\d+_\d",
+        r"on a loop of its own, in the server's thread ThreadPoolExecutor-\d+_\d",
+    )
+
+
+def request(page: Page, name: str) -> list[str]:
+    """The newest line of this request in what the page says of the bridge."""
+    line = page.locator("#done tr", has=page.get_by_text(name, exact=True)).first
+    expect(line).to_be_visible()
+    return line.locator("td").all_inner_texts()
 
 
 def test_the_badges_say_who_answered(page: Page) -> None:
-    old, new = sides(page)
-    assert [badge(page, name) for name in ("page", "cart", "orders", "picture")] == [old] * 4
-    assert [badge(page, name) for name in ("api", "products", "clock")] == [new] * 3
+    assert {badge(page, name) for name in ("page", "cart", "orders", "picture")} == {"Flask"}
+    assert {badge(page, name) for name in ("api", "products", "clock")} == {"FastAPI"}
+
+
+def test_how_the_server_gets_to_a_part_is_said_once(page: Page) -> None:
+    old, new = page.locator("#page-side").inner_text(), page.locator("#api-side").inner_text()
+    if page.locator("#server").inner_text() == "uvicorn":
+        assert (old, new) == ("WSGI through WsgiToAsgi", "ASGI directly")
+    else:
+        assert (old, new) == ("WSGI directly", "ASGI through AsgiToWsgi")
+    text = page.locator("body").inner_text()
+    assert (text.count(old), text.count(new)) == (1, 1)
+
+
+def test_what_the_bridge_does_is_shown_while_one_clicks(page: Page) -> None:
+    old, new = ways(page)
+    _, framework, way, app, everything = request(page, "GET /api/orders")
+    assert (framework, re.fullmatch(old, way) is not None) == ("Flask", True), way
+    assert 0 <= float(app.removesuffix(" ms")) <= float(everything.removesuffix(" ms"))
+    _, framework, way, *_ = request(page, "GET /api/products")
+    assert (framework, re.fullmatch(new, way) is not None) == ("FastAPI", True), way
+    # The stream that is open, and what has come of it.
+    row = page.locator("#clock-row td")
+    assert re.fullmatch(new, row.nth(2).inner_text())
+    before = row.nth(4).inner_text()
+    assert re.fullmatch(r"\d+ messages", before)
+    expect(row.nth(4)).not_to_have_text(before)
+    # One more request has a line of its own.
+    page.evaluate("fetch('/api/orders', {method: 'HEAD'})")
+    assert request(page, "HEAD /api/orders")[1] == "Flask"
 
 
 def test_the_clock_ticks(page: Page) -> None:
@@ -96,10 +137,11 @@ def test_the_upload_shows_its_progress_and_then_the_picture(page: Page, tmp_path
     assert last == 1
     assert before == sorted(before)
     assert any(0 < value < 1 for value in before), "the bar went from nothing to all at once"
-    assert badge(page, "upload") == sides(page)[1]
+    assert badge(page, "upload") == "FastAPI"
+    assert request(page, "PUT /api/products/huila/picture")[1] == "FastAPI"
     page.wait_for_function("document.querySelector('[data-picture=huila]').naturalWidth === 600")
     # Now FastAPI has it.
-    expect(page.locator("#picture-badge")).to_have_text(sides(page)[1])
+    expect(page.locator("#picture-badge")).to_have_text("FastAPI")
 
 
 def limit_uploads(page: Page, rate: int) -> None:
@@ -130,7 +172,9 @@ def test_the_ticker_is_live_on_an_asgi_server(browser: Browser, server_pool: Ser
     server = server_pool.get("uvicorn-httptools", APP)
     with opened(browser, server.url) as page:
         settle(page)
-        assert badge(page, "ticker") == sides(page)[0]
+        assert badge(page, "ticker") == "Flask"
+        way = page.locator("#ticker-row td").nth(2).inner_text()
+        assert re.fullmatch(r"handed over by the server's loop to the thread bridge-websocket-\d+", way)
         prices = page.locator("[data-price]")
         before = prices.all_inner_texts()
         page.wait_for_function(
@@ -148,9 +192,47 @@ def test_a_wsgi_server_s_page_says_why_the_ticker_is_not(browser: Browser, serve
         expect(page.locator("#ticker")).to_have_text("prices as of this page")
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-def test_the_page_fits_its_window(browser: Browser, server_pool: ServerPool, width: int) -> None:
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_the_page_fits_its_window(browser: Browser, server_pool: ServerPool, width: int, dark: bool) -> None:
     server = server_pool.get("uvicorn-httptools", APP)
-    with opened(browser, server.url, width=width) as page:
+    with opened(browser, server.url, width=width, dark=dark) as page:
         settle(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        places = [page.locator(name).bounding_box() for name in (".products", "aside", "#machinery")]
+        tops = [place["y"] for place in places if place is not None]
+        assert len(tops) == 3
+        assert tops == sorted(tops), "the shop comes before the machinery"
+        assert all(contrast >= 3 for contrast in page.evaluate(CONTRASTS)), "WCAG 1.4.11: graphics"
+
+
+#: How much the lines of the prices stand out from what is behind them, as WCAG counts it. A canvas tells the colours,
+#: whatever form the style gives them.
+CONTRASTS = """() => {
+    const luminance = (colour) => {
+        const context = document.createElement("canvas").getContext("2d");
+        context.fillStyle = colour;
+        context.fillRect(0, 0, 1, 1);
+        const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].map((part) => part / 255)
+            .map((part) => part <= .03928 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4);
+        return .2126 * r + .7152 * g + .0722 * b;
+    };
+    return [...document.querySelectorAll(".spark polyline")].map((line) => {
+        const pair = [getComputedStyle(line).stroke, getComputedStyle(line.closest(".card")).backgroundColor];
+        const [low, high] = pair.map(luminance).sort((one, other) => one - other);
+        return (high + .05) / (low + .05);
+    });
+}"""
+
+
+def test_the_file_button_has_the_page_s_style(browser: Browser, server_pool: ServerPool) -> None:
+    style = """([element, part]) => {
+        const {borderRadius, borderColor, backgroundColor, fontFamily} =
+            getComputedStyle(document.querySelector(element), part);
+        return [borderRadius, borderColor, backgroundColor, fontFamily];
+    }"""
+    server = server_pool.get("uvicorn-httptools", APP)
+    with opened(browser, server.url) as page:
+        settle(page)
+        button = page.evaluate(style, [".buy button", None])
+        assert page.evaluate(style, ["#upload input", "::file-selector-button"]) == button

@@ -35,13 +35,17 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, expected: str | None = None, *, width: int = 1280) -> Iterator[Page]:
+def opened(
+    browser: Browser, url: str, expected: str | None = None, *, width: int = 1280, dark: bool = False
+) -> Iterator[Page]:
     """The page, by somebody without cookies. At the end it has complained of nothing, or of ``expected`` alone; and it
     has asked nobody but its own server for anything.
     """
     complaints: list[str] = []
     asked: set[str] = set()
-    with browser.new_context(viewport={"width": width, "height": 900}) as context:
+    with browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+    ) as context:
         context.set_default_timeout(_TIMEOUT)
         page = context.new_page()
         page.on("request", lambda request: asked.add(urlsplit(request.url).netloc))
