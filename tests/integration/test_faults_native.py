@@ -1,5 +1,7 @@
 """Faults that bridge or the tests go round, shown without bridge: so it is seen when the way round may go."""
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
@@ -27,6 +29,28 @@ def test_error_in_the_middle_of_a_stream(name: str, start_server: StartServer) -
         except httpx.RemoteProtocolError:
             seen = "broken off"
     hold("error in the middle, on a stream", name, seen, right="broken off")
+
+
+@pytest.mark.parametrize(
+    "name", [*(name for name in ASGI_SERVERS if SERVERS[name].http == "2"), "uvicorn-h2c"]
+)
+def test_data_of_a_stream_that_is_answered(name: str, start_server: StartServer) -> None:
+    server = start_server(name, APP)
+
+    def body() -> Iterator[bytes]:
+        yield b"first"
+        server.wait_for_log('"POST /early ')  # with the answer; hypercorn forgets the stream in the same step
+        yield b"second"
+
+    with server.client(timeout=PATIENCE) as client:
+        try:
+            answers = [client.post("/early", content=body()), client.post("/whole", content=b"next")]
+        except httpx.TransportError:
+            seen = "lost"
+        else:
+            streams = [answer.extensions["network_stream"] for answer in answers]
+            seen = "kept" if streams[0] is streams[1] else "lost"
+    hold("upload that is answered early", name, seen, right="kept")
 
 
 def test_request_without_a_body_on_the_http_2_of_uvicorn(start_server: StartServer) -> None:

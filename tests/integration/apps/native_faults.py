@@ -1,12 +1,12 @@
 """A plain ASGI app, without bridge: what a server does by itself where bridge has to work round it."""
 
-from bridge.types import Receive, Scope, Send
+from bridge.types import Message, Receive, Scope, Send
 
 __all__ = ["app"]
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read the whole request. Fail in the middle of the response for ``/fail``; answer in full for any other path.
+    """Read the whole request, and answer it in full. ``/early``: read nothing; ``/fail``: fail in the middle.
 
     Refuse a WebSocket, and wait until its client has left.
     """
@@ -17,8 +17,9 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         return
     if scope["type"] != "http":
         raise RuntimeError("it has no lifespan")
-    while (message := await receive())["type"] == "http.request" and message.get("more_body"):
-        pass
+    message: Message = {"type": "http.request", "more_body": scope["path"] != "/early"}
+    while message["type"] == "http.request" and message.get("more_body"):
+        message = await receive()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": b"half", "more_body": True})
     if scope["path"] == "/fail":

@@ -49,7 +49,7 @@ ASGI = (
         versions="hypercorn",
         does="it loses an HTTP/2 connection on which data arrives for a stream that it has answered already",
         right="the stream is answered, and the others live on",
-        unshown="it depends on how much of the body is there when the answer goes out",
+        wrong="lost",
     ),
     Fault(
         name="error in the middle, on a stream",
