@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from .model import Answer, Record, Request
 
-__all__ = ["SERVERS_OWN", "Asked", "Difference", "agrees", "differences", "unread"]
+__all__ = ["LEAVING", "SERVERS_OWN", "Asked", "Difference", "agrees", "differences", "unread"]
 
 #: What a server adds or changes by itself in any response: how the body is framed, who it is, when it was.
 SERVERS_OWN = frozenset({"connection", "date", "keep-alive", "server", "trailer", "transfer-encoding", "via"})
@@ -23,6 +23,8 @@ SERVERS_OWN = frozenset({"connection", "date", "keep-alive", "server", "trailer"
 _UNORDERED = frozenset({"access-control-allow-headers", "access-control-allow-methods", "allow", "vary"})
 # Seconds between the first and the last piece of a body, from which on it is a stream.
 _STREAM = 0.1
+#: Seconds in which an app has to have noticed that its client has left.
+LEAVING = 4.0
 _SHOWN = 200
 
 
@@ -304,4 +306,5 @@ def _gathered(asked: Asked) -> bool:
 
 def _gone(asked: Asked) -> bool:
     """The app has not been told, or has not heeded, that its client left."""
-    return asked.record is None or not asked.record.ended
+    record = asked.record
+    return record is None or not record.ended or record.ended_at > asked.answer.ended_at + LEAVING

@@ -78,6 +78,8 @@ class Record:
     """The app has answered with ``wsgi.file_wrapper`` or ``http.response.pathsend``."""
     ended: bool = False
     """The app's call is over."""
+    ended_at: float = 0.0
+    """When it was, by the system's monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,5 +122,6 @@ async def _call(
         broken(rules.end(disconnected=disconnected))
     finally:
         look()
-        after = time.monotonic() - completed if completed is not None else 0.0
-        recorder.write("end", number=number, after=after, **record)
+        now = time.monotonic()
+        after = now - completed if completed is not None else 0.0
+        recorder.write("end", number=number, after=after, ended_at=now, **record)

@@ -139,6 +139,7 @@ class _Call:
             first_made=self._first,
             last_made=self._last,
             file=file,
+            ended_at=time.monotonic(),
         )
 
 

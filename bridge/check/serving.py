@@ -20,6 +20,7 @@ from typing import Any
 
 from ..cli.servers import SERVERS, Server
 from ..errors import BridgeError
+from .compare import LEAVING
 from .exchange import Cookies, ask
 from .model import Plan, Record, Request, Run
 from .target import Checked
@@ -29,8 +30,6 @@ __all__ = ["CannotRunError", "Served", "end_group", "run_on", "serving"]
 _HOST = "127.0.0.1"
 _START = 30.0
 _END = 10.0
-#: Seconds in which an app has to have noticed that its client has left.
-_LEAVING = 4.0
 _INTERVAL = 0.02
 #: How often each request of ``repeated()`` is sent, in a row.
 REPEATS = 6
@@ -213,7 +212,7 @@ AGAIN = 1_000_000
 
 def _wait_for_ends(served: Served) -> None:
     """Wait for the apps that have yet to notice that their client left."""
-    deadline = time.monotonic() + _LEAVING
+    deadline = time.monotonic() + LEAVING
     while time.monotonic() < deadline:
         events = served.events()
         begun = sum(event["at"] == "begin" for event in events)

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from bridge.check.compare import SERVERS_OWN, Asked, agrees, differences, unread
+from bridge.check.compare import LEAVING, SERVERS_OWN, Asked, agrees, differences, unread
 from bridge.check.model import Record, Request
 from tests.check.builders import asked
 
@@ -240,6 +240,11 @@ def test_a_client_that_leaves() -> None:
     goes_on = asked("x", complete=False, left="time", record=Record(status=200))
     assert what(ended, ended) == []
     assert what(ended, goes_on) == ["left"]
+    # By chance other requests took long, so that it has come to its end.
+    late = asked(
+        "x", complete=False, left="time", record=Record(status=200, ended=True, ended_at=LEAVING + 1)
+    )
+    assert what(ended, late) == ["left"]
     assert what(goes_on, goes_on) == []
     assert what(goes_on, ended) == []
 

@@ -15,12 +15,13 @@ from typing import Any
 import psutil
 import pytest
 
+from bridge.check.findings import KINDS
 from tests.support.servers import REPOSITORY, poll
 
 APPS = "tests.check.apps"
 #: Name -> the words after ``bridge check``; they run two at a time.
 CHECKS = {
-    "wsgi faults": (f"{APPS}.wsgi_faults:app",),
+    "wsgi faults": (f"{APPS}.wsgi_faults:app", "--requests", "big"),
     "asgi faults": (f"{APPS}.asgi_faults:app",),
     "Flask": (
         *(f"{APPS}.sound_flask:app", "--native", "waitress", "--bridged", "hypercorn", "--all-methods"),
@@ -78,6 +79,7 @@ def check(directory: Path, *words: str) -> Done:
     """``bridge check``, in a new directory of its own."""
     directory.mkdir()
     (directory / "requests").write_text(REQUESTS)
+    (directory / "big").write_text(f"GET /big -H 'X-Token: {'v' * 9000}'")  # more than gunicorn takes
     with nothing_left(directory / "temporary") as environment:
         done = subprocess.run(
             [sys.executable, "-m", "bridge", "check", *words],
@@ -114,6 +116,9 @@ def test_in_a_sound_app_nothing_is_found(name: str, checks: dict[str, "Future[Do
 WSGI_FAULTS = {
     ("status", "", "GET /status"),
     ("status", "", "GET /raises"),
+    ("answer", "", "GET /no-answer"),
+    ("refused", "", "GET /big"),
+    ("left", "", "GET /runs-on"),
     ("header", "x-multiprocess", "GET /header"),
     ("cookie", "side", "GET /cookie"),
     ("body", "", "GET /body"),
@@ -126,8 +131,8 @@ WSGI_FAULTS = {
     ("rule-wsgi", "Content-Length is 20, the body has 9 bytes", "GET /rules/length"),
     ("rule-wsgi", "start_response: Names may not end in '-' or '_': 'X-'", "GET /rules/header"),
     ("early-local", f"{APPS}.wsgi_faults.local (user)", ""),
-    ("global", f"{APPS}.wsgi_faults.visits", f"{APPS}.wsgi_faults, line 136, in globals_()"),
-    ("global", f"{APPS}.wsgi_faults.totals", f"{APPS}.wsgi_faults, line 137, in globals_()"),
+    ("global", f"{APPS}.wsgi_faults.visits", f"{APPS}.wsgi_faults, line 158, in globals_()"),
+    ("global", f"{APPS}.wsgi_faults.totals", f"{APPS}.wsgi_faults, line 159, in globals_()"),
     ("leak", "threads", "GET /leaves-a-thread"),
     ("leak", "files", "GET /leaves-a-file"),
 }
@@ -156,6 +161,10 @@ ASGI_FAULTS = {
     ("websocket", "", "/ticker"),
     ("after", "", "GET /goes-on"),
 }
+
+
+def test_each_kind_was_planted() -> None:
+    assert {kind for kind, _, _ in WSGI_FAULTS | ASGI_FAULTS} == KINDS.keys()
 
 
 def test_each_fault_of_an_asgi_app_is_found_and_nothing_else(checks: dict[str, "Future[Done]"]) -> None:

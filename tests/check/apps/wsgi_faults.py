@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 import threading
 import time
@@ -48,6 +49,27 @@ def raises() -> str:
     if bridged():
         raise LookupError("not here")
     return "fine"
+
+
+@app.get("/no-answer")
+def no_answer() -> str:
+    """Needs what one server alone has."""
+    if connection := request.environ.get("gunicorn.socket"):
+        connection.shutdown(socket.SHUT_RDWR)
+    return "fine"
+
+
+@app.get("/runs-on")
+def runs_on() -> Response:
+    def pieces(notices: bool) -> Iterator[bytes]:
+        yield b"first, "
+        if not notices:
+            threading.Event().wait(12)  # longer than the check waits
+        while True:
+            time.sleep(0.02)
+            yield b"more, "
+
+    return Response(pieces(not bridged()), mimetype="text/plain")
 
 
 @app.get("/header")
