@@ -9,7 +9,7 @@ from .costs import Cost
 from .findings import Finding
 from .judge import Verdict
 from .model import Plan
-from .report import AREAS, area_of, details, headline, sets_of, verdict_line, with_last
+from .report import AREAS, details, headline, mark, sets_of, verdict_line, with_last
 
 __all__ = ["as_html", "as_json"]
 
@@ -49,6 +49,7 @@ h1 { font-size: 1.3rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .5re
 caption { text-align: left; }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; }
 th, td { padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+.mark { white-space: nowrap; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 article { border-left: 4px solid currentColor; padding-left: 1rem; margin: 1.25rem 0; }
 article h3 { font-size: 1rem; margin: 0 0 .25rem; } dl { display: grid; grid-template-columns: 6rem 1fr; margin: 0;
@@ -80,9 +81,8 @@ def as_html(plan: Plan, verdict: Verdict, costs: Sequence[Cost]) -> str:
 def _areas(plan: Plan, verdict: Verdict) -> Iterator[str]:
     yield f'<h2>Checked</h2>\n<table>\n<caption class="soft">{escape(sets_of(plan))}</caption>'
     for area in AREAS:
-        count = sum(area_of(finding) == area for finding in verdict.findings)
-        mark = f'<td class="differs">✗ {count}</td>' if count else '<td class="good">✓ nothing</td>'
-        yield f"<tr><td>{escape(area)}</td>{mark}</tr>"
+        text, level = mark(verdict, area)
+        yield f'<tr><td>{escape(area)}</td><td class="{level or "good"} mark">{text}</td></tr>'
     yield "</table>"
 
 

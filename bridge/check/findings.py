@@ -189,7 +189,8 @@ NOTES = {
     "scheme": "Behind a proxy that sends X-Forwarded-Proto: https, the app is told {native} on {first} and {bridged} "
     "on {second}. No answer depended on it.",
     "file": "The app sends files. The bridge reads them itself; with sendfile=True the server does.",
-    "gains": "WebSocket routes ({where}) work on the ASGI server, which the WSGI server can't do.",
+    "gains": "WebSocket routes ({where}) work on the ASGI server. On a WSGI server they do only where it hands out its "
+    "socket, as gunicorn does to flask-sock.",
     "no-routes": "The app's routes are not known (those of Flask, Quart, Django, Starlette, FastAPI, Litestar and "
     "Bottle are): the check has asked for / and unknown paths. --requests or --har say what else there is.",
     "all-refused": "All answers were {status}, so that little of the app was seen. {do}",

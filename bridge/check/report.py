@@ -1,6 +1,7 @@
 """What people read: a table of what was checked, the findings with what to do, and a verdict."""
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from rich import box
 from rich.console import Console, Group
@@ -9,11 +10,21 @@ from rich.table import Table
 from rich.text import Text
 
 from .costs import Cost
-from .findings import Finding
+from .findings import Finding, Level
 from .judge import Verdict
 from .model import Plan
 
-__all__ = ["AREAS", "area_of", "details", "headline", "print_report", "sets_of", "verdict_line", "with_last"]
+__all__ = [
+    "AREAS",
+    "area_of",
+    "details",
+    "headline",
+    "mark",
+    "print_report",
+    "sets_of",
+    "verdict_line",
+    "with_last",
+]
 
 #: What is checked, and the kinds of findings that belong to it.
 AREAS: dict[str, frozenset[str]] = {
@@ -29,12 +40,21 @@ AREAS: dict[str, frozenset[str]] = {
     "threads and files left behind": frozenset({"leak"}),
 }
 _NAMED = 3
-_COLOURS = {"differs": "red", "rule": "red", "risk": "yellow"}
+#: From the gravest on.
+_COLOURS: dict[Level, str] = {"differs": "red", "rule": "red", "risk": "yellow"}
 
 
 def area_of(finding: Finding) -> str:
     """The area that a finding belongs to."""
     return next(area for area, kinds in AREAS.items() if finding.kind in kinds)
+
+
+def mark(verdict: Verdict, area: str) -> tuple[str, Level | Literal[""]]:
+    """How many findings belong to an area, and the gravest of their levels; empty: there is none."""
+    levels = {finding.about.level for finding in verdict.findings if area_of(finding) == area}
+    count = sum(area_of(finding) == area for finding in verdict.findings)
+    worst = next((level for level in _COLOURS if level in levels), None)
+    return (f"✗ {count}", worst) if worst else ("✓ nothing", "")
 
 
 def headline(plan: Plan) -> str:
@@ -95,7 +115,6 @@ def details(finding: Finding, plan: Plan, *, last: bool) -> Iterator[tuple[str, 
 def print_report(console: Console, plan: Plan, verdict: Verdict, costs: list[Cost]) -> None:
     """Print all of it."""
     console.print(Text(headline(plan), style="bold"))
-    console.print()
     console.print(_areas(plan, verdict))
     for finding, last in with_last(verdict.findings):
         console.print(Padding(_shown(finding, plan, last=last), (1, 0, 0, 0)))
@@ -103,22 +122,27 @@ def print_report(console: Console, plan: Plan, verdict: Verdict, costs: list[Cos
         console.print(Padding(_costs(plan, costs), (1, 0, 0, 0)))
     if verdict.notes:
         console.print(Text("\nAlso to know", style="bold"))
-        for note in verdict.notes:
-            console.print(Padding(Text(f"- {note}", style="dim"), (0, 0, 0, 2)))
+        console.print(Padding(_listed(verdict.notes), (0, 0, 0, 2)))
     console.print()
     console.print(Text(verdict_line(plan, verdict), style="bold red" if verdict.findings else "bold green"))
 
 
 def _areas(plan: Plan, verdict: Verdict) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("checked")
     table.add_column("found", no_wrap=True)
     table.caption = sets_of(plan)
     table.caption_justify = "left"
     for area in AREAS:
-        count = sum(area_of(finding) == area for finding in verdict.findings)
-        mark = Text(f"✗ {count}", style="red") if count else Text("✓ nothing", style="green")
-        table.add_row(area, mark)
+        text, level = mark(verdict, area)
+        table.add_row(area, Text(text, style=_COLOURS[level] if level else "green"))
+    return table
+
+
+def _listed(notes: Sequence[str]) -> Table:
+    table = Table.grid(padding=(0, 1))
+    for note in notes:
+        table.add_row("-", Text(note, style="dim"))
     return table
 
 

@@ -10,7 +10,7 @@ from bridge.check.documents import as_html, as_json
 from bridge.check.findings import KINDS, Finding
 from bridge.check.judge import Verdict
 from bridge.check.model import Request
-from bridge.check.report import print_report
+from bridge.check.report import mark, print_report
 from tests.check.builders import plan
 
 PLAN = plan(Request(), Request(target="/a", origin="route"), Request(target="/b", origin="file"))
@@ -53,6 +53,16 @@ def test_for_people_when_all_is_well() -> None:
     text = printed(GOOD)
     assert text.count("✓ nothing") == 8
     assert text.rstrip().endswith("No difference in 3 requests: the app behaves on uvicorn as on gunicorn.")
+
+
+def test_an_area_is_marked_by_the_gravest_of_its_findings() -> None:
+    streams, blocking = (
+        "streams, broken-off responses, clients that leave",
+        "blocking calls, work after the response",
+    )
+    assert mark(BAD, streams) == ("✗ 4", "differs")
+    assert mark(BAD, blocking) == ("✗ 2", "risk")
+    assert mark(GOOD, streams) == ("✓ nothing", "")
 
 
 def test_for_programs() -> None:
