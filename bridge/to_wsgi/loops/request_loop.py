@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 # Rounds of callbacks that are run without a poll, in a row: an app that is never idle has its sockets and
 # timers then.
-_MAX_ROUNDS = 8
+_ROUNDS = range(8)
 # Calls of run_ready() in a row without a poll: an app that always has something for the server never waits in run().
 _MAX_UNPOLLED = 64
 # How a task is made that takes its first step at once; empty where asyncio can't.
@@ -42,7 +42,7 @@ class RequestLoop(asyncio.SelectorEventLoop):
     # Beside the base class's attributes, not among them: with more than 30 in its dictionary CPython finds each one
     # later.
     __slots__ = (
-        *("_executor", "_own_descriptors", "_root", "_slow_at_first", "_stopped"),
+        *("_executor", "_hooks", "_own_descriptors", "_root", "_slow_at_first", "_stopped"),
         *("_tasks", "_tasks_made", "_unpolled", "_was_debug", "_watched"),
     )
 
@@ -84,6 +84,8 @@ class RequestLoop(asyncio.SelectorEventLoop):
         self._own_descriptors = len(self._watched)
         self._was_debug = self._debug
         self._slow_at_first = self.slow_callback_duration
+        # Made once, for each look-up would make them anew. close() lets go of them: they have the loop.
+        self._hooks: tuple[Any, ...] = (self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
         mark = root_mark()
         self._root = None if mark is None else RootTask(self, mark)
 
@@ -108,7 +110,7 @@ class RequestLoop(asyncio.SelectorEventLoop):
         hooks = sys.get_asyncgen_hooks()
         try:
             self._thread_id = threading.get_ident()
-            sys.set_asyncgen_hooks(self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
+            sys.set_asyncgen_hooks(*self._hooks)
             asyncio._set_running_loop(self)
             return asyncio.Task(coro, loop=self, **_EAGER)
         finally:
@@ -166,10 +168,12 @@ class RequestLoop(asyncio.SelectorEventLoop):
         hooks = sys.get_asyncgen_hooks()
         try:
             self._thread_id = threading.get_ident()
-            sys.set_asyncgen_hooks(self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
+            sys.set_asyncgen_hooks(*self._hooks)
             asyncio._set_running_loop(self)
-            for _ in range(_MAX_ROUNDS):
-                for _ in range(len(ready)):
+            for _ in _ROUNDS:
+                left = len(ready)
+                while left:  # range() would make an object for each round
+                    left -= 1
                     handle: Any = ready.popleft()
                     if not handle._cancelled:
                         handle._run()
@@ -190,7 +194,7 @@ class RequestLoop(asyncio.SelectorEventLoop):
         """``run_ready()`` by rounds of ``run_forever()``: with polls and timers, and what debug mode checks."""
         self._unpolled = 0
         try:
-            for _ in range(_MAX_ROUNDS):
+            for _ in _ROUNDS:
                 self._stopped = False
                 end = self.call_soon(super().stop)
                 try:
@@ -270,3 +274,4 @@ class RequestLoop(asyncio.SelectorEventLoop):
             self._root.drop()
             self._root = None
         super().close()
+        self._hooks = ()
