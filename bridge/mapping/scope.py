@@ -53,10 +53,12 @@ def build_scope(environ: Environ, state: dict[str, Any], *, sendfile: bool = Fal
     """
     get = environ.get
     names, values_of = _fields_among[tuple(environ)]
-    script_name, path_info = get("SCRIPT_NAME", ""), get("PATH_INFO", "")
-    if script_name[-1:] == "/":
-        script_name, path_info = split_environ(environ)
-    root_path = script_name if script_name.isascii() else _text(script_name)
+    root_path = script_name = get("SCRIPT_NAME", "")
+    path_info = get("PATH_INFO", "")
+    if script_name:
+        if script_name[-1] == "/":
+            script_name, path_info = split_environ(environ)
+        root_path = script_name if script_name.isascii() else _text(script_name)
     path = root_path + (path_info if path_info.isascii() else _text(path_info))
     target: str = get("REQUEST_URI") or get("RAW_URI") or ""
     raw_path = target.partition("?")[0]
