@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 
+from ..errors import ApplicationError, ApplicationExit
 from ..types import ASGIApp, Receive, Scope, Send
 from .app_errors import note_trio
 
-__all__ = ["call_app", "raised", "work_for", "works_for"]
+__all__ = ["call_app", "ending", "raised", "work_for", "works_for"]
 
 
 class _Context(ThreadSensitiveContext):
@@ -101,3 +102,15 @@ async def call_app(
 def raised(task: "asyncio.Task[BaseException | None]") -> BaseException | None:
     """What the app raised, by the task of ``call_app()``, which has ended and was not cancelled."""
     return task.exception() or task.result()
+
+
+def ending(task: "asyncio.Task[BaseException | None]") -> BaseException | None:
+    """What the end of the task of ``call_app()`` on the shared loop is to the server; ``None``: it has ended well."""
+    if task.cancelled():
+        return ApplicationError("the app's task was cancelled, by the app itself or with its loop")
+    error = raised(task)
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        # On the server's thread it would end the worker, and with it the loop of all requests.
+        ending, error = error, ApplicationExit(f"the app raised {type(error).__name__}")
+        error.__cause__ = ending
+    return error

@@ -7,9 +7,8 @@ it; which thread owns which field is said by the two modules.
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 
-from ..threads.waiting import until_done
 from ..types import Environ, Message, StartResponse
 from .client import DISCONNECT, GRACE, HERE
 from .heads import HELD, send_head
@@ -24,7 +23,7 @@ class Exchange:
 
     # A request reads them more often than it is made: CPython finds a slot sooner than a default of the class.
     __slots__ = (
-        *("_body", "_drained", "_environ", "_last_call", "_listeners", "_loop", "_message", "_more_body"),
+        *("_body", "_environ", "_last_call", "_listeners", "_loop", "_message", "_more_body"),
         *("_reader", "_response", "client", "context", "head"),
     )
 
@@ -47,8 +46,6 @@ class Exchange:
         self._reader: asyncio.Future[None] | None = None
         #: Who waits in receive() for the response's end.
         self._listeners: set[asyncio.Future[None]] = set()
-        #: Who waits in send() until the server has taken what there is.
-        self._drained: asyncio.Future[None] | None = None
         #: The timer that cancels an app which has been told that nobody listens.
         self._last_call: asyncio.TimerHandle | None = None
 
@@ -134,20 +131,6 @@ class Exchange:
         if reader is not None and not reader.done():
             reader.set_result(None)
 
-    def _drain_comes(self) -> Awaitable[object]:
-        """What to await, at once, until the server has taken what there is, or nobody is there to take it."""
-        if self._drained is None or self._drained.done():
-            self._drained = self._loop.create_future()
-            return self._drained
-        # Somebody else waits for the same.
-        return until_done(self._drained)
-
-    def _drain(self) -> None:
-        """Let ``send()`` go on."""
-        drained, self._drained = self._drained, None
-        if drained is not None and not drained.done():
-            drained.set_result(None)
-
     def _wake(self) -> None:
         """Let ``receive()`` go on: there is nothing to come but http.disconnect."""
         for listener in self._listeners:
@@ -159,7 +142,6 @@ class Exchange:
         """Tell the app that nobody is there: by http.disconnect, if it listens, and then by cancellation."""
         listening = bool(self._listeners) or self._reader is not None
         self._wake()
-        self._drain()
         if listening:
             self._last_call = self._loop.call_later(GRACE, task.cancel)
         else:

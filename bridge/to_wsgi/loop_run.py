@@ -82,8 +82,6 @@ class LoopRun(Exchange):
         """
         response = self._response
         phase = response.phase
-        if self._drained is not None:
-            self._drain()
         while True:
             if self._reader is not None and not self._feed():
                 return
@@ -181,8 +179,9 @@ class LoopRun(Exchange):
             await _once()
         elif phase is BODY:
             self._loop.stop()
+            # The loop runs on when the server has taken what there is. So no future is needed to wait for that.
             while response.size >= UNSENT_LIMIT and self.client is HERE:
-                await self._drain_comes()
+                await _once()
         elif phase is STARTED:
             # Once the loop has waited, only stop() ends its run, and only the next _run() sets the timer for the head.
             if self._stops_at_end and sends_head(self._environ):

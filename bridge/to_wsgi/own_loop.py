@@ -150,8 +150,6 @@ class RequestExchange(LoopRun):
         if not self._task.done():
             if self._response.phase is not COMPLETE:
                 self._leave()
-            elif self._drained is not None:
-                self._drain()
             try:
                 self._run_to_end()
             except BaseException as exc:

@@ -19,15 +19,14 @@ The thread has them resolved on the loop; when it goes away, ``_leave()`` resolv
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from ..errors import ApplicationError, ApplicationExit
 from ..log import request_name
 from ..threads.tally import Tally
 from ..threads.waiting import until_done
 from ..types import ASGIApp, Environ, Headers, Message, Scope, StartResponse
-from .app_call import call_app, raised
+from .app_call import call_app, ending
 from .app_errors import log_late_error
 from .client import DISCONNECT, DONE, HERE, LEFT, PROBE_INTERVAL, client_left, client_probe
 from .exchange import Exchange
@@ -53,8 +52,8 @@ class SharedExchange(Exchange):
     """A request and the app's task for it, on a loop that serves others as well."""
 
     __slots__ = (
-        *("_app", "_changed", "_due", "_ended", "_error", "_errors", "_flush_scheduled", "_head_timer"),
-        *("_hints", "_probe", "_running", "_scope", "_shared", "_wanted", "_watched", "task"),
+        *("_app", "_changed", "_drained", "_due", "_ended", "_error", "_errors", "_flush_scheduled"),
+        *("_head_timer", "_hints", "_probe", "_running", "_scope", "_shared", "_wanted", "_watched", "task"),
     )
 
     def __init__(
@@ -82,6 +81,8 @@ class SharedExchange(Exchange):
         self._due = False
         #: The app waits for the next message of the body.
         self._wanted = False
+        #: The app waits in send() until the thread has taken what there is.
+        self._drained: asyncio.Future[None] | None = None
         #: Early hints that wait to be sent.
         self._hints: list[Headers] = []
         #: Somebody has to notice when the client leaves: the app waits in receive(), or the response is under way.
@@ -272,7 +273,7 @@ class SharedExchange(Exchange):
         self._running.add(self)
 
     def _end(self, task: asyncio.Task[BaseException | None]) -> None:
-        error = _error(task)
+        error = ending(task)
         with self._changed:
             self._ended = True
             complete = self._response.phase is COMPLETE
@@ -298,6 +299,7 @@ class SharedExchange(Exchange):
     def _leave(self) -> None:
         """The client has left."""
         if self.task is not None:
+            self._drain()
             self._dismiss(self.task)
 
     def _ask(self) -> None:
@@ -380,14 +382,16 @@ class SharedExchange(Exchange):
                 drain = self._drain_comes()
             await drain
 
+    def _drain_comes(self) -> Awaitable[object]:
+        """What to await, at once, until the server has taken what there is, or nobody is there to take it."""
+        if self._drained is None or self._drained.done():
+            self._drained = self._loop.create_future()
+            return self._drained
+        # Somebody else waits for the same.
+        return until_done(self._drained)
 
-def _error(task: asyncio.Task[BaseException | None]) -> BaseException | None:
-    """What the end of an app's task is to its server."""
-    if task.cancelled():
-        return ApplicationError("the app's task was cancelled, by the app itself or with its loop")
-    error = raised(task)
-    if isinstance(error, (SystemExit, KeyboardInterrupt)):
-        # On the server's thread it would end the worker, and with it the loop of all requests.
-        ending, error = error, ApplicationExit(f"the app raised {type(error).__name__}")
-        error.__cause__ = ending
-    return error
+    def _drain(self) -> None:
+        """Let ``send()`` go on."""
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
