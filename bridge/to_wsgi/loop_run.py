@@ -95,10 +95,12 @@ class LoopRun(Exchange):
                 return
 
     def _run_to_end(self) -> None:
-        """Run the loop until the app has ended: nothing that it sends or asks for is of use any more."""
-        while not self._task.done():
+        """Run the loop until the app ends, which it has not: nothing that it sends or asks for is of use any more."""
+        while True:
             if not self._kept.run_ready(self._task):
                 self._run()
+            if self._task.done():
+                return
 
     def _feed(self) -> bool:
         """Read a message of the body for who waits for it; false: the server has to have something first."""

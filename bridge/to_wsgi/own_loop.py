@@ -186,7 +186,7 @@ class RequestExchange(LoopRun):
             # Here, and not by close_loop(): asyncio's own frames would keep the task.
             if not self._task.done():
                 self._task.cancel()
-            self._run_to_end()
+                self._run_to_end()
             if not self._task.cancelled():
                 self._task.exception()  # it is known: asyncio need not log that nobody asked for it
         finally:
