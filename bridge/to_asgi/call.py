@@ -224,7 +224,7 @@ class WsgiCall:
             self._defer = type(self._body) is io.BytesIO
             self._send_list(iterable)
             return
-        if isinstance(iterable, str | bytes) or not (
+        if isinstance(iterable, (str, bytes)) or not (
             hasattr(kind, "__iter__") or hasattr(kind, "__getitem__")
         ):
             raise ApplicationError(
@@ -291,19 +291,13 @@ class WsgiCall:
         if self._bodyless:
             self._send_end()
             return True
-        remaining = self._remaining
-        if remaining is None:
-            self._put_items(chunk)
-            return False
-        if len(chunk) >= remaining:
-            self._last(chunk[:remaining])
-            return True
-        self._remaining = remaining - len(chunk)
-        self._put_items(chunk)
-        return False
-
-    def _put_items(self, chunk: bytes) -> None:
+        if self._remaining is not None:
+            if len(chunk) >= self._remaining:
+                self._last(chunk[: self._remaining])
+                return True
+            self._remaining -= len(chunk)
         self._channel.put([chunk] if self._started else [self._take_start(), chunk], len(chunk))
+        return False
 
     def _last(self, chunk: bytes) -> None:
         """The last chunk, together with the start where that is still here."""

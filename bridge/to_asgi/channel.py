@@ -44,7 +44,7 @@ import contextvars
 import enum
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import ClientDisconnected
 from ..log import adopt
@@ -80,6 +80,8 @@ class Batch:
 
     items: list[Item]
     end: End
+    #: Bytes of the body in it.
+    size: int = field(default=0, compare=False)
 
 
 class _Work(enum.Enum):
@@ -322,7 +324,7 @@ class Channel:
         """
         if self._whole:
             self._quiet = True
-            return Batch(self._items, _BROKEN if self._aborted else self._end)
+            return Batch(self._items, _BROKEN if self._aborted else self._end, self._pending)
         with self._lock:
             return self._take()
 
@@ -362,12 +364,12 @@ class Channel:
 
     def _take(self) -> Batch:
         items, self._items = self._items, _NOTHING
-        self._sending = self._pending + 1
+        size, self._pending = self._pending, 0
+        self._sending = size + 1
         self._taken = len(items)
-        self._pending = 0
         self._heard = self._asked
         self._quiet = self._work is _OVER and self._end is not _MORE and self._gate is None
-        return Batch(items, _BROKEN if self._aborted else self._end)
+        return Batch(items, _BROKEN if self._aborted else self._end, size)
 
     def close(self) -> tuple[BaseException | None, bool]:
         """Loop side: ``abort()``. Returns the app's error, and whether the call has still to end.

@@ -295,10 +295,7 @@ class Request:
             or self._body.stream is not None
         ):
             return False
-        items = batch.items
-        if len(items) == 2:
-            return len(items[1]) <= _SHORT  # of a message it is the number of its keys
-        return sum(len(item) for item in items if isinstance(item, bytes)) <= _SHORT
+        return batch.size <= _SHORT
 
     def _as_raised(self, error: BaseException) -> BaseException | None:
         """The app's error, in the way in which the server understands it."""

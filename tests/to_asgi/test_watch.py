@@ -45,8 +45,8 @@ def file_in_chunks(environ: Environ, start_response: StartResponse) -> Any:
 
 def written(environ: Environ, start_response: StartResponse) -> list[bytes]:
     write = start_response("200 OK", TEXT)
-    write(b"x")
-    return [b"y"]
+    write(b"x" * 50_000)
+    return [b"y" * 50_000]
 
 
 @pytest.mark.parametrize(
