@@ -8,6 +8,7 @@ its ``wsgi.input`` is an ``io.BytesIO``.
 from __future__ import annotations  # threading.Lock is no type before 3.13
 
 import asyncio
+import functools
 import io
 import tempfile
 import threading
@@ -15,7 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import BridgeError, ClientDisconnected
-from ..threads.jobs import run_in
+from ..threads.jobs import After, run_in
 from ..threads.mailbox import Mailbox
 from ..threads.pool import ThreadPool
 from ..threads.waiting import until_done
@@ -65,27 +66,28 @@ class Spool:
     """Loop side: a body that is too large for memory, on its way into a temporary file.
 
     The file is touched by threads of ``disk`` only, so that a slow disk never holds the loop. One block is written
-    while the next is received.
+    while the next is received. As a rule it is written by then: the loop is woken only where it waits for that.
+
+    ``_lock`` guards ``_file``, ``_writing``, ``_waiter``, ``_error`` and ``_discarded`` as long as a block is on its
+    way; without one, all of it is the loop's. The loop's wait ends with the job, which runs or is abandoned.
     """
 
     def __init__(self, disk: ThreadPool, mailbox: Mailbox) -> None:
         self._disk = disk
         self._mailbox = mailbox
+        self._lock = threading.Lock()
         self._file: BinaryIO | None = None
-        self._writing: asyncio.Future[None] | None = None
+        # A block is on its way. What the loop waits for its end with, and what came of it.
+        self._writing = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: BaseException | None = None
+        self._discarded = False
 
     async def write(self, block: bytes) -> None:
         """Takes ``block``, once the one before it is written. Raises what the disk raises."""
         await self._written()
-
-        def write() -> None:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed by Input, or by discard()
-            rest = memoryview(block)
-            while rest:
-                rest = rest[self._file.write(rest) :]
-
-        self._writing = run_in(self._disk, self._mailbox, write)
+        self._writing = True
+        self._disk.submit(_Block(self, block))
 
     async def file(self) -> Input:
         """The whole body, from its start."""
@@ -97,28 +99,70 @@ class Spool:
 
     def discard(self) -> None:
         """Closes the file, which may take a while, on a thread of the disk's. The body was not wanted."""
-
-        def close() -> None:
-            if self._file is not None:
-                self._file.close()
-
-        # The threads of the disk take jobs in order, but not one after the other: wait for the write.
-        if self._writing is not None and not self._writing.done():
-            self._writing.add_done_callback(lambda _: run_in(self._disk, self._mailbox, close))
-        else:
-            run_in(self._disk, self._mailbox, close)
+        with self._lock:
+            self._discarded = True
+            self._error = None
+            file = None if self._writing else self._file
+        if file is not None:
+            run_in(self._disk, self._mailbox, file.close)
 
     async def _written(self) -> None:
-        if self._writing is not None:
-            writing, self._writing = self._writing, None
-            try:
-                await asyncio.shield(writing)
-            except asyncio.CancelledError:
-                self._writing = writing  # for discard()
-                raise
-            finally:
-                # The error that it raises leads back to this frame, and so would this frame to the error.
-                del writing
+        waiter: asyncio.Future[None] | None = None
+        with self._lock:
+            if self._writing:
+                waiter = self._waiter = self._mailbox.loop.create_future()
+        if waiter is not None:
+            await waiter
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # its traceback leads to this frame
+
+    # The disk's side.
+
+    def append(self, block: bytes) -> After | None:
+        """Writes ``block``. Returns what tells the loop, if it waits."""
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed by Input, or by discard()
+            rest = memoryview(block)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except BaseException as exc:  # noqa: BLE001  # it is raised on the loop
+            return self.end(exc)
+        return self.end(None)
+
+    def end(self, error: BaseException | None) -> After | None:
+        """The block is written, or won't be. Returns what tells the loop, if it waits."""
+        with self._lock:
+            self._writing = False
+            file = self._file if self._discarded else None
+            if not self._discarded:
+                self._error = error
+            waiter, self._waiter = self._waiter, None
+        if file is not None:
+            file.close()
+        return None if waiter is None else functools.partial(self._mailbox.post, waiter)
+
+
+class _Block:
+    """A block for a thread of the disk's: a job of ``threads.jobs``."""
+
+    __slots__ = ("_block", "_spool")
+
+    def __init__(self, spool: Spool, block: bytes) -> None:
+        self._spool = spool
+        self._block = block
+
+    def run(self) -> After | None:
+        return self._spool.append(self._block)
+
+    def abandon(self, error: BaseException) -> None:
+        tell = self._spool.end(error)
+        if tell is not None:
+            tell()
 
 
 class Stream(io.RawIOBase):

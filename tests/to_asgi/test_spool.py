@@ -5,6 +5,8 @@ import threading
 
 import pytest
 
+from bridge.threads.mailbox import Mailbox
+from bridge.threads.pool import ThreadPool
 from bridge.to_asgi.body import Spool
 from tests.support.asgi import HANG
 from tests.support.loop_thread import LoopThread, disk_pool, loop_threads
@@ -75,3 +77,46 @@ def test_a_spool_that_is_cancelled_in_a_write_can_be_discarded(looped: LoopThrea
         spool = looped.run(main())
         while spool._file is None or not spool._file.closed:
             looped.run(asyncio.sleep(0.001))
+
+
+async def written(disk: ThreadPool) -> None:
+    """Return when the disk's threads have nothing to do."""
+    while disk.unfinished():  # noqa: ASYNC110  # nobody is told of it
+        await asyncio.sleep(0.001)
+
+
+def test_the_loop_is_woken_only_if_it_waits_for_the_disk(looped: LoopThread) -> None:
+    class Counting(Mailbox):
+        posts = 0
+
+        def post(self, future: "asyncio.Future[None]", error: BaseException | None = None) -> None:
+            self.posts += 1
+            super().post(future, error)
+
+    go = threading.Event()
+
+    class Slow:
+        def run(self) -> None:
+            assert go.wait(HANG)
+
+        def abandon(self, error: BaseException) -> None:
+            raise AssertionError("it has a thread") from error
+
+    async def main() -> None:
+        mailbox = Counting(looped.loop)
+        spool = Spool(disk, mailbox)
+        await spool.write(b"a")
+        await written(disk)
+        await spool.write(b"b")
+        assert mailbox.posts == 0
+        await written(disk)
+        disk.submit(Slow())
+        disk.submit(Slow())  # both threads are busy
+        await spool.write(b"c")
+        looped.loop.call_soon(go.set)
+        with await spool.file() as whole:
+            assert whole.read() == b"abc"
+        assert mailbox.posts == 1
+
+    with disk_pool() as disk:
+        looped.run(main())
