@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 from types import FrameType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 if TYPE_CHECKING:
@@ -26,7 +26,16 @@ class _IPv6Server(WSGIServer):
     address_family = socket.AF_INET6
 
 
-class _QuietHandler(WSGIRequestHandler):
+class _Handler(WSGIRequestHandler):
+    """Without headers whose names have an underscore: in the environ ``X_User`` would pass for a proxy's ``X-User``."""
+
+    def get_environ(self) -> dict[str, Any]:
+        for name in {name for name in self.headers if "_" in name}:
+            del self.headers[name]
+        return super().get_environ()
+
+
+class _QuietHandler(_Handler):
     """Without an access log; what went wrong is still written."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None: ...
@@ -37,7 +46,7 @@ def main(host: str, port: int, *, access_log: bool = True) -> None:
     from .served import app
 
     server_class = _IPv6Server if ":" in host else WSGIServer
-    handler_class = WSGIRequestHandler if access_log else _QuietHandler
+    handler_class = _Handler if access_log else _QuietHandler
     with make_server(
         host, port, cast("WSGIApp", app), server_class=server_class, handler_class=handler_class
     ) as server:

@@ -5,13 +5,19 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from wsgiref.simple_server import make_server
+from wsgiref.types import WSGIApplication
 
 import httpx
 import pytest
 
+from bridge.cli.wsgiref import _Handler, _QuietHandler
+from bridge.types import Environ, StartResponse
+from tests.support.raw import RawConnection
 from tests.support.servers import REPOSITORY, free_port
 
 APP = """\
@@ -100,3 +106,32 @@ def test_an_address_of_ipv6(tmp_path: Path) -> None:
         port = probe.getsockname()[1]
     with serving(tmp_path, "--host", "::1", "-p", str(port)):
         assert httpx.get(f"http://[::1]:{port}/").text == "hello"
+
+
+def test_a_name_with_an_underscore_passes_for_no_other_one() -> None:
+    """``bridge serve --server wsgiref``, with an access log and without one."""
+    seen: list[Environ] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        seen.append(dict(environ))
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    served: WSGIApplication = app  # type: ignore[assignment]  # the standard library's types are narrower
+    for handler in (_Handler, _QuietHandler):
+        with make_server("127.0.0.1", 0, served, handler_class=handler) as server:
+            thread = threading.Thread(target=server.handle_request)
+            thread.start()
+            with RawConnection(socket.create_connection(("127.0.0.1", server.server_port), 30)) as connection:
+                lines = (
+                    "X-User: proxy",
+                    "X_User: evil",
+                    "x_user: evil",
+                    "Remote_User: evil",
+                    "X_FORWARDED-FOR: evil",
+                )
+                connection.request("\r\n".join(["GET / HTTP/1.1", "Host: test", *lines, "", ""]).encode())
+            thread.join(30)
+        environ = seen.pop()
+        assert environ["HTTP_X_USER"] == "proxy"
+        assert "evil" not in environ.values()

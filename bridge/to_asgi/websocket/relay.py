@@ -223,10 +223,11 @@ class Relay:
                 if event.status_code == _SWITCHING:
                     return event
             else:
+                # Not its headers, which may have a cookie among them.
                 logger.warning(
                     "the app refused a WebSocket to %r on its socket; the client gets 403 for %r",
                     self._path,
-                    event,
+                    event.status_code if isinstance(event, h11.Response) else event,
                 )
                 return None
 

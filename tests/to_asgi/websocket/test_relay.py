@@ -206,13 +206,14 @@ def test_fragments_and_pings() -> None:
 
 def test_a_refusal_on_the_socket(caplog: pytest.LogCaptureFixture) -> None:
     def speak(sock: socket.socket, connection: WSConnection) -> None:
-        sock.sendall(connection.send(events.RejectConnection(status_code=409)))
+        headers = [(b"set-cookie", b"session=s3cr3t")]
+        sock.sendall(connection.send(events.RejectConnection(status_code=409, headers=headers)))
 
     exchange = serve_accepted(Speaker(speak))
     assert closing(exchange) == (1000, "")
     assert len(exchange.messages) == 1
     (line,) = (record.getMessage() for record in caplog.records if "409" in record.getMessage())
-    assert line.startswith("the app refused a WebSocket to '/' on its socket; the client gets 403 for ")
+    assert line == "the app refused a WebSocket to '/' on its socket; the client gets 403 for 409"
 
 
 def test_what_is_no_frame() -> None:
