@@ -11,6 +11,7 @@ Where a fault makes a test impossible, such as one that never ends, the test ask
     row               what a row says, and which versions are installed
     wsgi, asgi        the rows: WSGI servers; ASGI servers with HTTP
     websocket         the rows: WebSocket
+    security          the rows: what should be refused
     table             all of them
     holding           hold() and known()
 
