@@ -7,6 +7,7 @@ kind. ``/api`` is no beginning of ``/apix``.
 """
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from bridge import AsgiToWsgi, Dispatcher, WsgiToAsgi
 from bridge.types import Environ, Receive, Scope, Send, StartResponse
 from tests.support.asgi import Exchange, http_scope, request
+from tests.support.threads import wait_for_no_bridge_threads
 from tests.support.wsgi import Answer, environ_for
 from tests.to_wsgi.apps import START, last
 
@@ -90,6 +92,19 @@ def site(kind: str, depth: int) -> Dispatcher:
 
 
 SITES = {(kind, depth): site(kind, depth) for kind in ("wsgi", "asgi") for depth in DEPTHS}
+ROOTED = Dispatcher({"/": wsgi_app("root")})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_threads_left() -> Iterator[None]:
+    """Their threads end with a lifespan, which no example has of its own: it would take the most of the time."""
+    yield
+    events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    for each in (*SITES.values(), ROOTED):
+        asyncio.run(
+            Exchange(each, {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, events).run()
+        )
+    wait_for_no_bridge_threads()
 
 
 def wire(text: str) -> str:
@@ -180,7 +195,7 @@ def test_below_a_root_path_of_any_form(in_front: bool, target: str, root: str) -
         raw_path=root.encode() + target.encode() if in_front else target.encode(),
         root_path=root,
     )
-    asyncio.run(Exchange(Dispatcher({"/": WsgiToAsgi(wsgi_app("root"))}), scope, [request()]).run())
+    asyncio.run(Exchange(ROOTED, scope, [request()]).run())
     ((_, script_name, path_info),) = seen
     seen.clear()
     normal = "".join(f"/{segment}" for segment in root.split("/") if segment)
@@ -198,7 +213,7 @@ def test_below_a_root_path_of_any_form(in_front: bool, target: str, root: str) -
 
 def test_the_innermost_app_of_a_chain_is_where_it_is_mounted() -> None:
     inner = Dispatcher({"/in": WsgiToAsgi(wsgi_app("in")), "/": WsgiToAsgi(wsgi_app("root"))})
-    with AsgiToWsgi(inner, loop="request", lifespan="off") as chain:
+    with AsgiToWsgi(inner, loop="request") as chain:
         outer = Dispatcher({"/out": chain})
         for target, place in (("/out/in/..%2f..", "/in"), ("/out/../in", "root"), ("/out%2Fin/x", "/in")):
             environ = environ_for(PATH_INFO=unquote(target), RAW_URI=target)
@@ -207,8 +222,8 @@ def test_the_innermost_app_of_a_chain_is_where_it_is_mounted() -> None:
             assert name == place.lstrip("/")
             assert script_name.startswith("/out")
             assert script_name + path_info == unquote(target)
-    environ = environ_for(PATH_INFO="/outx/in", RAW_URI="/outx/in")
-    answer = Answer()
-    list(outer(environ, answer.start_response))
-    assert answer.status == "404 Not Found"
-    assert not seen
+        environ = environ_for(PATH_INFO="/outx/in", RAW_URI="/outx/in")
+        answer = Answer()
+        list(outer(environ, answer.start_response))
+        assert answer.status == "404 Not Found"
+        assert not seen

@@ -12,7 +12,7 @@ import pytest
 
 from bridge import ApplicationError, AsgiToWsgi, Dispatcher, WsgiToAsgi
 from bridge.types import Environ, Receive, Scope, Send, StartResponse
-from tests.support.asgi import call_asgi
+from tests.support.served import call as serve_http
 from tests.support.served import fail
 from tests.support.websockets import handler, serve
 from tests.support.wsgi import call, environ_for
@@ -87,7 +87,7 @@ def test_a_header_of_another_type_does_not_show_its_value(pair: Any) -> None:
 
 @pytest.mark.parametrize("value", HARMLESS)
 def test_what_ends_no_line_is_a_value(value: str) -> None:
-    exchange = call_asgi(WsgiToAsgi(lambda e, s: hello(e, s, [("X", f"a{value}b")])))
+    exchange = serve_http(lambda e, s: hello(e, s, [("X", f"a{value}b")]))
     assert exchange.header(b"x") == f"a{value}b".encode("latin-1")
 
 
