@@ -68,6 +68,7 @@ check: $(VENV)/.test  ## check format, lint and types
 
 bench: $(VENV)/.test  ## measure the adapters beside their peers, in one run, and draw it into docs/benchmarks
 	$(BIN)/python -m benchmarks --output docs/benchmarks
+	$(BIN)/python -m benchmarks.comparison
 
 bench-quick: $(VENV)/.test  ## the same in two minutes, without verdicts and plots
 	$(BIN)/python -m benchmarks --quick --only in-process --only servers

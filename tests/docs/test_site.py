@@ -1,23 +1,40 @@
-"""The site is built without a warning, and a page of it asks no other host for anything."""
+"""The site is built without a warning and without a network, and in a browser each page fits its window and asks no
+other host for anything.
+"""
 
+import contextlib
+import functools
+import http.server
 import os
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from tests.support.servers import REPOSITORY
+import bridge
+from tests.support.browser import chromium, opened
+from tests.support.servers import REPOSITORY, free_port
+
+browser = pytest.fixture(scope="module")(chromium)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
+    # Nobody listens there: who asks another host for something fails.
+    nowhere = f"http://127.0.0.1:{free_port()}"
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
         cwd=REPOSITORY,
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        env=os.environ
+        | {"NO_MKDOCS_2_WARNING": "1"}
+        | dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere),
         capture_output=True,
         text=True,
         timeout=110,
@@ -45,8 +62,82 @@ def test_a_page_loads_nothing_from_elsewhere(site: Path) -> None:
 
 
 def test_the_reference_has_each_public_name(site: Path) -> None:
-    import bridge
-
     text = (site / "reference/index.html").read_text()
     for name in bridge.__all__:
         assert re.search(rf'id="bridge\.(\w+\.)?{name}"', text), name
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def url(site: Path) -> Iterator[str]:
+    """The site, served."""
+    handler = functools.partial(Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+#: What is wrong with how a page looks: it scrolls sideways, something with a place of its own sticks out of it, or a
+#: plot is made too small to be read.
+FAULTS = """() => {
+    const width = document.documentElement.clientWidth, faults = [];
+    if (document.documentElement.scrollWidth > width) faults.push("it scrolls sideways");
+    // What a table has is the table's: it scrolls in itself.
+    const parts = ":is(p, ul, ol, h1, h2, h3, pre, .md-typeset__scrollwrap):not(td *)";
+    for (const element of document.querySelectorAll(`.md-content ${parts}`)) {
+        const {left, right} = element.getBoundingClientRect();
+        if (right - left && (right > width + 1 || left < -1)) faults.push(`${element.tagName} sticks out`);
+    }
+    for (const plot of document.querySelectorAll('.md-content img[src$=".svg"]'))
+        if (plot.getBoundingClientRect().width < 600) faults.push(`${plot.src} is small`);
+    return faults;
+}"""
+
+
+def test_each_page_fits_its_window(browser: Browser, site: Path, url: str) -> None:
+    faults: dict[tuple[str, int], list[str]] = {}
+    with opened(browser, url) as page:
+        for built in sorted(site.rglob("index.html")):
+            path = f"/{built.parent.relative_to(site).as_posix()}/".replace("/./", "/")
+            page.goto(f"{url}{path}")
+            for width in (320, 390, 1280):
+                page.set_viewport_size({"width": width, "height": 900})
+                # The menu slides away when a window gets wider: until then the page is not what it will be.
+                with contextlib.suppress(PlaywrightTimeout):
+                    page.wait_for_function(f"!({FAULTS})().length", timeout=3000)
+                if found := page.evaluate(FAULTS):
+                    faults[path, width] = found
+    assert not faults
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_links_and_the_header_can_be_read(browser: Browser, url: str, dark: bool) -> None:
+    style = """(name) => {
+        const style = getComputedStyle(document.querySelector(name));
+        return [style.color, style.backgroundColor];
+    }"""
+    with opened(browser, url, dark=dark) as page:
+        link, _ = page.evaluate(style, ".md-content a:not(.headerlink)")
+        _, paper = page.evaluate(style, "body")
+        text, header = page.evaluate(style, ".md-header")
+    assert contrast(link, paper) >= 4.5
+    assert contrast(text, header) >= 4.5
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG's contrast of two colours, each as CSS has it: rgb(184, 58, 12)."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
