@@ -44,6 +44,15 @@ def test_the_threads() -> None:
     assert "| 40, or as many as you say | 10, or as many as you say | 1 for the whole process |" in PAGE
 
 
+def test_each_parameter_of_the_peers_is_in_the_map() -> None:
+    page = (DOCS / "moving.md").read_text()
+    for peer, adapters in {"a2wsgi": (A2WSGI, a2wsgi.ASGIMiddleware), "asgiref": (ASGIREF,)}.items():
+        for adapter in adapters:
+            _, *options = inspect.signature(adapter).parameters
+            for option in options:
+                assert f"| {peer}: `{option}`" in page
+
+
 def test_a2wsgi_has_no_dependency() -> None:
     needed = [Requirement(line).marker for line in requires("a2wsgi") or []]
     assert not [marker for marker in needed if marker is None or marker.evaluate()]
