@@ -24,7 +24,7 @@ from ..threads.waiting import until_done
 if TYPE_CHECKING:
     from collections.abc import Buffer  # type: ignore[attr-defined,unused-ignore]  # since 3.12; here for types only
 
-__all__ = ["BLOCK", "Input", "Spool", "Stream"]
+__all__ = ["BLOCK", "Input", "Spool", "SpoolError", "Stream"]
 
 #: Seconds that an app has not read from a full buffer before more of the body is asked for all the same.
 PATIENCE = 1.0
@@ -62,6 +62,10 @@ class Input(io.BufferedReader):
         return lines
 
 
+class SpoolError(Exception):
+    """The disk does not take the body: it is full, or no file can be opened. The cause says why."""
+
+
 class Spool:
     """Loop side: a body that is too large for memory, on its way into a temporary file.
 
@@ -84,13 +88,13 @@ class Spool:
         self._discarded = False
 
     async def write(self, block: bytes) -> None:
-        """Takes ``block``, once the one before it is written. Raises what the disk raises."""
+        """Takes ``block``, once the one before it is written. Raises ``SpoolError`` if that one could not be."""
         await self._written()
         self._writing = True
         self._disk.submit(_Block(self, block))
 
     async def file(self) -> Input:
-        """The whole body, from its start."""
+        """The whole body, from its start. Raises ``SpoolError``."""
         await self._written()
         file = self._file
         assert file is not None  # noqa: S101  # for the type: a spool is made for its first block
@@ -115,6 +119,9 @@ class Spool:
             await waiter
         error, self._error = self._error, None
         try:
+            if isinstance(error, OSError):
+                # By a name of its own: an OSError of receive() says that the client has left.
+                raise SpoolError(str(error)) from error
             if error is not None:
                 raise error
         finally:

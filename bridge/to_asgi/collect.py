@@ -10,14 +10,14 @@ from io import BytesIO
 from typing import BinaryIO, Literal, NamedTuple
 
 from ..errors import BridgeError, ClientDisconnected, RequestBodyTooLarge
-from ..log import scope_name
+from ..log import request_name, scope_name
 from ..mapping.headers import is_chunked, parse_content_length
 from ..threads.jobs import run_in
 from ..threads.mailbox import Mailbox
 from ..threads.pool import ThreadPool
 from ..threads.tally import Tally
 from ..types import Environ, Receive, Scope
-from .body import BLOCK, Input, Spool, Stream, disconnected
+from .body import BLOCK, Input, Spool, SpoolError, Stream, disconnected
 from .refusal import Refused
 from .watch import until_disconnect
 
@@ -57,7 +57,8 @@ class Collector:
         """The body of a request, which is put into its ``environ``; ``None``: the client left before its end.
 
         Raises:
-            Refused: 400 where its length is not what the client says, 413 where it is too long.
+            Refused: 400 where its length is not what the client says, 413 where it is too long, 507 where the disk
+                does not take it.
         """
         declared = self._declared_length(environ) if "CONTENT_LENGTH" in environ else None
         message = await receive()
@@ -65,7 +66,10 @@ class Collector:
             return None
         block: bytes = message.get("body", b"")
         if message.get("more_body", False):
-            body = await self._rest(receive, block, declared, mailbox)
+            try:
+                body = await self._rest(receive, block, declared, mailbox)
+            except SpoolError as exc:
+                raise _not_kept(environ, exc) from None
             if body is None:
                 return None  # a body that is not complete reaches no app
         else:
@@ -209,3 +213,12 @@ class Collector:
             await stream.until_released()
         if await until_disconnect(receive, scope, more=more):
             left()
+
+
+def _not_kept(environ: Environ, error: SpoolError) -> Refused:
+    """The answer to a body that there is no room for, which the log says why of: RFC 4918, section 11.5."""
+    name = request_name(environ["REQUEST_METHOD"], environ["REQUEST_URI"].partition("?")[0])
+    logger.error(
+        "%s: the request body can't be kept in a temporary file; its client gets 507: %s", name, error
+    )
+    return Refused(507, "the server has no room for the request body")

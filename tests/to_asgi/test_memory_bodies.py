@@ -85,7 +85,9 @@ def test_a_disk_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     async def visit(adapter: WsgiToAsgi) -> None:
         with monkeypatch.context() as patches:
             patches.setattr(tempfile, "TemporaryFile", lambda **_: Full())
-            await failing(adapter, Client(*upload(b"a" * 50, b"b" * 50)), http_scope("POST"))
+            client = Client(*upload(b"a" * 50, b"b" * 50))
+            await served(adapter, client, http_scope("POST"))
+            assert client.types == ["http.response.start", "http.response.body"]
 
     leaves_nothing(reads, visit, request_buffer=40)
 

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.threads.mailbox import Mailbox
 from bridge.threads.pool import ThreadPool
-from bridge.to_asgi.body import Spool
+from bridge.to_asgi.body import Spool, SpoolError
 from tests.support.asgi import HANG
 from tests.support.loop_thread import LoopThread, disk_pool, loop_threads
 
@@ -25,7 +25,7 @@ def test_a_spool_raises_what_the_disk_raises(looped: LoopThread, monkeypatch: py
     async def main() -> None:
         spool = Spool(disk, looped.mailbox)
         await spool.write(b"a")
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(SpoolError, match="No space"):
             await spool.write(b"b")
         spool.discard()
 
