@@ -9,7 +9,7 @@ SERVER ?= uvicorn
 PORT ?= 8000
 VERSIONS := 3.11 3.12 3.13 3.14 3.15
 
-.PHONY: help run demo test test-all test-newest test-oldest test-ray check bench bench-quick docs docs-serve dist dist-check lock clean
+.PHONY: help run demo test test-all test-newest test-oldest test-ray soak check bench bench-quick docs docs-serve dist dist-check lock clean
 
 help:  ## this list
 	@echo 'make TARGET, where TARGET is one of:'
@@ -72,6 +72,12 @@ bench: $(VENV)/.test  ## measure the adapters beside their peers, in one run, an
 
 bench-quick: $(VENV)/.test  ## the same in two minutes, without verdicts and plots
 	$(BIN)/python -m benchmarks --quick --only in-process --only servers
+
+# SERVER has a default for another target: only what the command line says counts here.
+SOAK := $(if $(SEED),--seed $(SEED)) $(if $(REQUESTS),--requests $(REQUESTS)) \
+	$(if $(filter command line,$(origin SERVER)),--server $(SERVER))
+soak: $(VENV)/.test  ## play random apps and clients on real servers; SEED=, REQUESTS= on each, SERVER=
+	$(BIN)/python -m tests.soak $(SOAK)
 
 # One resolution holds for all supported versions of Python, by markers; the smaller lock is a part of the larger one.
 LOCK = $(BIN)/python -m uv pip compile --quiet --upgrade --universal --generate-hashes \

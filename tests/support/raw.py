@@ -146,6 +146,11 @@ class RawConnection:
         except ConnectionResetError:
             return True
 
+    @property
+    def reusable(self) -> bool:
+        """Whether the last response was whole, and its connection stays open for another request."""
+        return self._parser.our_state is h11.DONE and self._parser.their_state is h11.DONE
+
     def _begin(self, method: str) -> None:
         # h11 only reads a response to a request that it knows of: this tells it, and its bytes are thrown
         # away.

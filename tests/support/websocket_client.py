@@ -61,12 +61,16 @@ class RawWebSocket:
         self.socket = server.connect(HANG) if receive_buffer is None else _small(server, receive_buffer)
         self._protocol = ClientProtocol(parse_uri(websocket_url(server, path)), max_size=None)
         self._events: list[Any] = []
-        self._protocol.send_request(self._protocol.connect())
-        self._flush()
-        if wait:
-            response = self._event()
-            assert isinstance(response, Response)
-            assert response.status_code == 101, response
+        try:
+            self._protocol.send_request(self._protocol.connect())
+            self._flush()
+            if wait:
+                response = self._event()
+                assert isinstance(response, Response)
+                assert response.status_code == 101, response
+        except BaseException:
+            self.socket.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

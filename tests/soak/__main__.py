@@ -1,0 +1,185 @@
+"""``python -m tests.soak``: the command line. ``make soak`` calls it."""
+
+import argparse
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from . import report
+from .chaos import Chaos, small_disk_missing
+from .model import Loss
+from .peers import PEERS, PLACES
+from .run import Life, Plan, live
+from .scenarios import Scenario, draw
+from .servers import SERVERS, SoakServer
+from .shrink import shrink
+
+#: Scenarios of a life. Its memory is judged over those.
+_LIFE = 4000
+#: How often a failure is played again, to make it smaller.
+_TRIES = 10
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.soak",
+        description="Random apps and clients on real servers, which fail and are failed.",
+    )
+    parser.add_argument(
+        "--seed", type=int, help="the same seed draws the same scenarios (default: a new one)"
+    )
+    parser.add_argument("--requests", type=int, default=2000, help="on each server (default: 2,000)")
+    parser.add_argument(
+        "--server",
+        action="append",
+        choices=SERVERS,
+        metavar="NAME",
+        help=f"{', '.join(SERVERS)} (repeatable)",
+    )
+    parser.add_argument(
+        "--adapter", help="bridge, bridge-stream, bridge-shared (default: each that the server has)"
+    )
+    parser.add_argument("--chaos", choices=[chaos.name.lower() for chaos in Chaos], help="do this alone")
+    parser.add_argument("--indices", metavar="N,N", help="these scenarios alone, in one life of each server")
+    parser.add_argument(
+        "--peers", action="store_true", help="play on the peers and on native apps, and compare"
+    )
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="leave the report there")
+    parser.add_argument("--add", action="store_true", help="add to the report that is there")
+    options = parser.parse_args(arguments)
+    seed: int = random.randrange(1 << 32) if options.seed is None else options.seed
+    servers = [SERVERS[name] for name in options.server or SERVERS]
+    if options.peers:
+        plans = _peers(seed, options.requests)
+    else:
+        chaos = Chaos[options.chaos.upper()] if options.chaos else None
+        indices = [int(word) for word in options.indices.split(",")] if options.indices else None
+        plans = [
+            plan
+            for server in servers
+            for plan in _plans(server, options.adapter, seed, options.requests, chaos, indices)
+        ]
+    console = Console() if sys.stdout.isatty() else Console(width=132)
+    lives = _live_all(plans, console)
+    if options.output is not None:
+        data = report.read(options.output) if options.add else {"lives": [], "peers": []}
+        data["peers" if options.peers else "lives"] += [report.as_data(life) for life in lives]
+        for path in report.write(options.output, data):
+            console.print(f"written: {path}")
+    failed = [life for life in lives if life.complaints]
+    if options.peers:
+        return 0
+    for life in failed:
+        _explain(life, console)
+    return 1 if failed else 0
+
+
+def _plans(
+    server: SoakServer,
+    adapter: str | None,
+    seed: int,
+    requests: int,
+    chaos: Chaos | None,
+    indices: Sequence[int] | None,
+) -> list[Plan]:
+    """Lives of one server, which take turns at what is done to it, and at its adapters."""
+    adapters = (adapter,) if adapter else server.adapters
+    if indices is not None:
+        return [Plan(server, adapters[0], seed, draw(seed, indices, server.place), chaos)]
+    turns = (
+        [chaos]
+        if chaos
+        else [done for done in server.chaos() if done is not Chaos.SPACE or not small_disk_missing()]
+    )
+    plans: list[Plan] = []
+    for number, first in enumerate(range(0, requests, _LIFE)):
+        scenarios = draw(seed, range(first, min(first + _LIFE, requests)), server.place)
+        plans.append(
+            Plan(server, adapters[number % len(adapters)], seed, scenarios, turns[number % len(turns)])
+        )
+    return plans
+
+
+def _peers(seed: int, requests: int) -> list[Plan]:
+    return [
+        Plan(server, adapter, seed, draw(seed, range(requests), PLACES[server.direction]), patience=5.0)
+        for server, adapter in PEERS
+    ]
+
+
+def _live_all(plans: Sequence[Plan], console: Console) -> list[Life]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    lives: list[Life] = []
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=sum(len(plan.scenarios) for plan in plans))
+        for plan in plans:
+            progress.update(task, description=str(plan))
+            lives.append(_live(plan, lambda: progress.advance(task)))
+            life = lives[-1]
+            losses = ", ".join(f"{number} x {loss.value}" for loss, number in life.losses().items())
+            console.print(
+                f"{plan}: {life.requests:,} requests in {life.seconds:.0f} s; {losses or 'all right'}"
+            )
+    return lives
+
+
+def _live(plan: Plan, played: object = None) -> Life:
+    # Not below the user's own temporary directory: a unix socket's path may be too long there.
+    with tempfile.TemporaryDirectory(prefix="soak-") as directory:
+        return live(plan, Path(directory), played) if callable(played) else live(plan, Path(directory))
+
+
+def _explain(life: Life, console: Console) -> None:
+    """Print what failed, and the fewest scenarios with which it still does."""
+    plan = life.plan
+    console.print(f"\n[bold]{plan}[/bold]")
+    for complaint in life.complaints[:20]:
+        console.print(f"  {complaint}", markup=False)
+    kinds = set(life.losses())
+    small = smaller(life, kinds)
+    console.print("again, with less:", markup=False)
+    chaos = f" --chaos {plan.chaos.name.lower()}" if plan.chaos else ""
+    numbers = ",".join(str(scenario.index) for scenario in small[:200])
+    console.print(
+        f"  python -m tests.soak --server {plan.server.name} --adapter {plan.adapter} --seed {plan.seed}{chaos} "
+        f"--indices {numbers}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def smaller(life: Life, kinds: set[Loss]) -> list[Scenario]:
+    """Scenarios of the life, as few as can be had, that still lose one of ``kinds``."""
+    plan = life.plan
+
+    def fails(scenarios: Sequence[Scenario]) -> bool:
+        again = _live(Plan(plan.server, plan.adapter, plan.seed, scenarios, plan.chaos, plan.patience))
+        return bool(kinds & set(again.losses()))
+
+    blamed = {complaint.scenario.index for complaint in life.complaints if complaint.scenario is not None}
+    suspects = [scenario for scenario in plan.scenarios if scenario.index in blamed]
+    if suspects and len(suspects) < len(plan.scenarios) and fails(suspects):
+        return shrink(suspects, fails, _TRIES)
+    return shrink(plan.scenarios, fails, _TRIES)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

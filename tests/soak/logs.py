@@ -1,0 +1,122 @@
+"""Each line of a server's log is one that is expected, or a complaint.
+
+A traceback counts by its last line: which error it was. What is expected is a table of patterns: of the app and the
+bridge, of each server, and what only a server says to which something is done. A pattern is matched at a line's
+beginning, behind the time, process and level that most servers put there.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from .chaos import Chaos
+from .model import Complaint, Loss
+
+__all__ = ["check_log"]
+
+#: Time, process, level, in the ways of the servers.
+_PREFIX = re.compile(
+    r"(\[[^\]]*\] ?)*((INFO|WARNING|ERROR|DEBUG|CRITICAL): *)?(bridge: |[\w.]+:(?=[A-Za-z]))?"
+)
+#: Lines that belong to the one before: of a traceback, or what a server prints below its message.
+_PART = re.compile(
+    r"^(\s|Traceback \(|During handling of|The above exception|$|\+|\||handle_traceback|transport: |protocol: )"
+)
+
+_OF_THE_APP = (
+    # What the app was told to do.
+    r"Planned: soak: ", r"SystemExit: soak: ", r"CancelledError: soak: ",
+    # The rules that it was told to break.
+    r"ApplicationError: the WSGI app's body has a chunk of type str",
+    r"ApplicationError: the WSGI app sent its body without a call of start_response",
+    r"ApplicationError: the body is 1 bytes shorter than the app's Content-Length",
+    r"ApplicationError: http\.response\.body has str as its body",
+    r"ApplicationError: the app ended its response after \d+ of the \d+ bytes",
+    r"ApplicationError: the app's task was cancelled",
+    r"ApplicationError: the app returned without a response",
+    r"ApplicationExit: the WSGI app raised SystemExit: soak: planned",
+)  # fmt: skip
+#: How a client that has left is told, by the error that another one is raised beside.
+_OF_CLIENTS = (r"BrokenPipeError: ", r"ConnectionResetError: ")
+_OF_THE_BRIDGE = (
+    r"(GET|POST) '/work\S*': close\(\) of the response raised",
+    r"(GET|POST) '/work\S*': the WSGI app failed in the middle of its response",
+    r"(GET|POST) '/work\S*': the WSGI app raised an error; its client had left",
+    r"(GET|POST) '/work\S*': the application raised an error; it had answered with",
+    r"(GET|POST) '/work\S*': the application failed after its client had left",
+    r"(GET|POST) '/work\S*': the application has left tasks",
+    r"a WebSocket handshake for '/work\S*' was refused: WSGI has no WebSocket",
+    r"a response was dropped without close\(\)",
+    r"gevent has replaced the threads of this process",
+    r"GET '/work\S*': a WebSocket",
+    r"ResponseCut: the WSGI app failed in the middle of a response",
+)
+#: By the first word of the kind's name.
+_OF_SERVERS: dict[str, tuple[str, ...]] = {
+    "uvicorn": (
+        r"Exception in ASGI application", r"Invalid HTTP request received", r"connection (open|closed|rejected)",
+        r"127\.0\.0\.1:\d+ - \"WebSocket /work", r"ASGI callable returned without completing handshake",
+        r"Waiting for application s", r"Uvicorn running on", r"Started server process", r"Application s\w+ complete",
+        r"Shutting down", r"Finished server process", r"Waiting for (connections|background)",
+    ),
+    "hypercorn": (
+        r"Running on http", r"Error in ASGI Framework", r"Unhandled exception in client_connected_cb",
+        # asyncio's, of a connection that the client has ended.
+        r"socket\.send\(\) raised exception",
+        # At its end it drops what belongs to connections that are still open.
+        r"Exception in callback StreamReaderProtocol", r"handle: <Handle StreamReaderProtocol", r"CancelledError$",
+        r"<frozen _collections_abc>:\d+: RuntimeWarning: coroutine 'TCPServer\._idle_timeout'",
+        r"RuntimeWarning: Enable tracemalloc",
+    ),
+    "granian": (
+        r"Application callable raised an exception", r"ASGI transport error", r"Failed to close websocket",
+        r"Attempted to write to a closed websocket", r"Starting granian", r"Started worker-", r"Spawning worker-",
+        r"Listening at", r"Stopp\w+ (old )?worker-", r"HUP signal received", r"Respawning worker-",
+        r"Granian shutdown completed", r"Shutting down granian", r"Got signal",
+    ),
+    "gunicorn": (
+        r"Error handling request", r"Invalid request from", r"Starting gunicorn", r"Listening at", r"Using worker",
+        r"Booting worker", r"Handling signal", r"Worker exiting", r"Shutting down", r"Hang up",
+    ),
+    "waitress": (
+        r"Task queue depth is", r"Exception while serving", r"Client disconnected while serving", r"Serving on",
+    ),
+}  # fmt: skip
+_ENDED = (
+    # What a server does not wait for is told so.
+    r"RuntimeError: the adapter was closed while it had requests", r"\d+ thread\(s\) still running",
+    r"(GET|POST) '/work\S*': the application", r"the shutdown of", r"Exception in worker process",
+    r"Worker \(pid:\d+\) (was sent|exited with)", r"Unexpected exit from worker-",
+)  # fmt: skip
+_OF_CHAOS: dict[Chaos, tuple[str, ...]] = {
+    Chaos.TERMINATE: _ENDED,
+    Chaos.INTERRUPT: (*_ENDED, r"KeyboardInterrupt", r"SystemExit: 0"),
+    Chaos.RELOAD: _ENDED,
+    Chaos.KILL: _ENDED,
+    Chaos.DESCRIPTORS: (
+        *_ENDED, r".*Too many open files", r".*TooManyOpenFiles", r"server accept\(\) threw an exception",
+        r"socket\.accept\(\) out of system resource", r"socket: <asyncio\.TransportSocket",
+    ),
+    Chaos.SPACE: (*_ENDED, r".*No space left on device"),
+}  # fmt: skip
+
+
+def check_log(log: str, kind: str, chaos: Iterable[Chaos] = ()) -> list[Complaint]:
+    """What the server ``kind`` has logged that nobody expects, each once, with its number."""
+    patterns = [*_OF_THE_APP, *_OF_CLIENTS, *_OF_THE_BRIDGE, *_OF_SERVERS[kind.partition("-")[0]]]
+    for done in chaos:
+        patterns += _OF_CHAOS.get(done, ())
+    expected = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
+    found = Counter(text for text in _texts(log) if not expected.match(text))
+    return [
+        Complaint(Loss.LOG, f"{number} times {text[:300]!r}", number=number) for text, number in found.items()
+    ]
+
+
+def _texts(log: str) -> Iterator[str]:
+    for line in log.splitlines():
+        if _PART.match(line):
+            continue
+        text = _PREFIX.sub("", line, count=1)
+        # The module of an error's class.
+        yield re.sub(r"^[\w.]+\.(?=[A-Z]\w*(:|$))", "", text)

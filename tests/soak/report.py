@@ -1,0 +1,106 @@
+"""What a run leaves: its figures as JSON, and tables of them for the documentation."""
+
+import json
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import machine
+
+from .model import Loss
+from .run import Life
+
+__all__ = ["as_data", "read", "write"]
+
+_REPORT = "report.json"
+_DIRECTIONS = {"wsgi": "A WSGI app on ASGI servers", "asgi": "An ASGI app on WSGI servers"}
+
+
+def as_data(life: Life) -> dict[str, Any]:
+    """A life, as JSON takes it."""
+    plan = life.plan
+    return {
+        "server": plan.server.name,
+        "direction": plan.server.direction,
+        "adapter": plan.adapter,
+        "seed": plan.seed,
+        "scenarios": len(plan.scenarios),
+        "requests": life.requests,
+        "seconds": round(life.seconds, 1),
+        "done": plan.chaos.value if plan.chaos is not None else None,
+        "slopes": {name: round(slope, 3) for name, slope in life.slopes.items()},
+        "losses": {loss.name: number for loss, number in life.losses().items()},
+    }
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The report there; an empty one if there is none."""
+    path = folder / _REPORT
+    if not path.exists():
+        return {"lives": [], "peers": []}
+    data: dict[str, Any] = json.loads(path.read_text())
+    return data
+
+
+def write(folder: Path, data: dict[str, Any]) -> list[Path]:
+    """``report.json``, and the tables of it; the paths of all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = {**data, "machine": machine()}
+    files = {
+        _REPORT: json.dumps(data, indent=1) + "\n",
+        "soak.inc": _soak(data["lives"], data["machine"]),
+        "peers.inc": _peers(data["peers"]),
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return [folder / name for name in files]
+
+
+def _soak(lives: list[dict[str, Any]], of: dict[str, Any]) -> str:
+    lines: list[str] = []
+    for direction, title in _DIRECTIONS.items():
+        those = [life for life in lives if life["direction"] == direction]
+        lines += [f"**{title}: {sum(life['requests'] for life in those):,} requests**", ""]
+        lines += [
+            "| server | adapter | requests | lives | what was done to it | objects left | bytes left | complaints |",
+            "|---|---|--:|--:|---|--:|--:|--:|",
+        ]
+        for server, adapter in dict.fromkeys((life["server"], life["adapter"]) for life in those):
+            row = [life for life in those if (life["server"], life["adapter"]) == (server, adapter)]
+            done = ", ".join(dict.fromkeys(life["done"] for life in row if life["done"]))
+            requests = sum(life["requests"] for life in row)
+            lines.append(
+                f"| {server} | {adapter} | {requests:,} | {len(row)} | {done} | {_median(row, 'objects')} | "
+                f"{_median(row, 'memory')} | {sum(sum(life['losses'].values()) for life in row)} |"
+            )
+        lines.append("")
+    versions = ", ".join(f"{name} {number}" for name, number in of["versions"].items())
+    lines.append(
+        f"{of['date']}: Python {of['python']}, {of['system']}, {of['processors']} processors; {versions}."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _median(lives: Iterable[dict[str, Any]], name: str) -> str:
+    slopes = [life["slopes"][name] for life in lives if name in life["slopes"]]
+    return f"{statistics.median(slopes):.2f}" if slopes else "-"
+
+
+def _peers(lives: list[dict[str, Any]]) -> str:
+    lines: list[str] = []
+    for direction, title in _DIRECTIONS.items():
+        those = [life for life in lives if life["direction"] == direction]
+        if not those:
+            continue
+        lines += [f"**{title}: {those[0]['server']}, {those[0]['scenarios']:,} scenarios each**", ""]
+        lines += [
+            "| what was lost | " + " | ".join(life["adapter"] for life in those) + " |",
+            "|---|" + "--:|" * len(those),
+        ]
+        for loss in Loss:
+            numbers = [life["losses"].get(loss.name, 0) for life in those]
+            if any(numbers):
+                lines.append(f"| {loss.value} | " + " | ".join(f"{number:,}" for number in numbers) + " |")
+        lines.append("")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,97 @@
+"""The servers of the soak: rows, and how one is started."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support import servers
+from tests.support.servers import RunningServer
+
+from .chaos import Chaos
+from .scenarios import Direction, Place
+
+__all__ = ["SERVERS", "SoakServer", "start", "temporary"]
+
+
+@dataclass(frozen=True, slots=True)
+class SoakServer:
+    """A row: which server of ``tests.support.server_kinds``, with what, and what can be done to it."""
+
+    name: str
+    """As it is asked for."""
+    kind: str
+    place: Place
+    arguments: tuple[str, ...] = ()
+    reloads: bool = False
+    """Whether SIGHUP has it load the app anew."""
+    adapters: tuple[str, ...] = ("bridge",)
+
+    @property
+    def direction(self) -> Direction:
+        return self.place.direction
+
+    def chaos(self) -> list[Chaos]:
+        return [chaos for chaos in Chaos if chaos is not Chaos.RELOAD or self.reloads]
+
+
+_QUIET_GUNICORN = ("--access-logfile", "/dev/null")
+_ON_ASGI = Place("wsgi", websockets=True)
+_ON_WSGI = Place("asgi", websockets=True)
+
+#: In the order in which they are played.
+_ROWS = (
+    SoakServer(
+        "uvicorn", "uvicorn-httptools", _ON_ASGI, ("--no-access-log",), adapters=("bridge", "bridge-stream")
+    ),
+    SoakServer(
+        "uvicorn-h11", "uvicorn-h11", _ON_ASGI, ("--no-access-log",), adapters=("bridge", "bridge-stream")
+    ),
+    SoakServer(
+        "hypercorn",
+        "hypercorn",
+        _ON_ASGI,
+        ("--access-logfile", "/dev/null"),
+        adapters=("bridge", "bridge-stream"),
+    ),
+    SoakServer("hypercorn-h2", "hypercorn-h2c", Place("wsgi", http2=True), ("--access-logfile", "/dev/null")),
+    SoakServer(
+        "granian", "granian-ws", _ON_ASGI, ("--no-access-log", "--respawn-failed-workers"), reloads=True
+    ),
+    SoakServer("gunicorn-sync", "gunicorn-sync", _ON_WSGI, _QUIET_GUNICORN, reloads=True),
+    SoakServer(
+        "gunicorn-gthread",
+        "gunicorn-gthread",
+        _ON_WSGI,
+        _QUIET_GUNICORN,
+        reloads=True,
+        adapters=("bridge", "bridge-shared"),
+    ),
+    SoakServer("gunicorn-gevent", "gunicorn-gevent", _ON_WSGI, _QUIET_GUNICORN, reloads=True),
+    # Without looking ahead it hears of a client's leaving by a failed write alone, and some apps only listen.
+    SoakServer(
+        "waitress",
+        "waitress",
+        _ON_WSGI,
+        ("--channel-request-lookahead", "1"),
+        adapters=("bridge", "bridge-shared"),
+    ),
+)
+SERVERS = {row.name: row for row in _ROWS}
+
+
+def temporary(directory: Path) -> Path:
+    """``TMPDIR`` of a server in ``directory``."""
+    return directory / "tmp"
+
+
+def start(server: SoakServer, adapter: str, directory: Path) -> RunningServer:
+    """Start it; ``directory`` takes its log, and its temporary files."""
+    temporary(directory).mkdir(exist_ok=True)
+    return servers.start(
+        server.kind,
+        "tests.soak.served:app",
+        directory,
+        arguments=server.arguments,
+        environ={
+            "SOAK_DIRECTION": server.direction, "SOAK_ADAPTER": adapter, "TMPDIR": str(temporary(directory)),
+        },
+    )  # fmt: skip

@@ -1,0 +1,52 @@
+"""A line that nobody expects is seen, wherever it stands; those that are expected are known in each server's form."""
+
+import pytest
+
+from tests.soak.chaos import Chaos
+from tests.soak.logs import check_log
+from tests.soak.model import Loss
+
+_PLANNED = """\
+ERROR:    Exception in ASGI application
+Traceback (most recent call last):
+  File "/x.py", line 1, in y
+    raise Planned("soak: in the middle")
+tests.soak.app_wsgi.Planned: soak: in the middle
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("uvicorn-h11", "INFO:     Started server process [7]"),
+        ("uvicorn-h11", "[2026-11-28 10:00:00,000] [7] [ERROR] bridge: GET '/work': close() of the response raised"),
+        ("gunicorn-sync", "[2026-11-28 10:00:00 +0000] [7] [ERROR] Error handling request GET /work?app=x"),
+        ("waitress", "ERROR:waitress:Exception while serving /work"),
+        ("waitress", "ERROR:bridge:POST '/work': the application raised an error; it had answered with '200 OK'"),
+        ("granian-ws", '[INFO] ASGI transport error: "Closed(..)"'),
+    ],
+)  # fmt: skip
+def test_expected_lines(kind: str, line: str) -> None:
+    assert not check_log(f"{line}\n", kind)
+
+
+def test_a_traceback_counts_by_its_error() -> None:
+    assert not check_log(_PLANNED, "uvicorn-h11")
+    (complaint,) = check_log(_PLANNED.replace("tests.soak.app_wsgi.Planned", "KeyError") * 3, "uvicorn-h11")
+    assert complaint.loss is Loss.LOG
+    assert complaint.number == 3
+    assert "KeyError: soak: in the middle" in complaint.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Task was destroyed but it is pending!", "RuntimeError: cannot schedule new futures after shutdown"],
+)
+def test_an_unexpected_line(line: str) -> None:
+    assert check_log(f"INFO:     Started server process [7]\n{line}\n", "uvicorn-h11")
+
+
+def test_what_is_said_of_a_kill_is_expected_of_a_kill() -> None:
+    line = "[INFO] Unexpected exit from worker-1\n"
+    assert not check_log(line, "granian-ws", [Chaos.KILL])
+    assert check_log(line, "granian-ws")
