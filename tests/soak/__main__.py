@@ -1,10 +1,12 @@
 """``python -m tests.soak``: the command line. ``make soak`` calls it."""
 
 import argparse
+import itertools
 import random
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -20,7 +22,7 @@ from rich.progress import (
 from . import report
 from .chaos import Chaos, small_disk_missing
 from .model import Loss
-from .peers import PEERS, PLACES
+from .peers import PEERS
 from .run import Life, Plan, live
 from .scenarios import Scenario, draw
 from .servers import SERVERS, SoakServer
@@ -28,8 +30,6 @@ from .shrink import shrink
 
 #: Scenarios of a life. Its memory is judged over those.
 _LIFE = 4000
-#: How often a failure is played again, to make it smaller.
-_TRIES = 10
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,6 +56,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--peers", action="store_true", help="play on the peers and on native apps, and compare"
     )
+    parser.add_argument("--minutes", type=float, default=60.0, help="begin no life after that (default: 60)")
+    parser.add_argument(
+        "--tries",
+        type=int,
+        default=10,
+        help="play a failure so often again, to make it smaller (default: 10)",
+    )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="leave the report there")
     parser.add_argument("--add", action="store_true", help="add to the report that is there")
     options = parser.parse_args(arguments)
@@ -66,23 +73,23 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         chaos = Chaos[options.chaos.upper()] if options.chaos else None
         indices = [int(word) for word in options.indices.split(",")] if options.indices else None
-        plans = [
-            plan
-            for server in servers
-            for plan in _plans(server, options.adapter, seed, options.requests, chaos, indices)
-        ]
+        each = [_plans(server, options.adapter, seed, options.requests, chaos, indices) for server in servers]
+        # In turns, so that a run that is ended has played on each of them.
+        plans = [plan for turn in itertools.zip_longest(*each) for plan in turn if plan is not None]
     console = Console() if sys.stdout.isatty() else Console(width=132)
-    lives = _live_all(plans, console)
-    if options.output is not None:
-        data = report.read(options.output) if options.add else {"lives": [], "peers": []}
-        data["peers" if options.peers else "lives"] += [report.as_data(life) for life in lives]
-        for path in report.write(options.output, data):
-            console.print(f"written: {path}")
+    lives: list[Life] = []
+    before = report.read(options.output if options.add else None)
+    for life in _live_all(plans, console, options.minutes * 60):
+        lives.append(life)
+        if options.output is not None:
+            # After each one: a long run may be ended.
+            before["peers" if options.peers else "lives"].append(report.as_data(life))
+            report.write(options.output, before)
     failed = [life for life in lives if life.complaints]
     if options.peers:
         return 0
     for life in failed:
-        _explain(life, console)
+        _explain(life, console, options.tries)
     return 1 if failed else 0
 
 
@@ -98,28 +105,27 @@ def _plans(
     adapters = (adapter,) if adapter else server.adapters
     if indices is not None:
         return [Plan(server, adapters[0], seed, draw(seed, indices, server.place), chaos)]
-    turns = (
-        [chaos]
-        if chaos
-        else [done for done in server.chaos() if done is not Chaos.SPACE or not small_disk_missing()]
-    )
+    room = small_disk_missing() is None
+    turns = [chaos] if chaos else [done for done in server.chaos() if room or done is not Chaos.SPACE]
+    # Which comes first depends on the seed: short runs don't all do the same.
+    both = list(itertools.product(turns, adapters))
     plans: list[Plan] = []
-    for number, first in enumerate(range(0, requests, _LIFE)):
+    for number, first in enumerate(range(0, requests, _LIFE), start=seed):
+        done, name = both[number % len(both)]
         scenarios = draw(seed, range(first, min(first + _LIFE, requests)), server.place)
-        plans.append(
-            Plan(server, adapters[number % len(adapters)], seed, scenarios, turns[number % len(turns)])
-        )
+        plans.append(Plan(server, name, seed, scenarios, done))
     return plans
 
 
 def _peers(seed: int, requests: int) -> list[Plan]:
     return [
-        Plan(server, adapter, seed, draw(seed, range(requests), PLACES[server.direction]), patience=5.0)
+        Plan(server, adapter, seed, draw(seed, range(requests), server.place), patience=5.0)
         for server, adapter in PEERS
     ]
 
 
-def _live_all(plans: Sequence[Plan], console: Console) -> list[Life]:
+def _live_all(plans: Sequence[Plan], console: Console, seconds: float) -> Iterator[Life]:
+    """Each life when it has ended; none is begun after so many seconds."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -127,34 +133,36 @@ def _live_all(plans: Sequence[Plan], console: Console) -> list[Life]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    lives: list[Life] = []
+    end = time.monotonic() + seconds
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=sum(len(plan.scenarios) for plan in plans))
-        for plan in plans:
+        for number, plan in enumerate(plans):
+            if time.monotonic() > end:
+                console.print(f"{len(plans) - number} of {len(plans)} lives are left out: the time is over")
+                return
             progress.update(task, description=str(plan))
-            lives.append(_live(plan, lambda: progress.advance(task)))
-            life = lives[-1]
+            life = _live(plan, lambda: progress.advance(task))
             losses = ", ".join(f"{number} x {loss.value}" for loss, number in life.losses().items())
             console.print(
                 f"{plan}: {life.requests:,} requests in {life.seconds:.0f} s; {losses or 'all right'}"
             )
-    return lives
+            yield life
 
 
-def _live(plan: Plan, played: object = None) -> Life:
+def _live(plan: Plan, played: Callable[[], object] = lambda: None) -> Life:
     # Not below the user's own temporary directory: a unix socket's path may be too long there.
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-        return live(plan, Path(directory), played) if callable(played) else live(plan, Path(directory))
+        return live(plan, Path(directory), played)
 
 
-def _explain(life: Life, console: Console) -> None:
+def _explain(life: Life, console: Console, tries: int) -> None:
     """Print what failed, and the fewest scenarios with which it still does."""
     plan = life.plan
     console.print(f"\n[bold]{plan}[/bold]")
     for complaint in life.complaints[:20]:
         console.print(f"  {complaint}", markup=False)
     kinds = set(life.losses())
-    small = smaller(life, kinds)
+    small = smaller(life, kinds, tries)
     console.print("again, with less:", markup=False)
     chaos = f" --chaos {plan.chaos.name.lower()}" if plan.chaos else ""
     numbers = ",".join(str(scenario.index) for scenario in small[:200])
@@ -166,7 +174,7 @@ def _explain(life: Life, console: Console) -> None:
     )
 
 
-def smaller(life: Life, kinds: set[Loss]) -> list[Scenario]:
+def smaller(life: Life, kinds: set[Loss], tries: int) -> list[Scenario]:
     """Scenarios of the life, as few as can be had, that still lose one of ``kinds``."""
     plan = life.plan
 
@@ -176,9 +184,9 @@ def smaller(life: Life, kinds: set[Loss]) -> list[Scenario]:
 
     blamed = {complaint.scenario.index for complaint in life.complaints if complaint.scenario is not None}
     suspects = [scenario for scenario in plan.scenarios if scenario.index in blamed]
-    if suspects and len(suspects) < len(plan.scenarios) and fails(suspects):
-        return shrink(suspects, fails, _TRIES)
-    return shrink(plan.scenarios, fails, _TRIES)
+    if tries and suspects and len(suspects) < len(plan.scenarios) and fails(suspects):
+        return shrink(suspects, fails, tries)
+    return shrink(plan.scenarios, fails, tries)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,9 @@ _ENDED = (
     # What a server does not wait for is told so.
     r"RuntimeError: the adapter was closed while it had requests", r"\d+ thread\(s\) still running",
     r"(GET|POST) '/work\S*': the application", r"the shutdown of", r"Exception in worker process",
-    r"Worker \(pid:\d+\) (was sent|exited with)", r"Unexpected exit from worker-",
+    r"Worker \(pid:\d+\) (was sent|exited with)", r"Unexpected exit from worker-", r"Canceling \d+ pending task",
+    # hypercorn's worker, with the connections that were open.
+    r"unhandled exception during asyncio\.run\(\) shutdown", r"task: <Task finished", r"Process SpawnProcess-",
 )  # fmt: skip
 _OF_CHAOS: dict[Chaos, tuple[str, ...]] = {
     Chaos.TERMINATE: _ENDED,
@@ -96,6 +98,7 @@ _OF_CHAOS: dict[Chaos, tuple[str, ...]] = {
     Chaos.DESCRIPTORS: (
         *_ENDED, r".*Too many open files", r".*TooManyOpenFiles", r"server accept\(\) threw an exception",
         r"socket\.accept\(\) out of system resource", r"socket: <asyncio\.TransportSocket",
+        r"\S+ <StreamServer at",
     ),
     Chaos.SPACE: (*_ENDED, r".*No space left on device"),
 }  # fmt: skip

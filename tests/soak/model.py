@@ -86,7 +86,7 @@ class Complaint:
 #: What the app makes of it: the status, and how the answer ends.
 _WHOLE = (200, Outcome.RIGHT)
 #: Nothing is out before the error: PEP 3333, "The start_response() Callable"; ASGI allows the same, and servers do it.
-_BEFORE = (0, Outcome.ERROR)
+_BEFORE = (200, Outcome.ERROR)
 #: The client has a part of it, or the server had not sent it yet.
 _MIDDLE = (200, Outcome.CUT | Outcome.ERROR)
 _ENDS: dict[App, tuple[int, Outcome]] = {

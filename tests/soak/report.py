@@ -34,10 +34,10 @@ def as_data(life: Life) -> dict[str, Any]:
     }
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """The report there; an empty one if there is none."""
-    path = folder / _REPORT
-    if not path.exists():
+def read(folder: Path | None) -> dict[str, Any]:
+    """The report there; an empty one without a folder, or if there is none."""
+    path = None if folder is None else folder / _REPORT
+    if path is None or not path.exists():
         return {"lives": [], "peers": []}
     data: dict[str, Any] = json.loads(path.read_text())
     return data
@@ -93,12 +93,15 @@ def _peers(lives: list[dict[str, Any]]) -> str:
         those = [life for life in lives if life["direction"] == direction]
         if not those:
             continue
-        lines += [f"**{title}: {those[0]['server']}, {those[0]['scenarios']:,} scenarios each**", ""]
+        lines += [f"**{title}: {those[0]['server']}**", ""]
         lines += [
-            "| what was lost | " + " | ".join(life["adapter"] for life in those) + " |",
+            "| | " + " | ".join(life["adapter"] for life in those) + " |",
             "|---|" + "--:|" * len(those),
+            "| requests | " + " | ".join(f"{life['requests']:,}" for life in those) + " |",
         ]
         for loss in Loss:
+            if loss is Loss.LOG:
+                continue  # what is expected there are the bridge's words
             numbers = [life["losses"].get(loss.name, 0) for life in those]
             if any(numbers):
                 lines.append(f"| {loss.value} | " + " | ".join(f"{number:,}" for number in numbers) + " |")

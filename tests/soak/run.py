@@ -91,6 +91,9 @@ def live(plan: Plan, directory: Path, played: Callable[[], object] = lambda: Non
         target = Target(restart(), plan.patience)
         try:
             _play_all(life, target, restart, directory, played)
+        except (OSError, AssertionError) as error:
+            # The clients' own are answers; this is of who asks for counts, and of a start.
+            life.complaints.append(Complaint(Loss.SERVER, f"it does not serve any more: {error!r}"))
         finally:
             life.complaints.extend(end(target.server))
             for server in servers:
