@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 from ..errors import ApplicationError
+from ..log import logger, request_name
 from ..mapping.scope import path_for_log
 from ..to_asgi.body import BLOCK
 from ..to_wsgi.request_body import body_length
@@ -53,6 +54,8 @@ def serve_with_fallback(
         if answer is not None:
             body.keep = False
             return answer
+        if kept.lost is not None:
+            return _refuse(environ, start_response, kept.lost)
     if kept.size:
         environ["wsgi.input"] = _KeptInput(kept, keep=False)
     environ.update(place)
@@ -86,6 +89,17 @@ def _answer(part: Part, environ: Environ, held: "_HeldBack") -> Iterable[bytes] 
     except Exception as exc:  # noqa: BLE001 - the next app answers
         _log("close() of the application", part, environ, exc)
     return None
+
+
+def _refuse(environ: Environ, start_response: StartResponse, error: OSError) -> Iterable[bytes]:
+    """Answer in place of the next app, which would get half a body: RFC 4918, section 11.5."""
+    name = request_name(environ.get("REQUEST_METHOD", "GET"), path_for_log(environ))
+    logger.error("%s: the request body can't be kept for the next app; its client gets 507: %s", name, error)
+    text = b"the server has no room for the request body\n"
+    start_response(
+        "507 Insufficient Storage", [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))]
+    )
+    return [text]
 
 
 def _log(what: str, part: Part, environ: Environ, error: Exception) -> None:
@@ -190,16 +204,34 @@ class _KeptBody:
             self.left = body_length(environ.copy())  # it may rewrite the length, which the app has as it came
         #: Bytes kept.
         self.size = 0
+        #: Why nothing more is kept: the disk takes no more. The app that reads has its body all the same.
+        self.lost: OSError | None = None
         self._file: IO[bytes] | None = None
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes) -> bool:
+        """Keep ``data``; false: the disk does not take it, and nothing more is kept."""
+        if self.lost is None:
+            try:
+                self._write(data)
+            except OSError as exc:
+                self.lost = exc.with_traceback(None)
+                # What it has is of no use; and its close() would try to write the rest once more.
+                if self._file is not None:
+                    with contextlib.suppress(OSError):
+                        self._file.close()
+                    self._file = None
+            else:
+                self.size += len(data)
+        return self.lost is None
+
+    def _write(self, data: bytes) -> None:
         if self._file is None:
             self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  # closed with this object
             # Who has the last input on it may be anybody: the server, the app's iterable.
             weakref.finalize(self, self._file.close)
-        self._file.seek(0, 2)
+        self._file.seek(self.size)
         self._file.write(data)
-        self.size += len(data)
+        self._file.flush()
 
     def at(self, position: int) -> IO[bytes] | None:
         """The file at this position; ``None``: nothing is kept from there on."""
@@ -262,7 +294,6 @@ class _KeptInput(io.BufferedIOBase):
         data = b"" if size == 0 else read() if size < 0 else read(size)
         if left is not None:
             self._kept.left = left - len(data)
-        if self.keep and data:
-            self._kept.append(data)
+        if self.keep and data and self._kept.append(data):
             self._position += len(data)
         return data

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from ..threads.jobs import run_in
 from ..threads.mailbox import Mailbox
 from ..threads.pool import ThreadPool
-from ..to_asgi.body import BLOCK
+from ..to_asgi.body import BLOCK, SpoolError
 from ..types import Message, Receive
 from .handing_on import IN_MEMORY
 
@@ -54,7 +54,10 @@ class Tape:
         return self._fetching is not None
 
     def fetch(self) -> asyncio.Task[None]:
-        """Return the task that puts the next message on the tape; it raises what ``receive()`` and the disk raise."""
+        """Return the task that puts the next message on the tape.
+
+        It raises what ``receive()`` raises, and ``SpoolError`` where the disk does not take a part of the body.
+        """
         if self._fetching is None:
             self._fetching = asyncio.get_running_loop().create_task(self._fetch())
             # Nobody may want to know any more what it raises.
@@ -127,18 +130,24 @@ class _TapeFile:
         self._closed = False
 
     async def append(self, block: bytes) -> None:
-        """Write ``block`` at the end. Raises what the disk raises."""
+        """Write ``block`` at the end. Raises ``SpoolError``, as an OSError of ``receive()`` would be the client's."""
 
         def write() -> None:
             with self._lock:
                 if self._closed:
                     return
                 if self._file is None:
-                    self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
+                    # Without a buffer, whose rest close() would try to write to a full disk.
+                    self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed by close()
                 self._file.seek(0, 2)
-                self._file.write(block)
+                rest = memoryview(block)
+                while rest:
+                    rest = rest[self._file.write(rest) :]
 
-        await self._run(write)
+        try:
+            await self._run(write)
+        except OSError as exc:
+            raise SpoolError(str(exc)) from exc
         self.size += len(block)
 
     async def read(self, offset: int) -> bytes:

@@ -1,6 +1,7 @@
 """What the next app gets of the request's body, on the ASGI side, and where it is kept until then."""
 
 import asyncio
+import errno
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from starlette.testclient import TestClient
 from bridge import Dispatcher, Mount
 from bridge.dispatch import tape as tape_module
 from bridge.threads.pool import ThreadPool
-from bridge.types import Receive, Scope, Send
+from bridge.to_asgi.body import SpoolError
+from bridge.types import Environ, Receive, Scope, Send, StartResponse
 from tests.dispatch.asgi import echo, events, exchange_with, over, read_all, reads, run, said
 from tests.support.asgi import Exchange, disconnect, request
 from tests.support.jobs import idle, until
@@ -130,3 +132,29 @@ def test_a_client_that_leaves_while_the_next_app_answers() -> None:
             exchange.disconnect()
 
     asyncio.run(main())
+
+
+def test_a_full_disk_is_no_client_that_has_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An OSError of receive() would say so. A WSGI app's client gets 507, and another app has an error of its own."""
+
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    blocks = events([b"x" * 65_536] * 9)
+    with pytest.raises(SpoolError, match="No space left"):
+        run(exchange_with(over(reads(99)), *blocks))
+    done = run(exchange_with(over(not_found), *blocks))
+    assert done.messages[0]["status"] == 507
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert "No space left" in line
+    assert run(exchange_with(over(reads(99)), request(b"small"))).body == said("", "/new/x", b"small")
+    wait_for_no_bridge_threads()
+
+
+def not_found(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    environ["wsgi.input"].read()
+    start_response("404 Not Found", [])
+    return [b"nothing here"]

@@ -1,5 +1,6 @@
 """What the next app gets of the request's body, on the WSGI side, and where it is kept until then."""
 
+import errno
 import gc
 import io
 from collections.abc import Callable, Iterable, Iterator
@@ -169,3 +170,53 @@ def test_a_content_length_that_is_none_is_the_apps_affair() -> None:
     environ = environ_for("/new/x", "POST", b"body", CONTENT_LENGTH="x")
     answer = call(over(reads("all"), replies("200 OK")), environ, validate=False)
     assert answer.status == "200 OK"
+
+
+class FullDisk(io.BytesIO):
+    """A temporary file that has room for 100,000 bytes."""
+
+    def write(self, data: Any, /) -> int:
+        if self.tell() + len(data) > 100_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_a_full_disk_is_nothing_to_an_app_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda *_, **__: FullDisk())
+    body = b"x" * 500_000
+
+    def first(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        parts = [environ["wsgi.input"].read(50_000) for _ in range(9)]
+        start_response("200 OK", TEXT)
+        return [*parts, environ["wsgi.input"].read()]
+
+    answer = call(over(first), environ_for("/new/x", "POST", body), validate=False)
+    assert (answer.status, answer.body) == ("200 OK", body)
+
+
+def test_a_body_that_a_full_disk_does_not_keep_gets_507(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next app gets no half of a body."""
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda *_, **__: FullDisk())
+
+    def never(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        raise AssertionError("it was called")
+
+    def in_parts(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        while environ["wsgi.input"].read(50_000):
+            pass
+        return replies("404 Not Found")(environ, start_response)
+
+    for first in (reads("all"), reads("all lines"), in_parts):
+        caplog.clear()
+        answer = call(over(first, never), environ_for("/new/x", "POST", b"x\n" * 250_000), validate=False)
+        assert answer.status == "507 Insufficient Storage"
+        assert answer.body == b"the server has no room for the request body\n"
+        (record,) = caplog.records
+        assert record.getMessage().startswith(
+            "POST '/new/x': the request body can't be kept for the next app"
+        )
+        assert "No space left" in record.getMessage()
+    small = call(over(reads("all")), environ_for("/new/x", "POST", b"small"), validate=False)
+    assert small.body == said("", "/new/x", b"small")

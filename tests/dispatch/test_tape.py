@@ -11,6 +11,7 @@ from bridge.dispatch import tape as module
 from bridge.dispatch.handing_on import IN_MEMORY
 from bridge.dispatch.tape import Reader, Tape
 from bridge.threads.pool import ThreadPool
+from bridge.to_asgi.body import SpoolError
 from bridge.types import Message
 from tests.support.asgi import HANG, disconnect, request
 from tests.support.jobs import Work, until
@@ -263,14 +264,14 @@ def test_messages_of_a_websocket_stay_in_memory(disk: ThreadPool) -> None:
 def test_what_the_disk_raises_is_raised_to_who_waits(
     disk: ThreadPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full() -> None:
+    def full(**_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tempfile.TemporaryFile", full)
 
     async def main() -> None:
         tape = Tape(Server(request(b"x" * 200_000)).receive, disk)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(SpoolError, match="No space"):
             await tape.fetch()
         tape.close()
 
