@@ -11,7 +11,7 @@ from benchmarks.report import machine
 from .model import Loss
 from .run import Life
 
-__all__ = ["as_data", "read", "write"]
+__all__ = ["as_data", "read", "tables", "write"]
 
 _REPORT = "report.json"
 _DIRECTIONS = {"wsgi": "A WSGI app on ASGI servers", "asgi": "An ASGI app on WSGI servers"}
@@ -47,14 +47,15 @@ def write(folder: Path, data: dict[str, Any]) -> list[Path]:
     """``report.json``, and the tables of it; the paths of all."""
     folder.mkdir(parents=True, exist_ok=True)
     data = {**data, "machine": machine()}
-    files = {
-        _REPORT: json.dumps(data, indent=1) + "\n",
-        "soak.inc": _soak(data["lives"], data["machine"]),
-        "peers.inc": _peers(data["peers"]),
-    }
+    files = {_REPORT: json.dumps(data, indent=1) + "\n", **tables(data)}
     for name, text in files.items():
         (folder / name).write_text(text)
     return [folder / name for name in files]
+
+
+def tables(data: dict[str, Any]) -> dict[str, str]:
+    """What the documentation includes, by the names of the files."""
+    return {"soak.inc": _soak(data["lives"], data["machine"]), "peers.inc": _peers(data["peers"])}
 
 
 def _soak(lives: list[dict[str, Any]], of: dict[str, Any]) -> str:
