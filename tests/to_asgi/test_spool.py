@@ -1,6 +1,7 @@
 """A body on its way into a temporary file: what the disk raises, and what is left behind."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -120,3 +121,40 @@ def test_the_loop_is_woken_only_if_it_waits_for_the_disk(looped: LoopThread) -> 
 
     with disk_pool() as disk:
         looped.run(main())
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_discarded_spool_has_no_error_that_nobody_asked_for(
+    looped: LoopThread, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """The client leaves while a write fails: asyncio would log a future's error when it is collected."""
+    go = threading.Event()
+
+    def full(**_: object) -> None:
+        assert go.wait(HANG)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    told: list[dict[str, object]] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        spool = Spool(disk, looped.mailbox)
+        await spool.write(b"a")
+        if late:
+            spool.discard()
+        go.set()
+        await written(disk)
+        if not late:
+            spool.discard()
+        await written(disk)
+        await asyncio.sleep(0)  # what was posted has been called
+
+    with disk_pool() as disk:
+        try:
+            looped.run(main())
+            gc.collect()
+            looped.run(asyncio.sleep(0))
+        finally:
+            looped.mailbox.loop.set_exception_handler(None)
+    assert not told
