@@ -91,7 +91,7 @@ def scopes(draw: st.DrawFn) -> dict[str, Any]:
     """A scope that an ASGI server could give, by the specification (HTTP Connection Scope)."""
     path: str = draw(_paths)
     client = st.none() | st.tuples(st.sampled_from(["127.0.0.1", "::1"]), st.integers(0, 65535))
-    return http_scope(
+    scope = http_scope(
         draw(st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "X-ODD"])),
         path,
         query=draw(st.binary(max_size=8)),
@@ -103,6 +103,7 @@ def scopes(draw: st.DrawFn) -> dict[str, Any]:
         client=draw(client),
         server=draw(st.sampled_from([("127.0.0.1", 80), ("::1", 8000), ("/run/s", None), None])),
     )
+    return dict(scope)
 
 
 #: Field names and values of every byte.
