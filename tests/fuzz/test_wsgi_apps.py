@@ -19,7 +19,7 @@ from bridge import ApplicationError, WsgiToAsgi
 from bridge.types import Environ, Message, StartResponse
 from tests.fuzz.profile import examples
 from tests.fuzz.values import mostly
-from tests.support.asgi import Exchange, http_scope, request
+from tests.support.asgi import Exchange, disconnect, http_scope, request
 from tests.support.threads import wait_for_no_bridge_threads
 
 BODY = b"first line\nsecond\n\nlast"
@@ -48,7 +48,10 @@ class Plan(NamedTuple):
     iterated: list[Step]
     method: str = "GET"
     close_raises: bool = False
+    #: The body comes in parts.
     more: bool = False
+    #: The client leaves, at any moment after its request.
+    leaves: bool = False
 
 
 class PlannedError(Exception):
@@ -335,6 +338,7 @@ plans = st.tuples(
     st.sampled_from(["GET", "GET", "POST", "HEAD"]),
     st.booleans(),
     st.booleans(),
+    st.sampled_from([False, False, True]),
 ).map(lambda drawn: Plan(drawn[0][0], drawn[0][1], drawn[0][2], *drawn[1:]))
 
 
@@ -359,12 +363,19 @@ def test_any_app(mode: Any, runner: asyncio.Runner, caplog: pytest.LogCaptureFix
         model = Model(plan.method).run(plan)
         parts = [BODY[:9], BODY[9:12], BODY[12:]] if plan.more else [BODY]
         events = [request(part, more_body=part is not parts[-1]) for part in parts]
+        if plan.leaves:
+            events.append(disconnect())
         server = Server(adapter, http_scope(plan.method), events)
         error: BaseException | None = None
         try:
             runner.run(server.run())
         except Exception as exc:
             error = exc
+        if plan.leaves and error is None and not server.over:
+            # The app has heard of it, by an error or by close(); it may not even have been called.
+            assert model.body.startswith(server.body if server.messages else b"")
+            assert app.closes <= 1
+            return
         _compare(server, model, error, plan)
         if plan.kind in {"iterator", "file"} and not _failed_in_call(plan):
             assert app.closes == 1
