@@ -129,7 +129,10 @@ def test_no_field_passes_for_another(headers: list[tuple[bytes, bytes]]) -> None
     """Two names share a key only if they are the same name (RFC 9110, 5.1: they are of ASCII, whatever the case)."""
     keys: dict[str, bytes] = {}
     for name, _ in headers:
-        key = environ_key(name)
+        try:
+            key = environ_key(name)
+        except ValueError:
+            continue  # the request is refused
         if key:
             assert keys.setdefault(key, name.lower()) == name.lower()
             assert key.isascii()
