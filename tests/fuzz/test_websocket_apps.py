@@ -204,7 +204,7 @@ def test_any_app_and_any_client(caplog: pytest.LogCaptureFixture) -> None:
     # Hundreds of apps that fail log hundreds of lines.
     caplog.set_level("CRITICAL", "bridge")
     app = _App()
-    adapter = WsgiToAsgi(app, request_buffer=16, response_buffer=16, websocket_threads=1)
+    adapter = WsgiToAsgi(app, request_buffer=16, response_buffer=16, websocket_threads=8)
 
     @examples(300)
     @given(plans)

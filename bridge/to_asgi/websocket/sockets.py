@@ -70,8 +70,9 @@ class WebSockets:
         environ["wsgi.websocket"] = websocket
         environ["werkzeug.socket"] = pair.socket_for_app()
         loop = mailbox.loop if self._on_server_loop else None
+        call = WebSocketCall(self._app, environ, channel, loop, websocket, pair)
         try:
-            self.pool.submit(WebSocketCall(self._app, environ, channel, loop, websocket, pair))
+            self.pool.submit(call)
         except Overloaded:
             raise Overloaded(
                 f"as many WebSockets are open as websocket_threads allows: {self._threads}"
@@ -84,6 +85,8 @@ class WebSockets:
             await session.run()
         finally:
             wires.sessions.discard(session)
+            # A client that left at once: where no thread has come to its call yet, that one is free for the next.
+            self.pool.withdraw(call)
 
 
 def shut_down(wires: Wires) -> None:

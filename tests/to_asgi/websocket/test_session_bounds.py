@@ -2,10 +2,12 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from bridge import ConnectionClosed, WebSocket
+from bridge.threads.pool import ThreadPool
 from bridge.to_asgi.websocket import session as session_module
 from bridge.to_asgi.websocket.session import Session
 from tests.support.served import Served, arrival
@@ -18,9 +20,45 @@ from tests.support.websockets import (
     handler,
     received,
     sent,
+    turn,
 )
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
+
+
+# Threads.
+
+
+def test_a_client_that_leaves_before_its_call_has_a_thread_takes_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[Callable[[], None]] = []
+    start = ThreadPool._start
+    monkeypatch.setattr(
+        ThreadPool, "_start", lambda pool, gate, name: held.append(lambda: start(pool, gate, name))
+    )
+    calls: list[str] = []
+
+    def serve(websocket: WebSocket) -> None:
+        websocket.send("here")
+        calls.append("served")
+
+    async def main() -> None:
+        async with Served(handler(serve), websocket_threads=1) as adapter:
+            first = connect(adapter)
+            first.feed(disconnect())
+            await first.run()
+            assert not calls
+            # Its thread is still on its way, and serves the next one.
+            async with connect(adapter) as second:
+                await turn()
+                held.pop()()
+                await second.wait_for("websocket.close")
+        assert not held
+        assert sent(second) == ["here"]
+        assert calls == ["served"]
+
+    asyncio.run(main())
 
 
 # Backpressure.
