@@ -29,6 +29,8 @@ _NEVER = {
 #: Slopes from which memory grows with requests: what CPython and malloc do by themselves stays below. An object that a
 #: request leaves has a slope of one or more.
 _OBJECTS_EACH, _BYTES_EACH = 0.5, 400.0
+#: Samples that it takes to tell.
+_SAMPLES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +97,23 @@ def check_rest(target: Target, before: Sample) -> tuple[Sample, list[Complaint]]
 def check_memory(samples: Sequence[tuple[int, Sample]]) -> tuple[dict[str, float], list[Complaint]]:
     """The slopes of objects and of bytes, each request, over samples of one process with their count of requests.
 
-    The first third is left out: caches fill.
+    The first third is left out: caches fill. What grows with requests does so in both halves of the rest; a step is
+    in one of them.
     """
     later = samples[len(samples) // 3 :]
-    if len(later) < 4 or len({sample.pid for _, sample in later}) > 1:
+    if len(later) < _SAMPLES or len({sample.pid for _, sample in later}) > 1:
         return {}, []
-    counts = [count for count, _ in later]
     slopes: dict[str, float] = {}
     complaints: list[Complaint] = []
     for name, limit in (("objects", _OBJECTS_EACH), ("memory", _BYTES_EACH)):
-        values = [sample.process[name] for _, sample in later]
-        slopes[name] = slope = statistics.linear_regression(counts, values).slope
-        # A step is no slope: both halves have to rise.
-        half = len(values) // 2
-        rises = statistics.mean(values[half:]) > statistics.mean(values[:half]) and values[-1] > values[half]
-        if slope > limit and rises:
-            complaints.append(Complaint(Loss.MEMORY, f"{slope:.1f} {name} each request: {values}"))
+        slopes[name] = _slope(later, name)
+        half = len(later) // 2
+        if min(slopes[name], _slope(later[:half], name), _slope(later[half:], name)) > limit:
+            values = [sample.process[name] for _, sample in later]
+            complaints.append(Complaint(Loss.MEMORY, f"{slopes[name]:.1f} {name} each request: {values}"))
     return slopes, complaints
+
+
+def _slope(samples: Sequence[tuple[int, Sample]], name: str) -> float:
+    counts = [count for count, _ in samples]
+    return statistics.linear_regression(counts, [sample.process[name] for _, sample in samples]).slope

@@ -5,6 +5,7 @@ Any thread counts; a lock guards the counts. What is looked at is the whole proc
 
 import asyncio
 import collections
+import ctypes
 import gc
 import json
 import os
@@ -67,5 +68,9 @@ def _open_files() -> list[str]:
 
 
 def _resident() -> int:
+    """Bytes that are in use, without what malloc has kept for later, where it can be asked to give that back."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()

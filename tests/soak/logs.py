@@ -72,6 +72,8 @@ _OF_SERVERS: dict[str, tuple[str, ...]] = {
         r"Application callable raised an exception", r"ASGI transport error", r"Failed to close websocket",
         r"Attempted to write to a closed websocket", r"Starting granian", r"Started worker-", r"Spawning worker-",
         r"Listening at", r"Stopp\w+ (old )?worker-", r"HUP signal received", r"Respawning worker-",
+        # At times, and a native app's worker as well.
+        r"Killing worker-\d+ after it refused to gracefully stop",
         r"Granian shutdown completed", r"Shutting down granian", r"Got signal",
     ),
     "gunicorn": (

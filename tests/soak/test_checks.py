@@ -1,0 +1,51 @@
+"""Memory that grows with each request is told from caches that fill, from steps, and from noise."""
+
+import math
+import random
+from collections.abc import Callable
+
+import pytest
+
+from tests.soak.checks import Sample, check_memory
+
+BYTES = 50_000_000
+
+
+def samples(objects: Callable[[int], float], memory: Callable[[int], float]) -> list[tuple[int, Sample]]:
+    counts = range(250, 3250, 250)
+    return [
+        (count, Sample(7, {}, {"objects": int(objects(count)), "memory": int(memory(count))}))
+        for count in counts
+    ]
+
+
+def flat(_: int) -> float:
+    return 30_000
+
+
+@pytest.mark.parametrize("each", [1, 3, 50])
+def test_objects_that_stay(each: int) -> None:
+    slopes, (complaint,) = check_memory(samples(lambda count: 30_000 + each * count, lambda _: BYTES))
+    assert slopes["objects"] == pytest.approx(each)
+    assert "objects each request" in complaint.text
+
+
+def test_bytes_that_stay() -> None:
+    chance = random.Random(1)
+    growing = samples(flat, lambda count: BYTES + 4096 * count + chance.randrange(500_000))
+    (complaint,) = check_memory(growing)[1]
+    assert "memory each request" in complaint.text
+
+
+def test_what_is_no_growth_with_requests() -> None:
+    chance = random.Random(2)
+    for memory in (
+        lambda count: BYTES + chance.randrange(300_000),
+        lambda count: BYTES + (9_000_000 if count > 1500 else 0),
+        lambda count: BYTES + 9_000_000 * (1 - math.exp(-count / 300)),
+    ):
+        assert not check_memory(samples(flat, memory))[1]
+
+
+def test_a_few_samples_say_nothing() -> None:
+    assert check_memory(samples(lambda count: count, lambda count: 9000 * count)[:6]) == ({}, [])
