@@ -182,10 +182,10 @@ _field_names = Learnt(_field_name)
 def _fields_of(keys: tuple[str, ...]) -> tuple[tuple[bytes, ...], Callable[[Environ], tuple[str, ...]]]:
     """The names of the header fields among an environ's keys, in their order, and what gives their values."""
     fields = {key: name for key in keys if (name := _field_names[key])}
-    if len(fields) > 1:
-        return tuple(fields.values()), itemgetter(*fields)
-    # itemgetter() gives no tuple of one.
-    return tuple(fields.values()), lambda environ: tuple([environ[key] for key in fields])
+    if not fields:
+        return (), lambda _: ()
+    # Of one key itemgetter() gives no tuple: then it gets the key twice, and who takes the names with it one value.
+    return tuple(fields.values()), itemgetter(*fields, *(fields if len(fields) == 1 else ()))
 
 
 _fields_among = Learnt(_fields_of, entries=128, longest=2048, size=lambda keys: sum(map(len, keys)))
