@@ -11,6 +11,7 @@ from typing import Protocol
 
 import pytest
 import trustme
+from hypothesis import HealthCheck, settings
 
 from tests.support import servers
 from tests.support.servers import RunningServer
@@ -25,16 +26,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # set, each of them would compile all that it imports, which takes it three times as long.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# No test asserts on time: not on that of one example, nor on that of making it.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
 
 def pytest_collection_finish() -> None:
     """Have the garbage collector pass over what the imports made: tests of memory call it often."""
     gc.collect()
     gc.freeze()
-
-
-def pytest_sessionfinish() -> None:
-    """Hypothesis is imported for the summary, if no test did, and asks the collector who refers to an object."""
-    gc.unfreeze()
 
 
 class StartServer(Protocol):

@@ -33,7 +33,7 @@ def test_the_next_app_has_the_body_from_its_beginning(blocks: list[bytes], count
     assert done.body == said("", "/new/x", b"".join(blocks))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.binary(max_size=40), min_size=1, max_size=8),
     st.lists(st.integers(0, 9), min_size=1, max_size=3),

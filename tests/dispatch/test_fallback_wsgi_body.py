@@ -65,7 +65,7 @@ def test_the_next_app_has_the_body_from_its_beginning(how: str, body: bytes) -> 
     gc.collect()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.sampled_from([b"a", b"\n", b"bc"]), max_size=20).map(b"".join),
     st.lists(

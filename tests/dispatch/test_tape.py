@@ -200,7 +200,7 @@ def test_an_error_that_nobody_waits_for_any_more_is_no_news(disk: ThreadPool) ->
     assert not unhandled
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=8), st.integers(0, 60), st.integers(1, 9))
 def test_any_body_is_read_by_each_as_it_came(blocks: list[bytes], memory: int, size: int) -> None:
     async def main() -> None:

@@ -150,7 +150,7 @@ def test_asgi_app_through_both(loop: LoopMode) -> None:
 
 
 _many_times = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

@@ -287,7 +287,7 @@ def holds(pool: ThreadPool) -> bool:
         max_size=30,
     ),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_any_order_of_jobs_and_ends(threads: int, backlog: int, script: list[Any]) -> None:
     """What can run does run, in any order of submitting, withdrawing, ending and draining.
 

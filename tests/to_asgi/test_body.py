@@ -75,7 +75,7 @@ async def feed(stream: Stream, chunks: list[bytes], error: BridgeError | None = 
 
 
 @given(chunks=chunked(), script=st.lists(steps, max_size=12), block=st.sampled_from([1, 2, 7, 64, BLOCK]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_an_input_over_any_raw_stream_is_a_bytes_io(
     chunks: list[bytes], script: list[Step], block: int
 ) -> None:
@@ -106,7 +106,7 @@ def test_an_input_over_any_raw_stream_is_a_bytes_io(
     limit=st.sampled_from([1, 16, 10_000]),
     block=st.sampled_from([1, 7, BLOCK]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_streamed_body_is_a_bytes_io(
     looped: LoopThread, chunks: list[bytes], script: list[Step], limit: int, block: int
 ) -> None:
@@ -119,7 +119,7 @@ def test_a_streamed_body_is_a_bytes_io(
 
 
 @given(chunks=chunked().filter(any), script=st.lists(steps, max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_spooled_body_is_a_bytes_io(looped: LoopThread, chunks: list[bytes], script: list[Step]) -> None:
     async def main() -> Input:
         spool = Spool(disk, looped.mailbox)

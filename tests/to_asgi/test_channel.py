@@ -101,7 +101,7 @@ def test_the_first_finish_counts() -> None:
     yields=st.lists(st.integers(0, 3), min_size=1, max_size=20),
     breaks=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_everything_arrives_in_order_and_within_the_limit(
     limit: int, sizes: list[int], yields: list[int], breaks: bool
 ) -> None:
