@@ -134,6 +134,7 @@ class Request:
     def _listen(self) -> Watch:
         """Has somebody listen for the client's leaving, soon: the one who calls ``receive()`` from now on."""
         if self._watch is None:
+            self._is_served()
             listening: Listening
             if self._stage is _Stage.REFUSED:
                 listening, left = listen_with(self._receive, self._scope, more=True), _nobody
@@ -152,11 +153,16 @@ class Request:
         self._listen().start()
 
     def _stop_listening(self) -> None:
+        self._is_served()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        elif self._waits:
-            self._wires.watches.discard(self)
+
+    def _is_served(self) -> None:
+        """Nobody need listen because it waits for a thread: it has one, or is over, or somebody listens."""
+        if self._waits:
+            self._waits = False
+            self._wires.waiting.discard(self)
 
     def _leave(self) -> None:
         """The client has left, or the server gives the request up: the app hears of it, or is not called any more."""
@@ -197,7 +203,7 @@ class Request:
         elif waits:
             # For a thread, perhaps for long: the client may give up, and need not have its turn then.
             self._waits = True
-            wires.watches.add(self)
+            wires.waiting.add(self)
         if waits:
             service.busy.waits(loop, pool)
 

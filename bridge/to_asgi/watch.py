@@ -1,8 +1,9 @@
 """Knowing that a client has left while its request waits, or its response is on the way.
 
 Servers don't raise from ``send()`` then; ``http.disconnect`` from ``receive()`` is the only sign. A short response is
-over before anybody need listen. So a ``Watch`` begins to listen when it has been there for ``DELAY`` seconds, and
-``Watches`` has one timer for all of a loop: a response that is done by then costs no timer of its own.
+over before anybody need listen. So a ``Watch`` begins to listen when it has been there for ``DELAY`` seconds; a request
+that waits for a thread has one when it has waited for ``PATIENCE``, for under load each may wait for a moment. The
+``Watches`` of a loop have one timer for all: a response that is done by then costs no timer of its own.
 
 All of it is on the loop's thread.
 """
@@ -16,12 +17,15 @@ from ..log import scope_name
 from ..threads.waiting import until_done
 from ..types import Message, Receive, Scope, Send
 
-__all__ = ["DELAY", "Listening", "Watch", "Watches", "listen_with", "until_disconnect"]
+__all__ = ["DELAY", "PATIENCE", "Listening", "Watch", "Watches", "listen_with", "until_disconnect"]
 
 logger = logging.getLogger("bridge")
 
 #: Seconds before listening begins: at least this, at most twice as long.
 DELAY = 0.005
+#: The same, for a request that waits for a thread. A client that gave up holds its place in the queue and no more, and
+#: a task for each request that waits would cost a busy server more than the requests do.
+PATIENCE = 1.0
 
 #: Seconds in which a server says that the client has left, after a ``send()`` that failed or had all of the response.
 SAYS = 1.0
@@ -70,13 +74,14 @@ class Watches:
     """The watches of one loop that have not begun to listen.
 
     There are two generations. At each tick the old ones begin to listen, and the young ones become old: so each has
-    been here for a whole ``DELAY`` when it begins.
+    been here for the whole delay when it begins.
     """
 
-    __slots__ = ("_loop", "_old", "_ticking", "_young")
+    __slots__ = ("_delay", "_loop", "_old", "_ticking", "_young")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, delay: float = DELAY) -> None:
         self._loop = loop
+        self._delay = delay
         self._young: set[Due] = set()
         self._old: set[Due] = set()
         self._ticking = False
@@ -85,7 +90,7 @@ class Watches:
         self._young.add(watch)
         if not self._ticking:
             self._ticking = True
-            self._loop.call_later(DELAY, self._tick)
+            self._loop.call_later(self._delay, self._tick)
 
     def discard(self, watch: Due) -> None:
         self._young.discard(watch)
@@ -97,7 +102,7 @@ class Watches:
             watch.start()
         self._ticking = bool(self._old)
         if self._ticking:
-            self._loop.call_later(DELAY, self._tick)
+            self._loop.call_later(self._delay, self._tick)
 
 
 class Watch:

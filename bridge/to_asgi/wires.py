@@ -16,7 +16,7 @@ from typing import Protocol
 
 from ..threads.fork import reset_after_fork
 from ..threads.mailbox import Mailbox
-from .watch import Watches
+from .watch import PATIENCE, Watches
 
 __all__ = ["Loops", "OpenWebSocket", "Wires"]
 
@@ -30,11 +30,13 @@ class OpenWebSocket(Protocol):
 class Wires:
     """What the requests on one loop share."""
 
-    __slots__ = ("mailbox", "sessions", "watches")
+    __slots__ = ("mailbox", "sessions", "waiting", "watches")
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.mailbox = Mailbox(loop)
         self.watches = Watches(loop)
+        #: The requests that wait for a thread.
+        self.waiting = Watches(loop, PATIENCE)
         self.sessions: set[OpenWebSocket] = set()
 
 

@@ -146,6 +146,30 @@ def test_cancellation_frees_the_worker() -> None:
     assert len(download.closes) == 1
 
 
+@pytest.mark.parametrize("size", [5, 200_000], ids=["short", "long"])
+def test_a_request_that_has_waited_for_a_thread_is_not_due_any_more(size: int) -> None:
+    """Else somebody would call receive() after its end."""
+    go = threading.Event()
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        assert go.wait(HANG)
+        start_response("200 OK", TEXT)
+        return [b"x" * size]
+
+    async def main() -> None:
+        async with Served(app, threads=1) as adapter:
+            tasks = [asyncio.create_task(get(adapter).run()) for _ in range(3)]
+            await wait_for_jobs(adapter, 3)
+            wires = adapter._loops.wires[asyncio.get_running_loop()]
+            assert len(wires.waiting._young | wires.waiting._old) == 2
+            go.set()
+            await asyncio.gather(*tasks)
+            for watches in (wires.waiting, wires.watches):
+                assert not watches._young | watches._old
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("own", [False, True], ids=["threads", "executor"])
 @pytest.mark.parametrize("how", ["disconnect", "cancel"])
 def test_clients_that_leave_the_queue_make_room_in_it(
