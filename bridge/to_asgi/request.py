@@ -134,7 +134,7 @@ class Request:
     def _listen(self) -> Watch:
         """Has somebody listen for the client's leaving, soon: the one who calls ``receive()`` from now on."""
         if self._watch is None:
-            self._is_served()
+            self._stop_waiting()
             listening: Listening
             if self._stage is _Stage.REFUSED:
                 listening, left = listen_with(self._receive, self._scope, more=True), _nobody
@@ -153,16 +153,16 @@ class Request:
         self._listen().start()
 
     def _stop_listening(self) -> None:
-        self._is_served()
+        if self._waits:
+            self._stop_waiting()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
 
-    def _is_served(self) -> None:
-        """Nobody need listen because it waits for a thread: it has one, or is over, or somebody listens."""
-        if self._waits:
-            self._waits = False
-            self._wires.waiting.discard(self)
+    def _stop_waiting(self) -> None:
+        """It is not due for a watch any more: it has one, or is over."""
+        self._waits = False
+        self._wires.waiting.discard(self)
 
     def _leave(self) -> None:
         """The client has left, or the server gives the request up: the app hears of it, or is not called any more."""
@@ -219,8 +219,6 @@ class Request:
             await channel.waiter
             batch = channel.take()
             if self._is_short(batch):
-                # Nobody need listen any more.
-                self._stop_listening()
                 for message in messages_of(batch):
                     await self._send(message)
             else:
@@ -288,20 +286,19 @@ class Request:
                 watch.start()
 
     def _is_short(self, batch: Batch) -> bool:
-        """Whether ``batch`` is the whole of a response, and no ``send()`` of it waits for the client.
+        """Whether ``batch`` is a whole response, and nobody need listen: no ``send()`` of it waits for the client.
 
         A stream of HTTP/2 or HTTP/3 has a window that the client gives, for it alone and with the others of the
         connection; it may be used up, so that one byte waits. In HTTP/1 a short response fits into the server's buffer.
         The buffer may be full, because the client has not read the responses before; then the client's leaving ends the
         connection, and with it the wait.
         """
-        if (
-            batch.end is not _COMPLETE
-            or self._scope.get("http_version") in _WINDOWS
-            or self._body.stream is not None
-        ):
-            return False
-        return batch.size <= _SHORT
+        return (
+            batch.end is _COMPLETE
+            and batch.size <= _SHORT
+            and self._watch is None  # else somebody listens already, or feeds the app
+            and self._scope.get("http_version") not in _WINDOWS
+        )
 
     def _as_raised(self, error: BaseException) -> BaseException | None:
         """The app's error, in the way in which the server understands it."""
