@@ -56,7 +56,7 @@ def test_any_scope() -> None:
                 return
             assert exchange.complete
             # 501: a Transfer-Encoding that is not known.
-        assert called == [called[0]] if called else exchange.status in {*range(400, 500), 501}
+            assert called == [called[0]] if called else exchange.status in {*range(400, 500), 501}
             assert exchange.status == 200 or not called
 
         try:

@@ -15,7 +15,7 @@ from bridge.to_asgi.channel import _ITEMS
 from bridge.types import Environ, Message, StartResponse
 from tests.support.asgi import HANG, Exchange, disconnect, http_scope, request
 from tests.support.served import Served, arrival, wait_for_jobs
-from tests.support.wsgi_apps import Download, Visitor, get, hello
+from tests.support.wsgi_apps import TEXT, Download, Visitor, get, hello
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
 
