@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n 4 --dist loadfile
 SERVER ?= uvicorn
 PORT ?= 8000
+TIME ?= 600
 VERSIONS := 3.11 3.12 3.13 3.14 3.15
 
-.PHONY: help run demo test test-all test-newest test-oldest test-ray soak check bench bench-quick docs docs-serve dist dist-check lock clean
+.PHONY: help run demo test test-all test-newest test-oldest test-ray fuzz soak check bench bench-quick docs docs-serve dist dist-check lock clean
 
 help:  ## this list
 	@echo 'make TARGET, where TARGET is one of:'
@@ -47,6 +48,17 @@ test-oldest:  ## run the tests with the oldest that pyproject.toml allows, of al
 test-ray:  ## run the tests of examples/ray_serve.py, with the newest Ray, on this machine
 	@$(MAKE) --no-print-directory test-resolved RESOLUTION=highest VENV=.venv-ray GROUP=ray \
 		PYTEST_ARGS=tests/examples/test_ray.py
+
+# Each round draws other examples. The last one begins before TIME is over, and takes some minutes. atheris draws for a
+# minute each, where it can be had.
+fuzz: $(VENV)/.test  ## draw other requests, apps and orders of threads than make test does, for TIME=600 seconds
+	@set -e; end=$$(($$(date +%s) + $(TIME))); \
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --group fuzz; \
+	if $(BIN)/python -c 'import atheris' 2>/dev/null; then $(BIN)/python -m tests.fuzz 60; fi; \
+	MORE_PREEMPTIONS=1 $(BIN)/python -m pytest $(PYTEST_ARGS) --timeout 3600 $$(find tests -name 'test_*_orders.py'); \
+	while [ $$(date +%s) -lt $$end ]; do \
+		FUZZ_EXAMPLES=1000 $(BIN)/python -m pytest $(PYTEST_ARGS) --timeout 3600 tests/fuzz; \
+	done
 
 # Resolved anew each time, into an environment that is made anew: uv takes seconds for it.
 .PHONY: test-resolved

@@ -274,7 +274,8 @@ def test_any_app(loop: Any, caplog: pytest.LogCaptureFixture) -> None:
             kinds = (model.error, ApplicationError)
             assert isinstance(error, kinds), f"{error!r} in place of {model.error}"
             assert model.body.startswith(body)
-            assert body.startswith(model.delivered), "what was sent before a wait did not come"
+            if loop == "request":  # on the other one the server's thread may come later than the error
+                assert body.startswith(model.delivered), "what was sent before a wait did not come"
 
     try:
         check()
