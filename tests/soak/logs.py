@@ -82,13 +82,17 @@ _OF_SERVERS: dict[str, tuple[str, ...]] = {
     ),
     "waitress": (
         r"Task queue depth is", r"Exception while serving", r"Client disconnected while serving", r"Serving on",
+        # A client that has sent garbage, and left before it was told so.
+        r"(waitress:)?Exception when servicing <waitress", r"ClientDisconnected$",
+        r"AttributeError: 'HTTPRequestParser' object has no attribute 'path'",
     ),
 }  # fmt: skip
 _ENDED = (
     # What a server does not wait for is told so.
-    r"RuntimeError: the adapter was closed while it had requests", r"\d+ thread\(s\) still running",
+    r"RuntimeError: the adapter was closed while it had requests", r"(waitress:)?\d+ thread\(s\) still running",
     r"(GET|POST) '/work\S*': the application", r"the shutdown of", r"Exception in worker process",
-    r"Worker \(pid:\d+\) (was sent|exited with)", r"Unexpected exit from worker-", r"Canceling \d+ pending task",
+    r"Worker \(pid:\d+\) (was sent|exited with)", r"Unexpected exit from worker-",
+    r"(waitress:)?Canceling \d+ pending task",
     # hypercorn's worker, with the connections that were open.
     r"unhandled exception during asyncio\.run\(\) shutdown", r"task: <Task finished", r"Process SpawnProcess-",
 )  # fmt: skip

@@ -92,6 +92,11 @@ def start(server: SoakServer, adapter: str, directory: Path) -> RunningServer:
         directory,
         arguments=server.arguments,
         environ={
-            "SOAK_DIRECTION": server.direction, "SOAK_ADAPTER": adapter, "TMPDIR": str(temporary(directory)),
+            "SOAK_DIRECTION": server.direction,
+            "SOAK_ADAPTER": adapter,
+            "TMPDIR": str(temporary(directory)),
+            # One heap, which gives large blocks back: what is measured is what is in use.
+            "MALLOC_ARENA_MAX": "1",
+            "MALLOC_MMAP_THRESHOLD_": "32768",
         },
-    )  # fmt: skip
+    )

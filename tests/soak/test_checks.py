@@ -32,7 +32,7 @@ def test_objects_that_stay(each: int) -> None:
 
 def test_bytes_that_stay() -> None:
     chance = random.Random(1)
-    growing = samples(flat, lambda count: BYTES + 4096 * count + chance.randrange(500_000))
+    growing = samples(flat, lambda count: BYTES + 8192 * count + chance.randrange(500_000))
     (complaint,) = check_memory(growing)[1]
     assert "memory each request" in complaint.text
 
