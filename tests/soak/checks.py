@@ -28,7 +28,7 @@ _NEVER = {
 }
 #: Slopes from which memory grows with requests: what CPython and malloc do by themselves stays below. An object that a
 #: request leaves has a slope of one or more.
-_OBJECTS_EACH, _BYTES_EACH = 0.5, 4096.0
+_OBJECTS_EACH, _BYTES_EACH = 0.5, 1024.0
 #: Samples that it takes to tell.
 _SAMPLES = 8
 

@@ -31,7 +31,7 @@ from .websocket import open_websockets
 __all__ = ["Life", "Plan", "live"]
 
 #: Requests between two samples of memory.
-_BATCH = 250
+_BATCH = 100
 #: Of a life's requests, those that are played while something is done to the server.
 _DISTURBED = 0.25
 #: Index of the first scenario of the warm-up: none that is drawn has it.
