@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -10,13 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-import bridge.mapping.environ
-import bridge.mapping.headers
-import bridge.mapping.scope
 from bridge import ApplicationError
 from bridge.mapping.environ import build_environ, environ_key, native_path
 from bridge.mapping.headers import HOP_BY_HOP, response_head, start_of_response
-from bridge.mapping.learnt import Learnt
 from bridge.mapping.prefixes import split_path, under_prefix
 from bridge.mapping.scope import build_scope
 from bridge.types import Environ
@@ -41,16 +37,6 @@ OF_TYPES = (AttributeError, LookupError, TypeError, ValueError)
 
 #: The fields that a request has twice become one, with the values in their order.
 JOINED = {"cookie": "; "}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _forgets() -> Iterator[None]:
-    """Other tests count what it costs to learn a name: they find no cache half full."""
-    yield
-    for module in (bridge.mapping.environ, bridge.mapping.headers, bridge.mapping.scope):
-        for learnt in vars(module).values():
-            if isinstance(learnt, Learnt):
-                learnt.clear()
 
 
 # A scope as an environ.
