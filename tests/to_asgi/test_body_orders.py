@@ -122,7 +122,7 @@ class ForgetsWhoWaits(Stream):
 class LooksAtTheFutureLater(Stream):
     """The reader wakes the feeder, and looks for it outside of the lock."""
 
-    def readinto(self, buffer: object, /) -> int:
+    def readinto(self, buffer: Any, /) -> int:
         size = super().readinto(buffer)
         if self._wanted and self._waiter is not None:
             self._mailbox.post(self._waiter)
