@@ -37,7 +37,12 @@ _OF_THE_APP = (
     r"ApplicationExit: the WSGI app raised SystemExit: soak: planned",
 )  # fmt: skip
 #: How a client that has left is told, by the error that another one is raised beside.
-_OF_CLIENTS = (r"BrokenPipeError: ", r"ConnectionResetError: ")
+_OF_CLIENTS = (
+    r"BrokenPipeError: ",
+    r"ConnectionResetError: ",
+    # asyncio's, of a connection that the client has ended.
+    r"socket\.send\(\) raised exception",
+)
 _OF_THE_BRIDGE = (
     r"(GET|POST) '/work\S*': close\(\) of the response raised",
     r"(GET|POST) '/work\S*': the WSGI app failed in the middle of its response",
@@ -61,8 +66,6 @@ _OF_SERVERS: dict[str, tuple[str, ...]] = {
     ),
     "hypercorn": (
         r"Running on http", r"Error in ASGI Framework", r"Unhandled exception in client_connected_cb",
-        # asyncio's, of a connection that the client has ended.
-        r"socket\.send\(\) raised exception",
         # At its end it drops what belongs to connections that are still open.
         r"Exception in callback StreamReaderProtocol", r"handle: <Handle StreamReaderProtocol", r"CancelledError$",
         r"<frozen _collections_abc>:\d+: RuntimeWarning: coroutine 'TCPServer\._idle_timeout'",
