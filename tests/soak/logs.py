@@ -68,7 +68,7 @@ _OF_SERVERS: dict[str, tuple[str, ...]] = {
         r"Running on http", r"Error in ASGI Framework", r"Unhandled exception in client_connected_cb",
         # At its end it drops what belongs to connections that are still open.
         r"Exception in callback StreamReaderProtocol", r"handle: <Handle StreamReaderProtocol", r"CancelledError$",
-        r"<frozen _collections_abc>:\d+: RuntimeWarning: coroutine 'TCPServer\._idle_timeout'",
+        r"\S+: RuntimeWarning: coroutine 'TCPServer\._idle_timeout'",
         r"RuntimeWarning: Enable tracemalloc",
     ),
     "granian": (
@@ -98,6 +98,7 @@ _ENDED = (
     r"(waitress:)?Canceling \d+ pending task",
     # hypercorn's worker, with the connections that were open.
     r"unhandled exception during asyncio\.run\(\) shutdown", r"task: <Task finished", r"Process SpawnProcess-",
+    r"RuntimeError: TaskGroup <TaskGroup .* is shutting down",
 )  # fmt: skip
 _OF_CHAOS: dict[Chaos, tuple[str, ...]] = {
     Chaos.TERMINATE: _ENDED,

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import InvalidState, InvalidStatus
 from websockets.frames import Opcode
 
 from tests.support.websocket_client import RawWebSocket
@@ -39,7 +39,8 @@ def play_websocket(target: Target, scenario: Scenario) -> list[Seen]:
             complete = websocket.receive_close()[0] in {_NORMAL, 1005}
         except TimeoutError:
             return [Seen(101, b"".join(received), timed_out=True)]
-        except OSError as error:
+        except (OSError, InvalidState) as error:
+            # The server has ended the connection, or has begun to close the WebSocket.
             return [Seen(101, b"".join(received), note=repr(error))]
         return [Seen(101, b"".join(received), complete)]
 
@@ -74,6 +75,7 @@ def _message(websocket: RawWebSocket) -> bytes:
 def _leave(websocket: RawWebSocket, scenario: Scenario) -> None:
     """Vanish, with the server's echo on its way."""
     if scenario.work.app is App.SOCKET_ECHO:
-        websocket.send(messages(scenario)[1])
+        with contextlib.suppress(InvalidState):  # a server that ends may have begun to close it
+            websocket.send(messages(scenario)[1])
     if scenario.client is Client.RESET_IN_ANSWER:
         websocket.reset()
