@@ -17,12 +17,6 @@ def test_the_tables_of_the_documentation_are_of_its_report() -> None:
         assert (DOCS / name).read_text() == text, name
 
 
-def test_no_life_of_the_report_has_lost_anything() -> None:
-    lives = report.read(DOCS)["lives"]
-    assert lives
-    assert not [life for life in lives if life["losses"]]
-
-
 def test_a_report_is_added_to(tmp_path: Path) -> None:
     data = report.read(None)
     assert data == report.read(tmp_path)
