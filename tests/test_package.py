@@ -148,7 +148,6 @@ TESTED_ELSEWHERE = {
     "cli.errors": "cli/test_main",
     "cli.asked": "cli/test_sources",
     "check.model": "check/test_judge",
-    "check.findings": "check/test_judge",
     # For the processes of servers.
     "cli.served": "integration/test_cli_servers",
     "cli.gunicorn": "integration/test_cli_servers",
@@ -159,12 +158,6 @@ TESTED_ELSEWHERE = {
     "check.inside": "integration/test_check",
     # Parts of one craft, which one file shows.
     "check.costs": "check/test_report",
-    "check.documents": "check/test_report",
-    "check.notes": "check/test_judge",
-    "check.probe_asgi": "check/test_probes",
-    "check.probe_wsgi": "check/test_probes",
-    "check.recorder": "check/test_probes",
-    "check.requests": "check/test_routes",
     # What both loops run by, and what drives it: one test, each kind of loop.
     "to_wsgi.loop_run": "to_wsgi/test_own_loop",
     "to_wsgi.shared_loop": "to_wsgi/test_runtime",

@@ -4,11 +4,8 @@ from typing import Any
 
 import pytest
 
-from bridge.check.compare import Asked
-from bridge.check.findings import KINDS
 from bridge.check.judge import Verdict, judge, only_errors
 from bridge.check.model import Plan, Record, Request, Route, Run
-from bridge.check.report import AREAS
 from bridge.check.requests import PROXY
 from bridge.check.serving import REPEATS
 from bridge.kind import Kind
@@ -27,15 +24,6 @@ def kinds(*args: Any, **kwargs: Any) -> list[str]:
 
 
 ONE = plan(Request())
-
-
-def test_each_kind_has_an_area_and_sentences() -> None:
-    in_areas = [kind for area in AREAS.values() for kind in area]
-    assert sorted(in_areas) == sorted(KINDS)
-    for kind in KINDS.values():
-        assert kind.what
-        assert kind.why.endswith(".")
-        assert kind.do.endswith((".", "it."))
 
 
 def test_nothing() -> None:
@@ -188,23 +176,3 @@ def test_why_it_answers_nothing_else() -> None:
     logged = {**log("failed"), "error": "KeyError: 'x'"}
     assert only_errors(ONE, run(asked(status=503), events=(logged,))).endswith("GET /: 503, KeyError: 'x'")
     assert only_errors(plan(BROKEN_OFF), run(asked(status=0))) == ""
-
-
-def refused(answer: Asked) -> Run:
-    return run(answer, answer)
-
-
-def test_notes() -> None:
-    two = plan(Request(), Request(target="/a"), routes=(Route(path="/a", methods=("GET", "POST")),))
-    notes = verdict(two, refused(asked(status=400)), refused(asked(status=400))).notes
-    assert any("All answers were 400" in note for note in notes)
-    assert any("POST /a" in note for note in notes)
-    denied = verdict(two, refused(asked(status=401)), refused(asked(status=401))).notes
-    assert any("All answers were 401" in note and "--requests" in note for note in denied)
-    broken = run(asked("{", ("content-type", "application/json")))
-    assert any("GET / is said to be JSON, and is not" in note for note in verdict(ONE, broken, broken).notes)
-    file = run(asked(record=Record(status=200, file=True)), asked())
-    assert any("sendfile=True" in note for note in verdict(two, file, file).notes)
-    assert any("routes are not known" in note for note in verdict(ONE, run(asked()), run(asked())).notes)
-    varying = verdict(ONE, run(asked("a")), run(asked("a")), again=run(asked("b")))
-    assert any("1 of 1 answers differed" in note for note in varying.notes)

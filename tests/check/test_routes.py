@@ -17,7 +17,6 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from bridge import AsgiToWsgi, Dispatcher
 from bridge import Mount as Part
-from bridge.check.requests import BUILT_IN, PROXY, of_routes
 from bridge.check.routes import allowed_host, fill, routes_of
 from tests.support.servers import REPOSITORY
 
@@ -193,22 +192,3 @@ def test_django() -> None:
     ]
     assert asgi == wsgi
     assert host == "shop.example"
-
-
-def test_only_safe_methods_unless_asked_for_all() -> None:
-    routes = routes_of(flask_app())
-    safe = of_routes(routes, all_methods=False)
-    assert {request.method for request in safe} == {"GET", "HEAD", "OPTIONS"}
-    assert {request.target for request in safe} == {"/", "/1"}
-    assert [request.method for request in safe if request.note == PROXY] == ["GET", "GET"]
-    every = of_routes(routes, all_methods=True)
-    posts = [request for request in every if request.method == "POST"]
-    assert {request.note for request in posts} == {"", "JSON", "a form", "a file", "a chunked upload"}
-    assert {request.target for request in posts} == {"/1"}
-
-
-def test_the_built_in_requests_change_nothing() -> None:
-    """What is not safe goes to a path that no app has."""
-    for request in BUILT_IN:
-        assert request.safe or request.target == "/bridge-check/nowhere"
-        request.target.encode("ascii")
