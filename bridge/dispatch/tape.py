@@ -39,6 +39,8 @@ class Tape:
         self.whole = False
         #: The message that says that the client has left: the last there is.
         self.gone: Message | None = None
+        #: Why a part of the body is missing: the disk has not taken it. What comes after it is dropped.
+        self.lost: str | None = None
         self._disk = disk
         self._size = 0
         self._fetching: asyncio.Task[None] | None = None
@@ -54,10 +56,7 @@ class Tape:
         return self._fetching is not None
 
     def fetch(self) -> asyncio.Task[None]:
-        """Return the task that puts the next message on the tape.
-
-        It raises what ``receive()`` raises, and ``SpoolError`` where the disk does not take a part of the body.
-        """
+        """Return the task that puts the next message on the tape; it raises what ``receive()`` raises."""
         if self._fetching is None:
             self._fetching = asyncio.get_running_loop().create_task(self._fetch())
             # Nobody may want to know any more what it raises.
@@ -75,6 +74,8 @@ class Tape:
         if kind in {"http.disconnect", "websocket.disconnect"}:
             self.gone = message
             return
+        if self.lost is not None:
+            return
         body = message.get("body", b"")
         self._size += len(body) + _MESSAGE
         if self._size <= IN_MEMORY or kind != "http.request":
@@ -82,8 +83,12 @@ class Tape:
             return
         if self.file is None:
             self.file = _TapeFile(self._disk, Mailbox(asyncio.get_running_loop()))
-        await self.file.append(body)
-        self.whole = not message.get("more_body", False)
+        try:
+            await self.file.append(body)
+        except Exception as exc:  # noqa: BLE001  # each reader is told
+            self.lost = str(exc)
+        else:
+            self.whole = not message.get("more_body", False)
 
     def close(self) -> None:
         """Stop waiting for the server, and close the file."""
@@ -101,9 +106,15 @@ class Reader:
         self._index = 0
         self._offset = 0
         self._ended = False
+        self._told = False
 
     async def replay(self) -> Message | None:
-        """The next message that is on the tape; ``None``: there is none yet."""
+        """The next message that is on the tape; ``None``: there is none yet.
+
+        Raises:
+            SpoolError: the next part of the body is missing. It is raised once: who goes on has no use for a body, and
+                waits for the client's leaving. It is no OSError, which would say of ``receive()`` that it has left.
+        """
         tape, file = self._tape, self._tape.file
         if self._index < len(tape.messages):
             message = tape.messages[self._index]
@@ -114,6 +125,9 @@ class Reader:
             self._offset += len(block)
             self._ended = tape.whole and self._offset == file.size
             return {"type": "http.request", "body": block, "more_body": not self._ended}
+        if tape.lost is not None and not self._told:
+            self._told = True
+            raise SpoolError(tape.lost)
         return tape.gone
 
 
@@ -130,7 +144,7 @@ class _TapeFile:
         self._closed = False
 
     async def append(self, block: bytes) -> None:
-        """Write ``block`` at the end. Raises ``SpoolError``, as an OSError of ``receive()`` would be the client's."""
+        """Write ``block`` at the end. Raises what the disk raises."""
 
         def write() -> None:
             with self._lock:
@@ -144,10 +158,7 @@ class _TapeFile:
                 while rest:
                     rest = rest[self._file.write(rest) :]
 
-        try:
-            await self._run(write)
-        except OSError as exc:
-            raise SpoolError(str(exc)) from exc
+        await self._run(write)
         self.size += len(block)
 
     async def read(self, offset: int) -> bytes:

@@ -61,23 +61,26 @@ class Collector:
                 does not take it.
         """
         declared = self._declared_length(environ) if "CONTENT_LENGTH" in environ else None
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        block: bytes = message.get("body", b"")
-        if message.get("more_body", False):
-            try:
+        try:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            block: bytes = message.get("body", b"")
+            if message.get("more_body", False):
                 body = await self._rest(receive, block, declared, mailbox)
-            except SpoolError as exc:
-                raise _not_kept(environ, exc) from None
-            if body is None:
-                return None  # a body that is not complete reaches no app
-        else:
-            # As Body(...) does it, in a third of the time.
-            body = tuple.__new__(Body, (BytesIO(block), len(block), declared, None))
-            if not block and declared is None and "HTTP_TRANSFER_ENCODING" not in environ:
-                environ["wsgi.input"] = body.input  # as for nearly each GET, there is nothing to say of it
-                return body
+                if body is None:
+                    return None  # a body that is not complete reaches no app
+            else:
+                # As Body(...) does it, in a third of the time.
+                body = tuple.__new__(Body, (BytesIO(block), len(block), declared, None))
+                if not block and declared is None and "HTTP_TRANSFER_ENCODING" not in environ:
+                    environ["wsgi.input"] = (
+                        body.input
+                    )  # as for nearly each GET, there is nothing to say of it
+                    return body
+        except SpoolError as exc:
+            # Of the spool here, or of receive(), where a Dispatcher keeps the body for another app.
+            raise _not_kept(environ, exc) from None
         try:
             self._describe(environ, body)
         except Refused:

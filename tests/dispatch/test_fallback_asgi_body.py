@@ -1,20 +1,24 @@
 """What the next app gets of the request's body, on the ASGI side, and where it is kept until then."""
 
 import asyncio
+import contextlib
 import errno
-from typing import Any
+import tempfile
+import threading
+from collections.abc import Callable
+from typing import IO, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from bridge import Dispatcher, Mount
+from bridge import Dispatcher, Mount, WsgiToAsgi
 from bridge.dispatch import tape as tape_module
 from bridge.threads.pool import ThreadPool
 from bridge.to_asgi.body import SpoolError
 from bridge.types import Environ, Receive, Scope, Send, StartResponse
-from tests.dispatch.asgi import echo, events, exchange_with, over, read_all, reads, run, said
+from tests.dispatch.asgi import answer, echo, events, exchange_with, over, read_all, reads, run, said
 from tests.support.asgi import Exchange, disconnect, request
 from tests.support.jobs import idle, until
 from tests.support.loop_thread import LoopThread
@@ -152,6 +156,60 @@ def test_a_full_disk_is_no_client_that_has_left(
     assert "No space left" in line
     assert run(exchange_with(over(reads(99)), request(b"small"))).body == said("", "/new/x", b"small")
     wait_for_no_bridge_threads()
+
+
+@pytest.mark.parametrize("blocks", [[b"x" * 200_000], [b"x" * 65_536] * 9], ids=["1", "9"])
+def test_a_body_that_the_disk_does_not_take_gets_507_however_it_comes(
+    blocks: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.TemporaryFile", full_once())
+    assert run(exchange_with(over(not_found), *events(blocks))).messages[0]["status"] == 507
+    wait_for_no_bridge_threads()
+
+
+async def goes_on(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app that has nothing there, whatever its receive() raises."""
+    with contextlib.suppress(SpoolError):
+        await read_all(receive)
+    await answer(send, 404)
+
+
+def goes_on_wsgi(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    with contextlib.suppress(OSError):
+        environ["wsgi.input"].read()
+    start_response("404 Not Found", [])
+    return [b"nothing here"]
+
+
+STREAMING = WsgiToAsgi(goes_on_wsgi, request_body="stream")
+
+
+@pytest.mark.parametrize("first", [goes_on, STREAMING], ids=["asgi", "stream"])
+def test_no_next_app_has_a_body_that_lacks_what_the_disk_did_not_take(
+    first: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk takes the blocks after it: without that one the body would be another one."""
+    blocks = events([bytes([number]) * 65_536 for number in range(9)])
+    monkeypatch.setattr("tempfile.TemporaryFile", full_once())
+    with pytest.raises(SpoolError, match="No space left"):
+        run(exchange_with(over(first), *blocks))
+    monkeypatch.setattr("tempfile.TemporaryFile", full_once())
+    assert run(exchange_with(over(first, not_found), *blocks)).messages[0]["status"] == 507
+    wait_for_no_bridge_threads()
+
+
+def full_once() -> Callable[..., IO[bytes]]:
+    """A ``TemporaryFile()`` that fails, and works from then on."""
+    make, failed = tempfile.TemporaryFile, threading.Event()
+
+    def temporary_file(**options: Any) -> IO[bytes]:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        file: IO[bytes] = make(**options)
+        return file
+
+    return temporary_file
 
 
 def not_found(environ: Environ, start_response: StartResponse) -> list[bytes]:

@@ -261,7 +261,7 @@ def test_messages_of_a_websocket_stay_in_memory(disk: ThreadPool) -> None:
     run(main)
 
 
-def test_what_the_disk_raises_is_raised_to_who_waits(
+def test_each_reader_is_told_once_that_the_disk_did_not_take_a_part_and_gets_nothing_of_the_rest(
     disk: ThreadPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(**_: object) -> None:
@@ -270,9 +270,16 @@ def test_what_the_disk_raises_is_raised_to_who_waits(
     monkeypatch.setattr("tempfile.TemporaryFile", full)
 
     async def main() -> None:
-        tape = Tape(Server(request(b"x" * 200_000)).receive, disk)
-        with pytest.raises(SpoolError, match="No space"):
-            await tape.fetch()
+        kept = request(b"kept", more_body=True)
+        server = Server(kept, request(b"x" * 200_000, more_body=True), request(b"rest"), disconnect())
+        tape = Tape(server.receive, disk)
+        for _ in range(2):
+            reader = Reader(tape)
+            assert await read_on(tape, reader) == kept
+            with pytest.raises(SpoolError, match="No space"):
+                await read_on(tape, reader)
+            monkeypatch.undo()  # there is room again, for what comes next
+            assert await read_on(tape, reader) == disconnect()
         tape.close()
 
     run(main)
