@@ -13,7 +13,7 @@ of ``_changed``:
 The thread waits on ``_changed`` and nowhere else, but for the server's own reads and writes. Its wait ends at the
 latest with the app's task, whose done callback says so. A task that is cancelled before its first step, or with the
 loop, has that callback called too. The loop never waits for the thread: ``send()`` and ``receive()`` await futures.
-The thread has them resolved on the loop; when it goes away, ``_leave()`` resolves them.
+The thread has them resolved on the loop; when it goes away, ``_leave()`` or ``_let_go()`` resolves them.
 """
 
 import asyncio
@@ -136,6 +136,9 @@ class SharedExchange(Exchange):
                 alone = not (complete or response.size)
                 self.head = OUT
                 chunk = response.take() if complete else b""
+                waits = complete and self._drained is not None
+            if waits:
+                self._tell(self._drain)
             self._hand_over_head(start_response, alone=alone)
         except BaseException:
             self.close()
@@ -191,6 +194,10 @@ class SharedExchange(Exchange):
         with self._changed:
             self.client = DONE
             error, self._error = self._error, None
+            # Tasks of the app may wait yet: abandon() tells none of an app that has ended, or of a response that has.
+            waits = self._drained is not None or (self._ended and self._response.phase is not COMPLETE)
+        if waits:
+            self._tell(self._let_go)
         if error is not None:
             # The app had failed, and the server closed the response before it asked for more.
             self._log(error, gone=True)
@@ -298,9 +305,16 @@ class SharedExchange(Exchange):
 
     def _leave(self) -> None:
         """The client has left."""
-        if self.task is not None:
+        if self.task is None:
+            self._let_go()
+        else:
             self._drain()
             self._dismiss(self.task)
+
+    def _let_go(self) -> None:
+        """Let all tasks go on that wait for the server."""
+        self._drain()
+        self._wake()
 
     def _ask(self) -> None:
         with self._changed:

@@ -1,16 +1,20 @@
 """Who waits for what in an exchange: several tasks of one app that wait in ``send()`` and ``receive()`` at once."""
 
 import asyncio
+import contextlib
+import io
 import threading
 from typing import Any
 
 import pytest
 
+from bridge.errors import ApplicationError
 from bridge.to_wsgi.loops.mode import LoopMode
 from bridge.to_wsgi.response import UNSENT_LIMIT
 from bridge.types import Receive, Scope, Send
+from tests.support.asgi import HANG
 from tests.support.wsgi import environ_for, started
-from tests.to_wsgi.apps import START, last, part
+from tests.to_wsgi.apps import START, last, part, until
 
 
 async def rounds() -> None:
@@ -98,3 +102,80 @@ def test_a_client_that_leaves_lets_all_who_wait_go_on(adapt: Any, mode: LoopMode
         assert waiting.wait(30)
     assert done.wait(30)
     assert ended == ["went on"] * 3
+
+
+@pytest.mark.parametrize("taken", [True, False], ids=["taken", "closed"])
+@pytest.mark.parametrize("mode", ["shared"])
+def test_one_that_waits_goes_on_when_another_one_has_ended_the_response(adapt: Any, taken: bool) -> None:
+    """The server gets all of it at once, or closes it without having taken the rest."""
+    reading, go, complete, done = (threading.Event() for _ in range(4))
+
+    class Held(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            reading.set()
+            assert go.wait(HANG)
+            return super().read(size)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked = asyncio.ensure_future(receive())
+        await send(START)
+        if taken:
+            await until(reading.is_set)
+        else:
+            await asked
+            await send(part(b"a"))
+            await until(complete.is_set)
+        waiting = asyncio.ensure_future(send(part(b"b" * UNSENT_LIMIT)))
+        await rounds()
+        await send(last(b"c"))
+        assert not waiting.done()
+        complete.clear()
+        go.set()
+        await waiting
+        await asked
+        done.set()
+
+    environ = environ_for(method="POST", body=b"x") | {"wsgi.input": Held(b"x")}
+    if not taken:
+        go.set()
+    with started(adapt(app), environ) as (_, body):
+        chunks = iter(body)
+        if taken:
+            assert b"".join(chunks) == b"b" * UNSENT_LIMIT + b"c"
+        else:
+            assert next(chunks) == b"a"
+            complete.set()
+            while complete.is_set():
+                reading.wait(0.001)
+    assert done.wait(HANG)
+
+
+def test_tasks_that_an_app_leaves_waiting_go_on_when_the_server_is_done(adapt: Any) -> None:
+    """The app itself has returned before its response was complete."""
+    ended: set[str] = set()
+    done = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def ends(name: str, waits: Any) -> None:
+            try:
+                with contextlib.suppress(OSError):
+                    await waits
+            finally:
+                ended.add(name)
+                if len(ended) == 2:
+                    done.set()
+
+        await receive()
+        await send(START)
+        await send(part(b"a" * UNSENT_LIMIT))
+        tasks.append(asyncio.ensure_future(ends("listens", receive())))
+        tasks.append(asyncio.ensure_future(ends("sends", send(part(b"b" * UNSENT_LIMIT)))))
+        await rounds()
+
+    tasks: list[asyncio.Task[None]] = []
+    with started(adapt(app), environ_for(), validate=False) as (_, body):
+        chunks = iter(body)
+        assert next(chunks)[:1] == b"a"
+        with pytest.raises(ApplicationError):
+            b"".join(chunks)
+    assert done.wait(HANG)
