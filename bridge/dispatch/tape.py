@@ -57,11 +57,16 @@ class Tape:
 
     def fetch(self) -> asyncio.Task[None]:
         """Return the task that puts the next message on the tape; it raises what ``receive()`` raises."""
-        if self._fetching is None:
-            self._fetching = asyncio.get_running_loop().create_task(self._fetch())
+        task = self._fetching
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._fetch())
             # Nobody may want to know any more what it raises.
-            self._fetching.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return self._fetching
+            task.add_done_callback(lambda task: task.cancelled() or task.exception())
+            if (
+                not task.done()
+            ):  # as it is where the loop starts tasks eagerly, and the server has the message
+                self._fetching = task
+        return task
 
     async def _fetch(self) -> None:
         try:

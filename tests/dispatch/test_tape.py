@@ -1,6 +1,7 @@
 """What ``receive()`` has given, kept for the next app: nothing is lost, nothing is asked twice, and it ends."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
@@ -107,6 +108,20 @@ def test_who_fetches_while_another_waits_gets_the_same_call(disk: ThreadPool) ->
         await first
         assert tape.fetch() is not first
         assert server.most_at_once == 1
+        tape.close()
+
+    run(main)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+def test_a_loop_that_starts_tasks_eagerly_has_each_message_fetched(disk: ThreadPool) -> None:
+    """The server has the message, so that the task is over when it is made."""
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009 - not known to 3.11's types
+        tape = Tape(Server(request(b"a", more_body=True), request(b"b")).receive, disk)
+        assert [await whole(tape, Reader(tape)) for _ in range(2)] == [b"ab"] * 2
+        assert not tape.fetching
         tape.close()
 
     run(main)
