@@ -58,9 +58,13 @@ class Collector:
 
         Raises:
             Refused: 400 where its length is not what the client says, 413 where it is too long, 507 where the disk
-                does not take it.
+                does not take it; before anything is received 501 for another Transfer-Encoding than chunked, and 400
+                and 413 for a Content-Length that says so.
         """
-        declared = self._declared_length(environ) if "CONTENT_LENGTH" in environ else None
+        chunked = "HTTP_TRANSFER_ENCODING" in environ
+        if chunked and not is_chunked(environ["HTTP_TRANSFER_ENCODING"]):
+            raise Refused(501, "this server takes no Transfer-Encoding but chunked (RFC 9112, section 6.1)")
+        declared = self._declared_length(environ, chunked) if "CONTENT_LENGTH" in environ else None
         try:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -73,7 +77,7 @@ class Collector:
             else:
                 # As Body(...) does it, in a third of the time.
                 body = tuple.__new__(Body, (BytesIO(block), len(block), declared, None))
-                if not block and declared is None and "HTTP_TRANSFER_ENCODING" not in environ:
+                if not block and declared is None and not chunked:
                     environ["wsgi.input"] = (
                         body.input
                     )  # as for nearly each GET, there is nothing to say of it
@@ -82,20 +86,20 @@ class Collector:
             # Of the spool here, or of receive(), where a Dispatcher keeps the body for another app.
             raise _not_kept(environ, exc) from None
         try:
-            self._describe(environ, body)
+            self._describe(environ, body, chunked)
         except Refused:
             self.discard(body.input, mailbox)
             raise
         return body
 
-    def _declared_length(self, environ: Environ) -> int | None:
+    def _declared_length(self, environ: Environ, chunked: bool) -> int | None:
         try:
             declared = parse_content_length(environ)
         except ValueError as exc:
             raise Refused(400, f"{exc}, which is not one number (RFC 9110, section 8.6)") from None
         if declared is not None:
             self._check_size(declared)
-        if self._mode == "stream" and "HTTP_TRANSFER_ENCODING" in environ:
+        if chunked and self._mode == "stream":
             # Beside chunks it says nothing (RFC 9112, section 6.3). A body that is buffered is counted.
             del environ["CONTENT_LENGTH"]
             return None
@@ -146,16 +150,9 @@ class Collector:
             if spool is not None:
                 spool.discard()
 
-    def _describe(self, environ: Environ, body: Body) -> None:
-        """Puts the body into ``environ``.
-
-        Raises:
-            Refused: 413; 400 where it is shorter than it should be; 501 where it is not chunked alone.
-        """
+    def _describe(self, environ: Environ, body: Body, chunked: bool) -> None:
+        """Puts the body into ``environ``. Raises ``Refused``: 413, or 400 where it is shorter than it should be."""
         environ["wsgi.input"] = body.input
-        coding = environ.get("HTTP_TRANSFER_ENCODING")
-        if coding is not None and not is_chunked(coding):
-            raise Refused(501, "this server takes no Transfer-Encoding but chunked (RFC 9112, section 6.1)")
         if body.stream is not None:
             return  # its length is what the client says, if it says one
         size, declared = body.size, body.declared
@@ -163,9 +160,9 @@ class Collector:
         if declared is not None and size < declared:
             raise Refused(400, f"the request body has {size} bytes, Content-Length says {declared}")
         # The length as counted, also for a chunked body: frameworks read nothing without one. It is not chunked here.
-        if coding is not None:
+        if chunked:
             del environ["HTTP_TRANSFER_ENCODING"]
-        if size or coding is not None or declared is not None:
+        if size or chunked or declared is not None:
             environ["CONTENT_LENGTH"] = str(size)
 
     def discard(self, body: BinaryIO, mailbox: Mailbox) -> None:

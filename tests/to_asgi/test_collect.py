@@ -287,6 +287,22 @@ def test_a_declared_length_over_the_limit_is_refused_at_once(mode: Mode) -> None
 
 
 @modes
+def test_a_coding_other_than_chunked_is_refused_at_once(mode: Mode) -> None:
+    """The body may be large, and its end far away: nothing of it is received, or kept."""
+
+    async def main() -> None:
+        async with Served(echo, request_body=mode) as adapter:
+            headers = [(b"transfer-encoding", b"gzip, chunked")]
+            exchange = Exchange(adapter, http_scope("POST", headers=headers), [request(b"x", more_body=True)])
+            async with asyncio.timeout(HANG):
+                await exchange.run()
+            assert exchange.status == 501
+            assert exchange.header(b"connection") == b"close"
+
+    asyncio.run(main())
+
+
+@modes
 def test_a_body_of_the_limit_is_let_through(mode: Mode) -> None:
     exchange = call(echo, "POST", body=b"0123456789", options={"max_body_size": 10, "request_body": mode})
     assert exchange.body == b"10|0123456789"
