@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal, NamedTuple
 from ..errors import BridgeError, ClientDisconnected, RequestBodyTooLarge
 from ..log import request_name, scope_name
 from ..mapping.headers import is_chunked, parse_content_length
+from ..mapping.scope import path_for_log
 from ..threads.jobs import run_in
 from ..threads.mailbox import Mailbox
 from ..threads.pool import ThreadPool
@@ -217,7 +218,7 @@ class Collector:
 
 def _not_kept(environ: Environ, error: SpoolError) -> Refused:
     """The answer to a body that there is no room for, which the log says why of: RFC 4918, section 11.5."""
-    name = request_name(environ["REQUEST_METHOD"], environ["REQUEST_URI"].partition("?")[0])
+    name = request_name(environ["REQUEST_METHOD"], path_for_log(environ))
     logger.error(
         "%s: the request body can't be kept in a temporary file; its client gets 507: %s", name, error
     )

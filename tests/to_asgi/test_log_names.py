@@ -13,7 +13,7 @@ from bridge.to_asgi.call import WsgiCall
 from bridge.to_asgi.channel import Channel
 from bridge.to_asgi.watch import until_disconnect
 from bridge.types import Environ, Message, StartResponse
-from tests.support.asgi import http_scope, request
+from tests.support.asgi import Exchange, http_scope, request
 
 PATH = "/a\nb"
 NAME = "POST '/a\\nb'"
@@ -54,6 +54,19 @@ def test_a_server_whose_receive_raises_within_the_body(caplog: pytest.LogCapture
     assert sent[0]["status"] == 400
     (record,) = caplog.records
     assert record.getMessage().startswith(f"{NAME}: receive() of the ASGI server raised; the request body")
+
+
+def test_a_disk_that_takes_no_body(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    adapter = WsgiToAsgi(reads, request_buffer=4)
+    events = [request(b"more than a few bytes", more_body=True), request()]
+    exchange = asyncio.run(Exchange(adapter, http_scope("POST", PATH, raw_path=b"/a%0Ab"), events).run())
+    assert exchange.status == 507
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{NAME}: the request body can't be kept")
 
 
 def test_a_job_that_raises(caplog: pytest.LogCaptureFixture) -> None:
