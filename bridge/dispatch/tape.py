@@ -117,8 +117,8 @@ class Reader:
         """The next message that is on the tape; ``None``: there is none yet.
 
         Raises:
-            SpoolError: the next part of the body is missing. It is raised once: who goes on has no use for a body, and
-                waits for the client's leaving. It is no OSError, which would say of ``receive()`` that it has left.
+            SpoolError: the next part of the body is missing, which is said once: who goes on has no use for a body, and
+                waits for the client's leaving. Or it can't be read. An OSError would say that the client has left.
         """
         tape, file = self._tape, self._tape.file
         if self._index < len(tape.messages):
@@ -126,7 +126,10 @@ class Reader:
             self._index += 1
             return message
         if file is not None and not self._ended and (self._offset < file.size or tape.whole):
-            block = await file.read(self._offset) if self._offset < file.size else b""
+            try:
+                block = await file.read(self._offset) if self._offset < file.size else b""
+            except OSError as exc:
+                raise SpoolError(str(exc)) from exc
             self._offset += len(block)
             self._ended = tape.whole and self._offset == file.size
             return {"type": "http.request", "body": block, "more_body": not self._ended}

@@ -1,6 +1,8 @@
 """What ``receive()`` has given, kept for the next app: nothing is lost, nothing is asked twice, and it ends."""
 
 import asyncio
+import errno
+import io
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -295,6 +297,26 @@ def test_each_reader_is_told_once_that_the_disk_did_not_take_a_part_and_gets_not
                 await read_on(tape, reader)
             monkeypatch.undo()  # there is room again, for what comes next
             assert await read_on(tape, reader) == disconnect()
+        tape.close()
+
+    run(main)
+
+
+def test_a_disk_that_gives_nothing_back_is_no_client_that_has_left(
+    disk: ThreadPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An OSError of receive() says that it has."""
+
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Broken())
+
+    async def main() -> None:
+        tape = Tape(Server(request(b"x" * 200_000)).receive, disk)
+        with pytest.raises(SpoolError, match="Input/output error"):
+            await read_on(tape, Reader(tape))
         tape.close()
 
     run(main)
