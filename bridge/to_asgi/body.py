@@ -72,8 +72,9 @@ class Spool:
     The file is touched by threads of ``disk`` only, so that a slow disk never holds the loop. One block is written
     while the next is received. As a rule it is written by then: the loop is woken only where it waits for that.
 
-    ``_lock`` guards ``_file``, ``_writing``, ``_waiter``, ``_error`` and ``_discarded`` as long as a block is on its
-    way; without one, all of it is the loop's. The loop's wait ends with the job, which runs or is abandoned.
+    As long as a block is on its way, ``_file`` is of the job that writes it, and ``_lock`` guards ``_writing``,
+    ``_waiter``, ``_error`` and ``_discarded``; without one, all of it is the loop's. The loop's wait ends with the job,
+    which runs or is abandoned.
     """
 
     def __init__(self, disk: ThreadPool, mailbox: Mailbox) -> None:

@@ -241,10 +241,8 @@ class WsgiCall:
             else:
                 # It does not start the response: the app may still call start_response() again.
                 self._look()
-        if kind is GeneratorType:
-            self._defer = (
-                type(self._body) is io.BytesIO
-            )  # it has come to its end, and its close() does nothing
+        if kind is GeneratorType:  # which has come to its end, so that its close() does nothing
+            self._defer = type(self._body) is io.BytesIO
         self._send_end()
 
     def _look(self) -> None:

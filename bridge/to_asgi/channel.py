@@ -27,14 +27,15 @@ things are done without the lock:
 
 - ``aborted`` reads ``_aborted``, which becomes true once and stays so. A thread that sees it late puts something more,
   and ``put()`` refuses that.
-- ``take()`` skips it where the response is *whole*: one ``finish(ends=True)`` found the loop still waiting, so that
-  nothing came before it, and nothing that comes after changes anything. ``_whole`` becomes true once, together with all
-  that it stands for. The loop sees it when the worker's post has woken it, for the mailbox has a lock of its own; or
-  when it has had the channel's lock since, in ``abort()``. If it sees it late, it takes the lock.
-- ``close()`` skips it where the channel is *quiet*: when the loop took the end, the worker had made its last call, and
-  no thread stood at the gate. A usual response, which is whole, is so. Threads that the app has started may still put,
-  ask and flush. They change nothing, for the response has its end. What is left to do is to set ``_aborted`` and to
-  take the error out, which only the loop does. Such a request takes the lock twice: to begin, and to finish.
+- ``take()`` skips it where what is there is *whole*: ``finish(ends=True)`` found the loop waiting, which has taken all
+  that came before; and nothing that comes after changes anything. ``_whole`` becomes true once, together with all that
+  it stands for. The loop sees it when the worker's post has woken it, for the mailbox has a lock of its own; or when it
+  has had the channel's lock since, in ``abort()``. If it sees it late, it takes the lock.
+- ``close()`` skips it where the channel is *quiet*: when the loop took the end, the worker had made its last call,
+  and no thread stood at the gate. A usual response, all of which comes with the end of the call, is so. Threads that
+  the app has started may still put, ask and flush. They change nothing, for the response has its end. What is left to
+  do is to set ``_aborted`` and to take the error out, which only the loop does. Such a request takes the lock twice:
+  to begin, and to finish.
 """
 
 from __future__ import annotations  # threading.Lock is no type before 3.13
@@ -151,7 +152,7 @@ class Channel:
         self._gate: threading.Lock | None = None
         # No thread can change anything any more; see the module's text.
         self._quiet = False
-        # All of the response came with the end of the call, while the loop waited; see the module's text.
+        # What is here is the rest of the response, and the call has ended with it; see the module's text.
         self._whole = False
         # What _tell() has to post.
         self._told: asyncio.Future[None] | None = None

@@ -1,4 +1,7 @@
-"""Answers that the bridge itself gives in place of the app: 400, 413, 503; and how any answer refuses a WebSocket."""
+"""Answers that the bridge itself gives in place of the app, and how any answer refuses a WebSocket.
+
+400, 413, 501 and 507 are of the request and its body (``collect``), 503 is of threads that are all busy (``busy``).
+"""
 
 import logging
 

@@ -12,7 +12,7 @@ looks then, needs no second wake-up; a slow one wakes it. Where the response was
 the worker has ended before it wakes the loop at all. What else may happen:
 
 - The client leaves: the app hears of it at its next chunk, and its end is waited for. A call that waits for a thread is
-  taken back from the queue.
+  taken back from the queue; that its client has left is noticed after a second or two.
 - The app fails, or ``send()`` raises. The server can answer, or cut the connection, when it gets the error, and so the
   client does wait for ``close()`` then; for a second, in case that it hangs.
 - The app fails, and ``send()`` raises too: the server gets the error of ``send()``, and the app's is logged. So is

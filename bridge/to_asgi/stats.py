@@ -41,7 +41,7 @@ class WsgiToAsgiStats:
             and no request that was refused or rejected.
         refused: requests and WebSockets that got 503, for all threads were busy; since the process began.
         rejected: requests that the bridge answered in place of the app for another reason, since the process began:
-            400 and 413; and WebSockets, where there are none.
+            400, 413, 501 and 507; and WebSockets, where there are none.
         clients_left: requests whose client had left before the app had made its response, or before its body was
             complete; and those that the server gave up meanwhile. Since the process began. A client that leaves a short
             response is not noticed, and one that closes its WebSocket is not counted.

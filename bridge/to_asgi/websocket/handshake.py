@@ -17,7 +17,7 @@ def handshake_environ(scope: Scope) -> Environ:
     and libraries look for them. Extensions such as compression are between the client and the server.
 
     Raises:
-        ValueError: the request target is not a path.
+        ValueError: the request target is not a path, or a header's name is none.
     """
     environ = build_environ(scope)
     environ["REQUEST_METHOD"] = "GET"

@@ -51,7 +51,7 @@ class WebSockets:
         """One websocket scope, on the loop of ``wires``.
 
         Raises:
-            Refused: the request target is no path.
+            Refused: the request target is no path, or a header's name is none.
             Overloaded: all threads are taken.
             Exception: the app's own.
         """
