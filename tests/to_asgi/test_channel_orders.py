@@ -22,7 +22,7 @@ FIELDS = Fields(
     # close() of a quiet channel; ``aborted``.
     free=frozenset({"_aborted", "error", "_context"}),
     # take() of a whole response.
-    read=frozenset({"_whole", "_items", "_end"}),
+    read=frozenset({"_whole", "_items", "_end", "_pending"}),
 )
 MAILBOX = Fields("_lock", constant=frozenset({"loop"}))
 
