@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 import pytest
 
-from bridge import WsgiToAsgi
 from bridge.mapping.environ import build_environ
 from bridge.threads.jobs import After, run_job
 from bridge.threads.mailbox import Mailbox
@@ -14,6 +13,9 @@ from bridge.to_asgi.channel import Channel
 from bridge.to_asgi.watch import until_disconnect
 from bridge.types import Environ, Message, StartResponse
 from tests.support.asgi import Exchange, http_scope, request
+from tests.support.served import Served
+
+pytestmark = pytest.mark.usefixtures("no_bridge_threads")
 
 PATH = "/a\nb"
 NAME = "POST '/a\\nb'"
@@ -49,8 +51,11 @@ def test_a_server_whose_receive_raises_within_the_body(caplog: pytest.LogCapture
     async def send(message: Message) -> None:
         sent.append(message)
 
-    adapter = WsgiToAsgi(reads, request_body="stream", request_buffer=4)
-    asyncio.run(adapter(http_scope("POST", PATH), receive, send))
+    async def main() -> None:
+        async with Served(reads, request_body="stream", request_buffer=4) as adapter:
+            await adapter(http_scope("POST", PATH), receive, send)
+
+    asyncio.run(main())
     assert sent[0]["status"] == 400
     (record,) = caplog.records
     assert record.getMessage().startswith(f"{NAME}: receive() of the ASGI server raised; the request body")
@@ -61,9 +66,13 @@ def test_a_disk_that_takes_no_body(caplog: pytest.LogCaptureFixture, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tempfile.TemporaryFile", full)
-    adapter = WsgiToAsgi(reads, request_buffer=4)
     events = [request(b"more than a few bytes", more_body=True), request()]
-    exchange = asyncio.run(Exchange(adapter, http_scope("POST", PATH, raw_path=b"/a%0Ab"), events).run())
+
+    async def main() -> Exchange:
+        async with Served(reads, request_buffer=4) as adapter:
+            return await Exchange(adapter, http_scope("POST", PATH, raw_path=b"/a%0Ab"), events).run()
+
+    exchange = asyncio.run(main())
     assert exchange.status == 507
     (record,) = caplog.records
     assert record.getMessage().startswith(f"{NAME}: the request body can't be kept")
