@@ -319,7 +319,8 @@ class SharedExchange(Exchange):
     def _ask(self) -> None:
         with self._changed:
             self._wanted = True
-            self._due = True
+            # Where nothing of the body was sent yet, the first burst comes after the read, and is not complete.
+            self._due = self._response.phase is BODY
             self._changed.notify()
 
     def _expect_body(self) -> None:

@@ -125,6 +125,12 @@ async def fails_between(receive: Receive, send: Send) -> None:
     raise ValueError("fails")
 
 
+async def reads_and_fails(receive: Receive, send: Send) -> None:
+    while (await receive()).get("more_body", False):
+        pass
+    await fails_between(receive, send)
+
+
 async def fails_last(receive: Receive, send: Send) -> None:
     await _start(send)
     await _send(send, b"ab")
@@ -140,8 +146,12 @@ APPS: dict[Callable[[Receive, Send], Any], tuple[bytes, bool]] = {
     listens: (b"a", False),
     fails_first: (b"", False),
     fails_between: (b"a", False),
+    reads_and_fails: (b"a", False),
     fails_last: (b"ab", True),
 }
+
+#: They fail in their first burst, of which the server has had nothing yet.
+FAIL_AT_ONCE = {fails_between, reads_and_fails}
 
 
 def scenario(
@@ -220,6 +230,8 @@ def scenario(
             got = b"".join(chunks)
             assert body.startswith(got)
             assert len(heads) <= 1 or errors
+            if app in FAIL_AT_ONCE:
+                assert not heads, "the server can't answer 500 any more"
             if not closes and takes is None:
                 # The error comes in place of what the server has not had yet.
                 assert got == body or not whole
