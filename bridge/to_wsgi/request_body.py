@@ -71,12 +71,20 @@ def _check_chunks(environ: Environ) -> None:
     """
     if not is_chunked(environ["HTTP_TRANSFER_ENCODING"]):
         raise RefusedBodyError("501 Not Implemented", "This server takes no Transfer-Encoding but chunked.")
-    if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" or (
-        environ.get("CONTENT_LENGTH") and not environ.get("wsgi.input_terminated")
-    ):
+    joined = environ.get("wsgi.input_terminated") or _was_joined(environ)
+    if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" or (environ.get("CONTENT_LENGTH") and not joined):
         raise RefusedBodyError(
             "400 Bad Request", "The request has a Transfer-Encoding where it may have none (RFC 9112, 6.1)."
         )
+
+
+def _was_joined(environ: Environ) -> bool:
+    """Whether a server in front of uWSGI, with which it speaks its own protocol, has joined the chunks.
+
+    nginx passes on the client's Transfer-Encoding, and as CONTENT_LENGTH what it has counted itself: RFC 3875, 4.1.2,
+    wants that. DOCUMENT_ROOT is among its ``uwsgi_params``; uWSGI sets none where it reads HTTP itself.
+    """
+    return "uwsgi.version" in environ and "DOCUMENT_ROOT" in environ
 
 
 class RequestBody:

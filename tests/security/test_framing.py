@@ -124,6 +124,18 @@ def test_chunks_beside_a_length(bridged: Any, more: dict[str, Any], status: str)
     assert seen == ([(["transfer-encoding"], b"whole", "http.request")] if status == "200 OK" else [])
 
 
+def test_chunks_that_a_server_in_front_has_joined(bridged: Any) -> None:
+    """As uWSGI has it from nginx by ``uwsgi_pass``: the length is what nginx has counted."""
+    environ = environ_for(method="POST", body=b"whole", HTTP_TRANSFER_ENCODING="chunked")
+    environ |= {
+        "uwsgi.version": b"2.0.31",
+        "DOCUMENT_ROOT": "/usr/share/nginx/html",
+        "REQUEST_SCHEME": "http",
+    }
+    assert through(bridged, environ) == "200 OK"
+    assert seen == [(["transfer-encoding"], b"whole", "http.request")]
+
+
 @pytest.mark.parametrize("mode", ["buffer", "stream"])
 def test_chunks_beside_a_length_on_an_asgi_server(mode: str) -> None:
     headers = [(b"transfer-encoding", b"chunked"), (b"content-length", b"2")]
