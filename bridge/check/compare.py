@@ -190,10 +190,10 @@ def _unpacked(answer: Answer) -> bytes | None:
 
 
 def _json_of(body: bytes | str) -> tuple[object] | None:
-    """What a JSON text says, in a tuple, for it may say ``null``; None: it is no JSON text."""
+    """What a JSON text says, in a tuple, for it may say ``null``; None: it is no JSON text that Python can read."""
     try:
         return (json.loads(body),)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):  # the last one: nested too deep
+    except (ValueError, RecursionError):  # also a number of thousands of digits, or nested too deep
         return None
 
 

@@ -145,6 +145,7 @@ DEFLATE, GZIP = ("content-encoding", "deflate"), ("content-encoding", "gzip")
         (b"{", (JSON,), "JSON"),
         (b'"\xff"', (JSON,), "JSON"),
         (b"[" * 100_000 + b"]" * 100_000, (JSON,), "JSON"),
+        (b"9" * 5_000, (JSON,), "JSON"),
         (gzip.compress(b"{}"), (JSON, GZIP), ""),
         (gzip.compress(b"{"), (JSON, GZIP), "JSON"),
         (b"plain", (GZIP,), "gzip"),
