@@ -3,11 +3,14 @@
 import argparse
 import itertools
 import random
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import (
@@ -30,6 +33,11 @@ from .shrink import shrink
 
 #: Scenarios of a life. Its memory is judged over those.
 _LIFE = 4000
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    """As Ctrl-C does: what was started and mounted is undone on the way out."""
+    sys.exit(128 + number)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="leave the report there")
     parser.add_argument("--add", action="store_true", help="add to the report that is there")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _end)
     seed: int = random.randrange(1 << 32) if options.seed is None else options.seed
     servers = [SERVERS[name] for name in options.server or SERVERS]
     if options.peers:
