@@ -111,6 +111,7 @@ def ending(task: "asyncio.Task[BaseException | None]") -> BaseException | None:
     error = raised(task)
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         # On the server's thread it would end the worker, and with it the loop of all requests.
-        ending, error = error, ApplicationExit(f"the app raised {type(error).__name__}")
-        error.__cause__ = ending
+        told = ApplicationExit(f"the app raised {type(error).__name__}")
+        told.__cause__ = error
+        return told
     return error

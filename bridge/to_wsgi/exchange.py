@@ -21,7 +21,7 @@ __all__ = ["Exchange"]
 class Exchange:
     """A request, its response, and who waits for what."""
 
-    # A request reads them more often than it is made: CPython finds a slot sooner than a default of the class.
+    # Slots, for a request reads its fields many times: CPython finds a slot sooner than a default of the class.
     __slots__ = (
         *("_body", "_environ", "_last_call", "_listeners", "_loop", "_message", "_more_body"),
         *("_reader", "_response", "client", "context", "head"),

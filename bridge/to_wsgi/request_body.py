@@ -63,11 +63,15 @@ def find_body(environ: Environ) -> "RequestBody":
 
 
 def _check_chunks(environ: Environ) -> None:
-    """Whether a server that does not say so has joined the chunks is not known; to some of them they are the body.
+    """Refuse a Transfer-Encoding with which it is not known for sure where the body ends.
 
-    So they may not stand beside a length, which is how a request is smuggled past a proxy: where the proxy goes by the
-    one, and this server by the other, they disagree on where the next request begins (RFC 9112, sections 6.1 and 6.3).
-    Nor may they in HTTP/1.0, which has none.
+    A server that does not say that it has joined the chunks may not have: on some, ``wsgi.input`` has them as they
+    came. So they may not stand beside a length, which is how a request is smuggled past a proxy: where the proxy goes
+    by the one, and this server by the other, they disagree on where the next request begins (RFC 9112, sections 6.1
+    and 6.3). Nor may they stand in HTTP/1.0, which has no chunks.
+
+    Raises:
+        RefusedBodyError: as above; or it is another encoding than chunks.
     """
     if not is_chunked(environ["HTTP_TRANSFER_ENCODING"]):
         raise RefusedBodyError("501 Not Implemented", "This server takes no Transfer-Encoding but chunked.")
