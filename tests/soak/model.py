@@ -190,7 +190,7 @@ def _outcome(seen: Seen, right: Expected) -> Outcome | None:
     if 400 <= seen.status < 500:
         return Outcome.REFUSED
     if seen.status >= 500 and (seen.status != right.status or Outcome.RIGHT not in right.outcomes):
-        return Outcome.ERROR
+        return Outcome.ERROR if seen.complete else Outcome.CUT
     if seen.complete and seen.status == right.status == 200 and Outcome.RIGHT not in right.outcomes:
         return Outcome.RIGHT  # as it seems, of an answer that could not become whole
     return None

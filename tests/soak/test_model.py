@@ -64,6 +64,7 @@ def test_an_error_in_the_middle_never_looks_whole(seen: Seen, loss: Loss | None)
 
 def test_an_error_before_the_head_is_a_whole_500() -> None:
     assert lost(scenario(App.FAIL_BEFORE), whole(500, b"")) is None
+    assert lost(scenario(App.FAIL_BEFORE), Seen(500, b"Internal Ser")) is Loss.NO_ANSWER
     assert lost(scenario(App.FAIL_BEFORE), Seen(200, b"")) is Loss.NO_ANSWER
     assert lost(scenario(App.FAIL_BEFORE), whole(200, b"")) is Loss.LOOKS_WHOLE
     assert lost(scenario(App.FAIL_BEFORE), Seen(None)) is Loss.NO_ANSWER
