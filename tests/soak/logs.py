@@ -68,7 +68,8 @@ _OF_SERVERS: dict[str, tuple[str, ...]] = {
         r"Running on http", r"Error in ASGI Framework", r"Unhandled exception in client_connected_cb",
         # At its end it drops what belongs to connections that are still open.
         r"Exception in callback StreamReaderProtocol", r"handle: <Handle StreamReaderProtocol", r"CancelledError$",
-        r"\S+: RuntimeWarning: coroutine 'TCPServer\._idle_timeout'",
+        # Python warns of it wherever the garbage is found.
+        r".*:\d+: RuntimeWarning: coroutine 'TCPServer\._idle_timeout'",
         r"RuntimeWarning: Enable tracemalloc",
     ),
     "granian": (

@@ -23,6 +23,10 @@ tests.soak.app_wsgi.Planned: soak: in the middle
         ("gunicorn-sync", "[2026-11-28 10:00:00 +0000] [7] [ERROR] Error handling request GET /work?app=x"),
         ("waitress", "ERROR:waitress:Exception while serving /work"),
         ("waitress", "ERROR:bridge:POST '/work': the application raised an error; it had answered with '200 OK'"),
+        (
+            "hypercorn-h2c",
+            "/x/hypercorn/task_group.py:68: RuntimeWarning: coroutine 'TCPServer._idle_timeout' was never awaited",
+        ),
         ("granian-ws", '[INFO] ASGI transport error: "Closed(..)"'),
     ],
 )  # fmt: skip
