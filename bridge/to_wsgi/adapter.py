@@ -244,13 +244,14 @@ def _refuse(start_response: StartResponse, status: str, text: str) -> Iterable[b
     return [body]
 
 
-# Guards the adapters' _runtime. It may be held by a thread that does not exist in a forked child.
-_lock = threading.Lock()
+# Guards the adapters' _runtime. It may be held by a thread that does not exist in a forked child. It is reentrant, for
+# a signal handler that calls close() may have interrupted the thread that holds it.
+_lock = threading.RLock()
 
 
 def _after_fork() -> None:
     global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 in_forked_child(_after_fork)

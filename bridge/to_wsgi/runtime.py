@@ -189,8 +189,9 @@ _LIFESPAN: Mapping[str, LifespanState] = {
     "closed": "closed",
 }
 
-# Guards _runtimes. It may be held by a thread that does not exist in a forked child.
-_lock = threading.Lock()
+# Guards _runtimes. It may be held by a thread that does not exist in a forked child. It is reentrant, for a signal
+# handler that closes another adapter may have interrupted the thread that holds it.
+_lock = threading.RLock()
 # What is to be ended at the interpreter's exit.
 _runtimes: set[Runtime] = set()
 
@@ -207,7 +208,7 @@ def _close_all() -> None:
 
 def _after_fork() -> None:
     global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 at_exit(_close_all)

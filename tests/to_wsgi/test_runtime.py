@@ -15,6 +15,7 @@ from asgiref.sync import sync_to_async
 
 from bridge import AsgiToWsgi
 from bridge.to_wsgi.loops.mode import LoopMode
+from bridge.to_wsgi.runtime import Runtime
 from bridge.types import Receive, Scope, Send
 from tests.support.wsgi import call, environ_for
 from tests.to_wsgi.apps import START, hello, last, part, until
@@ -225,6 +226,21 @@ def test_from_a_signal_handler_during_the_startup(adapter: AsgiToWsgi, app: App)
 
     app.at_startup = interrupted
     with on_signal(close):
+        assert call(adapter, environ_for()).body == b"Hello"
+    check_all_is_well(adapter, app)
+
+
+def test_from_a_signal_handler_as_the_first_request_begins(
+    adapter: AsgiToWsgi, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing to close yet, and the thread that it interrupts has the lock."""
+
+    def made(*args: Any) -> Runtime:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return Runtime(*args)
+
+    monkeypatch.setattr("bridge.to_wsgi.adapter.Runtime", made)
+    with on_signal(adapter.close):
         assert call(adapter, environ_for()).body == b"Hello"
     check_all_is_well(adapter, app)
 
