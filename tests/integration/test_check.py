@@ -176,8 +176,13 @@ def test_each_fault_of_an_asgi_app_is_found_and_nothing_else(checks: dict[str, "
 
 def test_the_shop_says_on_which_side_it_is_and_that_is_all(checks: dict[str, "Future[Done]"]) -> None:
     done = checks["shop"].result()
-    assert [(kind, subject) for kind, subject, _ in done.found()] == [("header", "x-served-by"), ("body", "")]
-    header, body = done.report["findings"]
+    assert [(kind, subject) for kind, subject, _ in done.found()] == [
+        ("header", "x-served-by"),
+        ("header", "server-timing"),
+        ("body", ""),
+    ]
+    header, timing, body = done.report["findings"]
+    assert timing["native"] != timing["bridged"], "the names of the threads"
     assert (header["native"], header["bridged"]) == ("Flask, WSGI directly", "Flask, WSGI through WsgiToAsgi")
     assert "WSGI server" in body["native"]
     assert "ASGI server" in body["bridged"]
