@@ -105,6 +105,8 @@ def _joined(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         if b"_" not in name and name != b"proxy":
             joined.setdefault(name, []).append(value)
     fields = {name: (b"; " if name == b"cookie" else b",").join(values) for name, values in joined.items()}
+    if b"transfer-encoding" in fields:
+        fields.pop(b"content-length", None)  # beside it a length says nothing (RFC 9112, 6.3)
     # Empty is how an environ says that there is none (RFC 3875, 4.1.2 and 4.1.3).
     return {k: v for k, v in fields.items() if v or k not in {b"content-type", b"content-length"}}
 

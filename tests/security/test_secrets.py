@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django import VERSION as django_version
 from django.apps import apps
 from django.conf import settings
 from django.core.asgi import get_asgi_application
@@ -304,13 +305,10 @@ def django(*, debug: bool) -> Iterator[list[Any]]:
     """The mails that are sent."""
     logger, handler = logging.getLogger("django.request"), AdminEmailHandler(include_html=True)
     backend = "django.core.mail.backends.locmem.EmailBackend"
-    with override_settings(
-        DEBUG=debug,
-        ROOT_URLCONF=__name__,
-        ALLOWED_HOSTS=["*"],
-        ADMINS=[("ada", "ada@example.com")],
-        EMAIL_BACKEND=backend,
-    ):
+    mail: dict[str, Any] = {"ADMINS": [("ada", "ada@example.com")], "EMAIL_BACKEND": backend}
+    if django_version >= (6, 1):
+        mail = {"ADMINS": ["ada@example.com"], "MAILERS": {"default": {"BACKEND": backend}}}
+    with override_settings(DEBUG=debug, ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], **mail):
         logger.addHandler(handler)
         outbox: list[Any] = []
         with pytest.MonkeyPatch.context() as patch:

@@ -372,7 +372,7 @@ def test_close_keeps_nothing_of_its_callers(mode: LoopMode) -> None:
 
     def site() -> None:
         held = Held()
-        adapter = AsgiToWsgi(hello, loop=mode)
+        adapter = AsgiToWsgi(hello, loop=mode, lifespan="off")
         refs.extend([weakref.ref(held), weakref.ref(adapter)])
         Server()(adapter, environ_for())
         adapter.close()
