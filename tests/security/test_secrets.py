@@ -14,8 +14,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import django as django_package
 import pytest
-from django import VERSION as django_version
 from django.apps import apps
 from django.conf import settings
 from django.core.asgi import get_asgi_application
@@ -306,7 +306,7 @@ def django(*, debug: bool) -> Iterator[list[Any]]:
     logger, handler = logging.getLogger("django.request"), AdminEmailHandler(include_html=True)
     backend = "django.core.mail.backends.locmem.EmailBackend"
     mail: dict[str, Any] = {"ADMINS": [("ada", "ada@example.com")], "EMAIL_BACKEND": backend}
-    if django_version >= (6, 1):
+    if django_package.VERSION >= (6, 1):
         mail = {"ADMINS": ["ada@example.com"], "MAILERS": {"default": {"BACKEND": backend}}}
     with override_settings(DEBUG=debug, ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], **mail):
         logger.addHandler(handler)
