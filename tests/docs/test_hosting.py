@@ -29,7 +29,7 @@ print(json.dumps([handler(event, None) for event in json.load(sys.stdin)]))
 
 #: The worker of Azure Functions: it finds the function in the app, and awaits it, or calls it in a thread.
 AZURE = """
-import asyncio, base64, importlib, json, sys
+import asyncio, base64, importlib, inspect, json, sys
 import azure.functions
 app = importlib.import_module(sys.argv[1]).app
 (function,) = app.get_functions()
@@ -42,7 +42,7 @@ async def main():
             method=method, url=f"https://shop.example{path}", body=base64.b64decode(body),
             headers={"content-type": "application/octet-stream", "content-length": str(len(base64.b64decode(body)))},
         )
-        if asyncio.iscoroutinefunction(call):
+        if inspect.iscoroutinefunction(call):
             answer = await call(request, None)
         else:
             answer = await asyncio.to_thread(call, request, None)

@@ -205,12 +205,13 @@ def _hold_bound(server: RunningServer, name: str, bounded: bool) -> None:
 
 
 def _wait_until_stable(value: Callable[[], int], most: int) -> int:
-    """Wait until a counter that is not zero has had one value for ten looks, or has come to ``most``; return it."""
+    """Wait until a counter that is not zero has had one value for forty looks, or has come to ``most``; return it."""
     looks = [0]
 
     def stable() -> bool:
         looks.append(value())
-        return looks[-1] >= most or (looks[-1] > 0 and len(set(looks[-10:])) == 1)
+        # Fewer would take a server that had no processor for a moment for one that holds back.
+        return looks[-1] >= most or (looks[-1] > 0 and len(looks) > 40 and len(set(looks[-40:])) == 1)
 
     poll(stable, HANG, lambda: f"never stable: {looks[-10:]}")
     return looks[-1]
