@@ -43,8 +43,8 @@ examples:
 
 exit status: 0 if nothing was found, 1 if something was, 2 if it couldn't run."""
 
-#: What ends the check, besides Ctrl-C: SIGHUP is that of a terminal that is closed. The exit status is a shell's.
-_ENDINGS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+#: What ends the check: SIGINT is Ctrl-C, SIGHUP that of a terminal that is closed. The exit status is a shell's.
+_ENDINGS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 #: Seconds for the import of the app: as many as a server has to start.
 _IMPORT = 30.0
 #: Seconds in which a process that has answered may do what it does at its end.
@@ -76,10 +76,12 @@ def run(words: list[str]) -> int:
         return _refuse(
             f"bridge check needs {' and '.join(missing)}: python -m pip install 'asgi-wsgi-bridge[check]'"
         )
-    # As Ctrl-C, so that the servers end first: they are in sessions of their own, which no terminal ends.
+    # All as Ctrl-C, so that the servers end first: they are in sessions of their own, which no terminal ends. Ctrl-C by
+    # an exception of our own, too: where Python's own passes a string that is executed, as for a dataclass, the process
+    # ends by the signal later, whatever its exit status.
     before = {number: signal.getsignal(number) for number in _ENDINGS}
     for number, handler in before.items():
-        if handler is signal.SIG_DFL:  # nohup ignores one
+        if handler in {signal.SIG_DFL, signal.default_int_handler}:  # nohup ignores one
             signal.signal(number, _end)
     try:
         return _check(_parser().parse_args(words))
@@ -87,8 +89,6 @@ def run(words: list[str]) -> int:
         return _refuse(str(exc))
     except _EndedError as exc:
         return exc.status
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

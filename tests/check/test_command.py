@@ -167,6 +167,35 @@ def test_signals_that_end_it(number: int, directory: Path, monkeypatch: pytest.M
         signal.signal(number, before)
 
 
+INTERRUPTED = """
+import signal, sys
+from bridge.check import command
+
+def hit(*_):
+    exec("signal.raise_signal(signal.SIGINT)")  # as dataclasses, which are made when a library is imported late
+
+command._look = hit
+sys.exit(command.run(["shop:app"]))
+"""
+
+
+def test_ctrl_c_in_a_string_that_is_executed_ends_it_by_a_status_and_not_by_the_signal(
+    tmp_path: Path,
+) -> None:
+    """As ``python -m bridge``: Python looks at its end whether the last such string was interrupted."""
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "")
+
+
 @pytest.mark.parametrize("words", [[], ["shop:app", "--native", "nginx"], ["shop:app", "--nothing"]])
 def test_words_that_are_none(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
