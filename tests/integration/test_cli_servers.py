@@ -327,12 +327,17 @@ def app(environ, start_response):
         assert answers(server, "/").text == "before"
         assert server.log().count("bridge: WSGI app changing:app") == 1
         saved = itertools.count(int(time.time()))
+
+        def save_again() -> None:
+            """What is saved before a reloader looks goes unseen: uvicorn's watches only when its worker has started,
+            and gunicorn's takes for unchanged what it sees first."""
+            os.utime(module, times=(now := next(saved), now))
+
         if name in WAIT_FOR_A_BETTER_FILE:
             module.write_text("def app(")
 
             def told() -> bool:
-                if name == "gunicorn":  # see below
-                    os.utime(module, times=(now := next(saved), now))
+                save_again()
                 return "SyntaxError" in server.log()
 
             poll(told, 20, lambda: f"no error; the log:\n{server.log()}")
@@ -342,8 +347,7 @@ def app(environ, start_response):
             with contextlib.suppress(httpx.TransportError):
                 if answers(server, "/").text == "after":
                     return True
-                # gunicorn takes for unchanged what it sees first, which may have been this: save it again.
-                os.utime(module, times=(now := next(saved), now))
+                save_again()
             return False
 
         poll(changed, 20, lambda: f"still the old answer; the log:\n{server.log()}")
