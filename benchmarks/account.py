@@ -28,8 +28,8 @@ from bridge.threads.pool import ThreadPool
 from bridge.types import Message
 
 from . import apps
-from .bare import SCOPE
-from .in_process import ENVIRON, call, request, start_response
+from .bare import ENVIRON, SCOPE, start_response
+from .in_process import call, request
 from .measure import Settings
 
 __all__ = ["Account", "measure", "print_accounts"]

@@ -14,6 +14,7 @@ import io
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from bridge import AsgiToWsgi, WsgiToAsgi
 from bridge.to_asgi import channel as channel_module
 from bridge.types import ASGIApp, Environ, Receive, Scope, Send, StartResponse, WSGIApp
 
-from .bare import KeptLoops, bare_loop
+from .bare import ENVIRON, KeptLoops, bare_executor, bare_loop, bare_spool
 
 __all__ = [
     "AHEAD",
@@ -273,6 +274,10 @@ SERVED: dict[str, Callable[[], Any]] = {
     "wsgi_a2wsgi": lambda: a2wsgi_for_wsgi(wsgi_app),
     "wsgi_asgiref": lambda: asgiref_for_wsgi(wsgi_app),
     "wsgi_uvicorn": lambda: uvicorn_for_wsgi(wsgi_app),
+    "wsgi_bare_executor": lambda: bare_executor(
+        wsgi_hello, ThreadPoolExecutor(THREADS), ENVIRON, [_ASGI_PLAIN, (b"content-length", b"13")]
+    ),
+    "wsgi_bare_spool": lambda: bare_spool(ThreadPoolExecutor(THREADS)),
     "asgi_bridge": lambda: AsgiToWsgi(asgi_app),
     "asgi_bridge_shared": lambda: AsgiToWsgi(asgi_app, loop="shared"),
     "asgi_a2wsgi": lambda: a2wsgi_for_asgi(asgi_app),

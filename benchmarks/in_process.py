@@ -16,36 +16,13 @@ from io import BytesIO
 from typing import Any
 
 from bridge import AsgiToWsgi, WsgiToAsgi
-from bridge.types import ASGIApp, Environ, Message, Receive, Scope, Send, WSGIApp
+from bridge.types import ASGIApp, Message, WSGIApp
 
 from . import apps
-from .bare import SCOPE, KeptLoops, bare_loop
+from .bare import ENVIRON, SCOPE, KeptLoops, bare_executor, bare_loop, start_response
 from .measure import Group, Sample, Settings, Subject, Wanted
 
-__all__ = ["ENVIRON", "GROUPS", "call", "request", "start_response"]
-
-ENVIRON: Environ = {
-    "REQUEST_METHOD": "GET",
-    "SCRIPT_NAME": "",
-    "PATH_INFO": "/",
-    "RAW_URI": "/",
-    "QUERY_STRING": "",
-    "SERVER_PROTOCOL": "HTTP/1.1",
-    "SERVER_NAME": "127.0.0.1",
-    "SERVER_PORT": "8000",
-    "REMOTE_ADDR": "127.0.0.1",
-    "REMOTE_PORT": "50000",
-    "HTTP_HOST": "127.0.0.1:8000",
-    "HTTP_USER_AGENT": "benchmark/1.0",
-    "HTTP_ACCEPT": "*/*",
-    "HTTP_ACCEPT_ENCODING": "gzip, deflate",
-    "wsgi.version": (1, 0),
-    "wsgi.url_scheme": "http",
-    "wsgi.multithread": True,
-    "wsgi.multiprocess": False,
-    "wsgi.run_once": False,
-}
-
+__all__ = ["GROUPS", "call", "request"]
 
 # Calling an ASGI app.
 
@@ -104,24 +81,6 @@ def _timed(run: Callable[[], int]) -> Sample:
     return Sample(count, time.perf_counter() - start, time.process_time() - cpu)
 
 
-def _bare_executor(app: WSGIApp, executor: ThreadPoolExecutor) -> ASGIApp:
-    """The least that a bridge can do with asyncio's own means: no mapping, no streaming, no second wake-up."""
-
-    async def adapted(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        loop = asyncio.get_running_loop()
-        body = await loop.run_in_executor(executor, _call_wsgi, app, ENVIRON)
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": body})
-
-    return adapted
-
-
-def _call_wsgi(app: WSGIApp, environ: Environ) -> bytes:
-    body = app(environ, start_response)
-    return b"".join(body)
-
-
 def _wsgi_adapters(stack: ExitStack, app: WSGIApp) -> dict[str, ASGIApp]:
     """The adapters in order of the tables; their threads are ended by the stack."""
     peer_threads: Any = apps.a2wsgi_for_wsgi(app)
@@ -140,7 +99,7 @@ def _wsgi_hello(concurrency: int, stack: ExitStack, settings: Settings) -> list[
     runner = stack.enter_context(asyncio.Runner())
     executor = stack.enter_context(ThreadPoolExecutor(apps.THREADS))
     adapters = _wsgi_adapters(stack, apps.wsgi_hello)
-    adapters["bare run_in_executor"] = _bare_executor(apps.wsgi_hello, executor)
+    adapters["bare run_in_executor"] = bare_executor(apps.wsgi_hello, executor, ENVIRON)
 
     def run(app: ASGIApp) -> Sample:
         # A context of its own for each run: asgiref keeps things in it.
@@ -168,18 +127,6 @@ async def _once(app: ASGIApp, path: str, size: int) -> int:
 
 
 # Calling a WSGI app.
-
-
-def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
-    if exc_info is not None:
-        raise exc_info[1]
-    if not status.startswith("200"):
-        raise RuntimeError(f"status {status}")
-    return _write
-
-
-def _write(data: bytes) -> object:
-    raise NotImplementedError("no app here uses write()")
 
 
 def call(app: WSGIApp, path: str, size: int) -> None:

@@ -22,6 +22,8 @@ _KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_
 _Row = tuple[str, str, str]
 
 _KEPT_LOOP = "run_until_complete, kept loop"
+_BARE_EXECUTOR = "bare run_in_executor"
+_BARE_SPOOL = "a bare temporary file"
 _NATIVE_ASGI: _Row = ("native ASGI", "uvicorn", "asgi")
 _ON_UVICORN: tuple[_Row, ...] = (
     ("bridge", "uvicorn", "wsgi_bridge"),
@@ -35,6 +37,7 @@ _UPLOADS: tuple[_Row, ...] = (
     ("bridge, streamed", "uvicorn", "wsgi_bridge_stream"),
     ("a2wsgi", "uvicorn", "wsgi_a2wsgi"),
     _NATIVE_ASGI,
+    (_BARE_SPOOL, "uvicorn", "wsgi_bare_spool"),
 )
 #: Other ways to have a WSGI app served: the servers' own wrappers, and WSGI servers.
 _ON_OTHER_SERVERS: tuple[_Row, ...] = (
@@ -100,7 +103,9 @@ GROUPS = (
         "servers.uvicorn.hello",
         f"WSGI hello world on uvicorn and on other servers, {CONNECTIONS} connections",
         "native ASGI",
-        partial(_hello, _ON_UVICORN + _ON_OTHER_SERVERS),
+        partial(
+            _hello, (*_ON_UVICORN, (_BARE_EXECUTOR, "uvicorn", "wsgi_bare_executor"), *_ON_OTHER_SERVERS)
+        ),
         (
             Wanted("bridge", "a2wsgi", 7.0),
             Wanted("bridge", "native ASGI", 0.6),
