@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -311,6 +311,24 @@ def test_workers_are_processes_that_all_serve_the_app_at_a_unix_socket(name: str
 WAIT_FOR_A_BETTER_FILE = {"uvicorn", "gunicorn"}
 
 
+def _saving_again(module: Path) -> Callable[[], None]:
+    """Save the file as it is, now and then.
+
+    What is saved before a reloader looks goes unseen: uvicorn's watches when its worker has started, and gunicorn's
+    takes for unchanged what it sees first. Each save starts the app anew, so each gets twice as long as the one before.
+    """
+    pauses = (2.0**number for number in itertools.count(-1))
+    due = time.monotonic()
+
+    def save() -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + next(pauses)
+            os.utime(module)
+
+    return save
+
+
 @pytest.mark.parametrize("name", WITH_RELOAD)
 def test_reload_serves_the_changed_source(name: str, tmp_path: Path) -> None:
     source = """
@@ -326,31 +344,26 @@ def app(environ, start_response):
     with serving("changing:app", name, "--reload", *own, directory=tmp_path) as server:
         assert answers(server, "/").text == "before"
         assert server.log().count("bridge: WSGI app changing:app") == 1
-        saved = itertools.count(int(time.time()))
-
-        def save_again() -> None:
-            """What is saved before a reloader looks goes unseen: uvicorn's watches only when its worker has started,
-            and gunicorn's takes for unchanged what it sees first."""
-            os.utime(module, times=(now := next(saved), now))
-
         if name in WAIT_FOR_A_BETTER_FILE:
             module.write_text("def app(")
+            save_broken = _saving_again(module)
 
             def told() -> bool:
-                save_again()
+                save_broken()
                 return "SyntaxError" in server.log()
 
-            poll(told, 20, lambda: f"no error; the log:\n{server.log()}")
+            poll(told, 40, lambda: f"no error; the log:\n{server.log()}")
         module.write_text(source.format(answer="after"))
+        save_mended = _saving_again(module)
 
         def changed() -> bool:
             with contextlib.suppress(httpx.TransportError):
                 if answers(server, "/").text == "after":
                     return True
-                save_again()
+                save_mended()
             return False
 
-        poll(changed, 20, lambda: f"still the old answer; the log:\n{server.log()}")
+        poll(changed, 40, lambda: f"still the old answer; the log:\n{server.log()}")
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(20) == 0
         _wait_for_no_process(server)
