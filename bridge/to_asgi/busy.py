@@ -17,6 +17,7 @@ there. ``_lock`` guards all fields; nothing is called with it.
 from __future__ import annotations  # threading.Lock is no type before 3.13
 
 import asyncio
+import contextvars
 import logging
 import threading
 from collections import deque
@@ -114,7 +115,8 @@ class BusyLog:
                 waited,
                 self._remedy,
             )
-        loop.call_later(_LOOK, self._look, loop, pool)
+        # In no request's context: what is said is of all of them, and the first one is not kept while others wait.
+        loop.call_later(_LOOK, self._look, loop, pool, context=contextvars.Context())
 
     def _mark(self, load: Load, now: float) -> None:
         """Under the lock."""

@@ -9,6 +9,7 @@ All of it is on the loop's thread.
 """
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -75,34 +76,39 @@ class Watches:
 
     There are two generations. At each tick the old ones begin to listen, and the young ones become old: so each has
     been here for the whole delay when it begins.
+
+    Each begins in the context that it came in: that of its request, where a middleware's ``receive()`` finds what it
+    has set. The timer is for all of them, so it is in a context of its own. In that of the request that started it,
+    the others would listen there too: their spans would be in the trace of that one, and its ids in their logs.
     """
 
-    __slots__ = ("_delay", "_loop", "_old", "_ticking", "_young")
+    __slots__ = ("_context", "_delay", "_loop", "_old", "_ticking", "_young")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, delay: float = DELAY) -> None:
         self._loop = loop
         self._delay = delay
-        self._young: set[Due] = set()
-        self._old: set[Due] = set()
+        self._context = contextvars.Context()
+        self._young: dict[Due, contextvars.Context] = {}
+        self._old: dict[Due, contextvars.Context] = {}
         self._ticking = False
 
     def add(self, watch: Due) -> None:
-        self._young.add(watch)
+        self._young[watch] = contextvars.copy_context()
         if not self._ticking:
             self._ticking = True
-            self._loop.call_later(self._delay, self._tick)
+            self._loop.call_later(self._delay, self._tick, context=self._context)
 
     def discard(self, watch: Due) -> None:
-        self._young.discard(watch)
-        self._old.discard(watch)
+        self._young.pop(watch, None)
+        self._old.pop(watch, None)
 
     def _tick(self) -> None:
-        due, self._old, self._young = self._old, self._young, set()
-        for watch in due:
-            watch.start()
+        due, self._old, self._young = self._old, self._young, {}
+        for watch, context in due.items():
+            context.run(watch.start)
         self._ticking = bool(self._old)
         if self._ticking:
-            self._loop.call_later(self._delay, self._tick)
+            self._loop.call_later(self._delay, self._tick, context=self._context)
 
 
 class Watch:

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextvars
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
@@ -51,8 +52,11 @@ class Clock:
     def is_running(self) -> bool:
         return self.running
 
-    def call_later(self, delay: float, callback: Callable[..., None], *args: Any) -> None:
-        self.timers.append((self.now + delay, lambda: callback(*args)))
+    def call_later(
+        self, delay: float, callback: Callable[..., None], *args: Any, context: contextvars.Context
+    ) -> None:
+        assert not len(context), "it is of no request, and keeps none"
+        self.timers.append((self.now + delay, lambda: context.run(callback, *args)))
 
     def second(self) -> None:
         self.now += 1

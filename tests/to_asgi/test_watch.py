@@ -1,9 +1,12 @@
 """``WsgiToAsgi`` and who listens for the client's leaving, whenever ``send()`` may wait."""
 
 import asyncio
+import contextvars
+import gc
 import io
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,9 @@ from unittest.mock import patch
 import pytest
 
 from bridge.to_asgi import body as body_module
+from bridge.to_asgi import wires
 from bridge.to_asgi.watch import Watch, Watches, until_disconnect
-from bridge.types import Environ, Message, StartResponse, WSGIApp
+from bridge.types import Environ, Message, Receive, Scope, Send, StartResponse, WSGIApp
 from tests.support.asgi import HANG, Exchange, http_scope, request
 from tests.support.listening import counted_watches, leaves_a_send_that_waits, listened
 from tests.support.served import Served, arrival, wait_for_jobs
@@ -270,6 +274,85 @@ def test_a_watch_begins_at_the_second_tick_and_not_where_it_was_ended(ended: boo
             assert begun == ([] if ended else ["listening"])
             assert not watches._ticking, "and none where nobody is left"
             assert call_later.call_count == 2
+
+    asyncio.run(main())
+
+
+request_id: contextvars.ContextVar[Any] = contextvars.ContextVar("request_id")
+
+
+@pytest.mark.parametrize("threads", [3, 1], ids=["beside a response", "while it waits for a thread"])
+def test_each_request_listens_in_its_own_context(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A middleware's ``receive()`` finds what it has set, such as the span that OpenTelemetry puts its own below."""
+    monkeypatch.setattr(wires, "PATIENCE", 0.001)
+    all_listen = threading.Event()
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", TEXT)
+        yield b"first"
+        assert all_listen.wait(HANG)
+        yield b"last"
+
+    listening: dict[str, str] = {}
+
+    async def main() -> None:
+        async with Served(app, threads=threads) as adapter:
+
+            async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+                request_id.set(scope["path"])
+                asked = 0
+
+                async def receive_here() -> Message:
+                    nonlocal asked
+                    asked += 1
+                    if asked == 2:  # after the body
+                        listening[scope["path"]] = request_id.get()
+                        if len(listening) == 3:
+                            all_listen.set()
+                    return await receive()
+
+                await adapter(scope, receive_here, send)
+
+            exchanges = [
+                Exchange(middleware, http_scope(path=f"/{number}"), [request()]) for number in range(3)
+            ]
+            await asyncio.gather(*(exchange.run() for exchange in exchanges))
+
+    asyncio.run(main())
+    assert listening == {path: path for path in ("/0", "/1", "/2")}
+
+
+def test_the_context_of_a_request_is_not_kept_for_others() -> None:
+    """There is one timer for all: it goes on as long as there is a watch, whoever has started it."""
+
+    class Value:
+        """Of one request."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        watches = Watches(loop, HANG)
+
+        async def never(left: Callable[[], None]) -> None:
+            """Nobody leaves."""
+
+        async def send(message: Message) -> None:
+            """Nothing is sent."""
+
+        def first() -> tuple[Watch, weakref.ref[Value]]:
+            value = Value()
+            request_id.set(value)
+            return Watch(watches, never, send, lambda: None), weakref.ref(value)
+
+        watch, value = contextvars.Context().run(first)
+        assert value() is not None
+        other = Watch(watches, never, send, lambda: None)
+        watch.cancel()
+        gc.collect()
+        assert value() is None
+        watches._tick()
+        other.cancel()
+        watches._tick()
+        assert not watches._ticking
 
     asyncio.run(main())
 
