@@ -13,7 +13,7 @@ from ..errors import ApplicationError, ApplicationExit
 from ..types import ASGIApp, Receive, Scope, Send
 from .app_errors import note_trio
 
-__all__ = ["call_app", "ending", "raised", "work_for", "works_for"]
+__all__ = ["call_app", "ending", "of_no_request", "raised", "work_for", "works_for"]
 
 
 class _Context(ThreadSensitiveContext):
@@ -21,8 +21,8 @@ class _Context(ThreadSensitiveContext):
 
     #: The ``owner`` that the code works for; ``None`` once the request is over.
     owner: object = None
-    #: The mark that was in effect outside.
-    outer: object = None
+    #: The marks that were in effect outside.
+    outer: tuple[object, ...] = ()
 
 
 # A request's mark is in asgiref's own variable, which gives its sync code a thread of its own. A startup's must not be
@@ -38,7 +38,7 @@ def works_for(owner: object) -> bool:
         if getattr(context, "owner", None) is owner:
             return True
         if isinstance(context, _Context):
-            contexts.append(context.outer)
+            contexts += context.outer
         elif isinstance(context, ThreadSensitiveContext) and context.token is not None:
             # The app's own, with an executor; another one changes nothing within ours.
             contexts.append(context.token.old_value)
@@ -49,12 +49,25 @@ async def work_for(owner: object, work: Awaitable[None]) -> None:
     """Do ``work`` for ``owner`` that is no request. To be run in a task of its own, whose context it marks."""
     context = _Context()
     context.owner = owner
-    context.outer = _startup.get()
+    context.outer = (_startup.get(),)
     _startup.set(context)
     try:
         await work
     finally:
         context.owner = None
+
+
+def of_no_request() -> contextvars.Context:
+    """The context that an app is started in, by the first request: an empty one, as it has on its own server.
+
+    What the app starts there lasts as long as the process. In the context of that request its spans would be in the
+    request's trace for ever, and its log lines would have the request's ids. Only ``works_for()`` sees the request.
+    """
+    mark = _Context()
+    mark.outer = (SyncToAsync.thread_sensitive_context.get(None), _startup.get())
+    context = contextvars.Context()
+    context.run(_startup.set, mark)
+    return context
 
 
 class Failing(Protocol):
@@ -78,7 +91,7 @@ async def call_app(
     """
     context: Any = _Context()  # its methods have no types
     context.owner = owner
-    context.outer = SyncToAsync.thread_sensitive_context.get(None)
+    context.outer = (SyncToAsync.thread_sensitive_context.get(None),)
     token = SyncToAsync.thread_sensitive_context.set(context)
     try:
         await app(scope, receive, send)

@@ -11,7 +11,7 @@ from concurrent import futures
 from typing import Any
 
 from ..lifespan import SHUTDOWN_LIMIT, Lifespan
-from .app_call import work_for
+from .app_call import of_no_request, work_for
 from .attempts import Attempts, closed_while
 from .client import GRACE
 from .loops.asyncio_names import running_loop
@@ -48,7 +48,7 @@ def start_on_own(
     loop = make_loop(factory)
     complete = False
     try:
-        startup = loop.create_task(work_for(owner, lifespan.startup(limit)))
+        startup = of_no_request().run(loop.create_task, work_for(owner, lifespan.startup(limit)))
         with attempts.cancelled_by(lambda: loop.call_soon_threadsafe(startup.cancel)):
             loop.run_until_complete(startup)
         left = loop.run_until_complete(lifespan.tasks_beside()) if lifespan.running else set()
@@ -70,7 +70,8 @@ def start_on_shared(
     lifespan: Lifespan, shared: SharedLoop, attempts: Attempts, limit: float | None, owner: object
 ) -> None:
     """As ``start_on_own()``."""
-    future = asyncio.run_coroutine_threadsafe(work_for(owner, lifespan.startup(limit)), shared.loop)
+    startup = work_for(owner, lifespan.startup(limit))
+    future = of_no_request().run(asyncio.run_coroutine_threadsafe, startup, shared.loop)
     try:
         with attempts.cancelled_by(future.cancel):
             future.result()

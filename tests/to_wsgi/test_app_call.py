@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
-from bridge.to_wsgi.app_call import call_app, raised, work_for, works_for
+from bridge.to_wsgi.app_call import call_app, of_no_request, raised, work_for, works_for
 from bridge.types import Message, Receive, Scope, Send
 
 
@@ -132,6 +132,24 @@ def test_work_that_is_no_request_has_a_mark_of_its_own() -> None:
 
     asyncio.run(main())
     assert seen == [True, None, False]
+
+
+def test_a_startup_in_a_request_works_for_it_and_has_nothing_else_of_it() -> None:
+    owner, started = Owner(), Owner()
+    seen: list[tuple[bool, bool]] = []
+    variables: list[object] = []
+
+    async def startup() -> None:
+        seen.append((works_for(owner), works_for(started)))
+        variables.append(SyncToAsync.thread_sensitive_context.get(None))
+
+    async def body() -> None:
+        await of_no_request().run(asyncio.create_task, work_for(started, startup()))
+        seen.append((works_for(owner), works_for(started)))
+
+    run(body, owner).result()
+    assert seen == [(True, True), (True, False)]
+    assert variables == [None]
 
 
 @pytest.mark.parametrize("uses", [True, False], ids=["sync code", "none"])

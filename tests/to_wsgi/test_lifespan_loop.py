@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -439,3 +440,35 @@ def test_a_view_may_block_on_another_adapter(adapt: Any) -> None:
 
     app: ASGIApp = Starlette(routes=[Route("/", view)])
     assert call(adapt(app), environ_for()).body == b"Hello"
+
+
+request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
+
+
+def test_the_app_is_started_in_no_requests_context(adapt: Any) -> None:
+    """The first request starts it; but what it starts is of the process, as it is on an ASGI server."""
+    seen: dict[str, str] = {}
+
+    async def work() -> None:
+        seen["a task"] = request_id.get()
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> Any:
+        seen["startup"] = request_id.get()
+        await asyncio.create_task(work())
+        yield
+        seen["shutdown"] = request_id.get()
+
+    async def view(request: Any) -> PlainTextResponse:
+        seen["a request"] = request_id.get()
+        return PlainTextResponse("Hello")
+
+    adapter = adapt(Starlette(routes=[Route("/", view)], lifespan=lifespan), lifespan="on")
+
+    def middleware() -> None:
+        request_id.set("first")
+        assert call(adapter, environ_for()).body == b"Hello"
+        adapter.close()
+
+    contextvars.Context().run(middleware)
+    assert seen == {"startup": "", "a task": "", "a request": "first", "shutdown": ""}
