@@ -232,15 +232,24 @@ class WsgiCall:
             )
         if isinstance(iterable, FileWrapper) and self._send_file(iterable):
             return
+        whole = False
         for chunk in iterable:
             if type(chunk) is not bytes:
                 _check(chunk)
-            if chunk:
-                if self._put(chunk):
-                    return
-            else:
+            if not chunk:
                 # It does not start the response: the app may still call start_response() again.
-                self._look()
+                if not whole:
+                    self._look()
+            elif whole:
+                return  # PEP 3333, "Handling the Content-Length Header": enough has been sent
+            else:
+                whole = self._put(chunk)
+                if whole and self._bodyless:
+                    return
+                # Else the loop has it all. One step more is the app's alone: what a generator does behind its last
+                # chunk, such as deleting the file that it has sent, every WSGI server lets it do.
+        if whole:
+            return
         if kind is GeneratorType:  # which has come to its end, so that its close() does nothing
             self._defer = type(self._body) is io.BytesIO
         self._send_end()

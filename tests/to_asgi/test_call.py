@@ -1,6 +1,8 @@
 """``WsgiToAsgi`` and what an app calls and returns, right and wrong: PEP 3333, "Specification Details"."""
 
+import asyncio
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -8,7 +10,8 @@ import pytest
 
 from bridge import ApplicationError
 from bridge.types import Environ, StartResponse
-from tests.support.served import call, fail
+from tests.support.asgi import HANG, Exchange, http_scope, request
+from tests.support.served import Served, call, fail
 from tests.support.validation import validated
 from tests.support.wsgi_apps import Body, kinds, respond
 
@@ -307,6 +310,33 @@ def test_a_body_is_clamped_to_content_length(make: Callable[[Any], Any], chunks:
     exchange = call(respond(make(chunks), ("Content-Length", "4")))
     assert exchange.body == b"abcd"
     assert exchange.complete
+
+
+@pytest.mark.parametrize("last", [b"cd", b"cde"], ids=["exactly", "too much"])
+def test_what_a_generator_does_behind_its_last_chunk_is_done(last: bytes) -> None:
+    """Such as deleting the file that it has sent. Its client has the whole response meanwhile."""
+    seen: list[str] = []
+
+    async def main() -> None:
+        arrived = threading.Event()
+
+        def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+            start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "4")])
+            yield b"ab"
+            yield last
+            assert arrived.wait(HANG), "the client waits for the app"
+            yield b""
+            seen.append("deleted")
+
+        async with Served(app) as adapter:
+            exchange = Exchange(adapter, http_scope(), [request()])
+            async with exchange:
+                await exchange.wait_until(lambda: exchange.complete)
+                arrived.set()
+            assert exchange.body == b"abcd"
+
+    asyncio.run(main())
+    assert seen == ["deleted"]
 
 
 @pytest.mark.parametrize("make", [list, iter, Body], ids=["list", "iterator", "closable"])

@@ -216,12 +216,23 @@ def test_an_error_after_the_start_ends_an_http_2_connection(
     assert record.exc_info[1] is error
 
 
-def test_an_error_after_the_whole_of_content_length_changes_nothing() -> None:
-    """The rest of the iterable is not asked for: PEP 3333, "Handling the Content-Length Header"."""
-    body = Body([b"whole", AppError("never raised")])
+def test_an_error_after_the_whole_of_content_length_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    body = Body([b"whole", AppError("mine")])
     exchange = call(respond(body, ("Content-Length", "5")))
     assert exchange.body == b"whole"
     assert exchange.complete
+    assert body.closed == 1
+    [record] = caplog.records
+    assert "had all of the response" in record.getMessage()
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], AppError)
+
+
+def test_more_than_content_length_is_not_asked_for() -> None:
+    """PEP 3333, "Handling the Content-Length Header"."""
+    body = Body([b"whole", b"", b"more", AppError("never raised")])
+    exchange = call(respond(body, ("Content-Length", "5")))
+    assert exchange.body == b"whole"
     assert body.closed == 1
 
 
