@@ -22,7 +22,7 @@ from ..mapping.headers import BODYLESS, Start, start_of_response
 from ..threads.jobs import After
 from ..types import Environ, ExcInfo, Message, Write, WSGIApp
 from .channel import Channel, Item
-from .file import FileWrapper, file_message, regular_file
+from .file import FileWrapper, file_message, plain_file
 from .hints import EarlyHints
 from .lost import log_late, log_of_close
 
@@ -336,11 +336,11 @@ class WsgiCall:
         )
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
-        """A real file by the server's own means, where it has any. ``False``: it goes in chunks."""
+        """A plain file by the server's own means, where it has any. ``False``: it goes in chunks."""
         extensions = self._extensions
         if not extensions or self._start is None or self._started or self._bodyless:
             return False
-        status = regular_file(wrapper.filelike)
+        status = plain_file(wrapper.filelike)
         if status is None:
             return False
         offset: int = wrapper.filelike.tell()
@@ -349,6 +349,8 @@ class WsgiCall:
             if count < self._remaining:
                 return False  # the way of the chunks reports it
             count = self._remaining
+        if count <= 0:
+            return False  # at its end, or behind it: there is nothing to send
         message = file_message(wrapper, status, offset, count, extensions)
         if message is None:
             return False

@@ -1,6 +1,7 @@
 """``WsgiToAsgi`` and what servers offer beyond the plain response: files and early hints."""
 
 import asyncio
+import gzip
 import io
 import tempfile
 from pathlib import Path
@@ -192,6 +193,65 @@ def test_only_a_whole_file_that_is_still_there_goes_by_its_path(path: Path) -> N
 
     assert call(deleted, options=SENDFILE, extensions=extensions).body == data
     assert call(nameless, options=SENDFILE, extensions=extensions).body == b"nameless"
+
+
+class FileLike:
+    """What PEP 3333 asks for, and a descriptor that is of use or not."""
+
+    def __init__(self, path: Path, fileno: object) -> None:
+        self._file = path.open("rb")
+        self._fileno = fileno
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size)
+
+    def fileno(self) -> Any:
+        if isinstance(self._fileno, Exception):
+            raise self._fileno
+        return self._file.fileno() if self._fileno is ... else self._fileno
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def behind_the_end(path: Path) -> Any:
+    file = path.open("rb")
+    file.seek(1_000_000)
+    return file
+
+
+@pytest.mark.parametrize("extension", ["http.response.pathsend", "http.response.zerocopysend"])
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        pytest.param(gzip.open, b"unpacked", id="a file that is unpacked"),
+        pytest.param(
+            lambda path: io.BufferedReader(gzip.GzipFile(path)), b"unpacked", id="the same, buffered"
+        ),
+        pytest.param(lambda path: FileLike(path, ...), None, id="read() and fileno() alone"),
+        pytest.param(lambda path: FileLike(path, None), None, id="no descriptor"),
+        pytest.param(lambda path: FileLike(path, 2**40), None, id="no descriptor of this world"),
+        pytest.param(lambda path: FileLike(path, NotImplementedError()), None, id="a fileno() that raises"),
+        pytest.param(behind_the_end, b"", id="a file behind its end"),
+    ],
+)
+def test_what_goes_in_chunks_whatever_the_server_offers(
+    make: Any, expected: bytes | None, extension: str, tmp_path: Path
+) -> None:
+    """PEP 3333: "the semantics of returning a file wrapper" are those of ``iter(filelike.read, '')``."""
+    path = tmp_path / "file"
+    path.write_bytes(gzip.compress(b"unpacked"))
+    files: list[Any] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        files.append(make(path))
+        start_response("200 OK", TEXT)
+        return environ["wsgi.file_wrapper"](files[0])
+
+    exchange = call(app, options=SENDFILE, extensions={extension: {}})
+    assert exchange.body == (path.read_bytes() if expected is None else expected)
+    assert exchange.complete
+    assert exchange.header(b"content-length") is None
 
 
 def test_a_file_shorter_than_content_length_is_an_error(path: Path) -> None:
