@@ -197,7 +197,7 @@ class WsgiToAsgi:
                 await self._websocket(scope, receive, send)
             except Refused as refused:
                 self._tally.add("refused" if refused.status == 503 else "rejected")
-                watches = self._loops.connect(asyncio.get_running_loop()).watches
+                watches = self._loops.connect(_running_loop()).watches
                 await refuse_handshake(scope, receive, send, refused, watches)
         else:
             raise ValueError(f"the scope is of type {kind!r}; WsgiToAsgi serves http, lifespan and websocket")
@@ -222,7 +222,10 @@ class WsgiToAsgi:
     # All of this is on the loop's thread.
 
     def _request(self, scope: Scope, receive: Receive, send: Send) -> Request:
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise _no_loop() from None
         wires = self._loops.wires.get(loop) or self._loops.connect(loop)
         return Request(self._service, wires, scope, receive, send)
 
@@ -238,7 +241,7 @@ class WsgiToAsgi:
                 scope.get("path"),
             )
             raise Refused(403, "there is no WebSocket here")
-        wires = self._loops.connect(asyncio.get_running_loop())
+        wires = self._loops.connect(_running_loop())
         try:
             await (self._websockets or self._make_websockets(threads)).serve(scope, receive, send, wires)
         except Overloaded as exc:
@@ -282,7 +285,7 @@ class WsgiToAsgi:
     # Lifespan.
 
     async def _startup(self) -> None:
-        self._loops.connect(asyncio.get_running_loop())
+        self._loops.connect(_running_loop())
         for pool in self._pools():
             pool.open()
 
@@ -292,7 +295,7 @@ class WsgiToAsgi:
         They are those of all loops, and as long as another one runs it needs them. What still runs of this loop's is
         waited for by the last one. That may also be one that starts while this one waits, and ends its wait so.
         """
-        loop = asyncio.get_running_loop()
+        loop = _running_loop()
         shut_down(self._loops.connect(loop))
         if not self._loops.leave(loop):
             return
@@ -316,6 +319,21 @@ class WsgiToAsgi:
                 "a request" if left == 1 else f"{left} requests",
                 self.shutdown_timeout,
             )
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    """The loop of the server that calls."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise _no_loop() from None
+
+
+def _no_loop() -> RuntimeError:
+    return RuntimeError(
+        "WsgiToAsgi runs on asyncio, and this server runs something else, such as trio; "
+        "with hypercorn, leave out -k trio"
+    )
 
 
 def _check_number(name: str, value: object, least: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+import trio
 
 from bridge import WsgiToAsgi
 from bridge.types import Environ, Message, StartResponse
@@ -217,6 +218,20 @@ def test_an_unknown_scope_type() -> None:
 
 
 # Contexts.
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket", "lifespan"])
+def test_a_server_on_trio_is_told_that_it_cannot_serve_it(kind: str) -> None:
+    messages = {"http": request(), "websocket": {"type": "websocket.connect"}}
+
+    async def receive() -> Message:
+        return messages.get(kind, {"type": "lifespan.startup"})
+
+    async def send(message: Message) -> None:
+        raise AssertionError(f"it was answered with {message}")
+
+    with pytest.raises(RuntimeError, match=r"runs on asyncio.*trio"):
+        trio.run(WsgiToAsgi(hello), http_scope(type=kind), receive, send)
 
 
 def test_context_variables_of_outer_middleware_are_seen() -> None:
