@@ -101,7 +101,8 @@ class WsgiToAsgi(to_asgi.WsgiToAsgi):
     ``bridge.WsgiToAsgi`` requests run side by side. As there, ``async_to_sync`` runs async code of the app on the
     server's loop.
 
-    Three things are not as there. A ``ThreadSensitiveContext`` that is in effect where this is called is not followed.
+    Four things are not as there. A ``ThreadSensitiveContext`` that is in effect where this is called is not followed.
+    Context variables that the app sets are not seen by ASGI middleware around this when the app has answered.
     Lifespan and WebSocket are dealt with, not refused by an error. And after a fork that thread is started anew, for
     all thread-sensitive code, where this has used it before; there such code waits for ever in the child.
 
@@ -131,8 +132,13 @@ class WsgiToAsgi(to_asgi.WsgiToAsgi):
     async def __call__(self, scope: AnyScope, receive: AnyReceive, send: AnySend) -> None:
         """ASGI 3; see ``bridge.WsgiToAsgi``."""
         limit = self.duplicate_header_limit or 0
-        if scope["type"] == "http" and 0 < limit < len(scope.get("headers") or ()):
-            [(_, most)] = Counter(name.lower() for name, _ in scope["headers"]).most_common(1)
+        headers = scope.get("headers") or ()
+        if not isinstance(headers, (list, tuple)):
+            # By the ASGI specification any iterable, which may give them once.
+            headers = list(headers)
+            scope = {**scope, "headers": headers}
+        if scope["type"] == "http" and 0 < limit < len(headers):
+            [(_, most)] = Counter(name.lower() for name, _ in headers).most_common(1)
             if most > limit:
                 refused = Refused(400, "Bad Request: Too many duplicate headers")
                 await self._refuse(scope, receive, send, refused)

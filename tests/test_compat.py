@@ -130,6 +130,14 @@ def test_the_limit_of_equal_headers(package: Any, limit: int | None, count: int,
 
 
 @pytest.mark.parametrize("package", [asgiref.wsgi, compat])
+def test_headers_may_be_any_iterable(package: Any) -> None:
+    """ASGI specification, "HTTP Connection Scope"."""
+    for count, status in ((2, 200), (3, 400)):
+        headers = (header for header in [(b"host", b"x"), *[(b"x-many", b"1")] * count])
+        assert ask(package.WsgiToAsgi(wsgi_app, duplicate_header_limit=2), headers=headers).status == status
+
+
+@pytest.mark.parametrize("package", [asgiref.wsgi, compat])
 def test_all_requests_are_in_the_thread_of_thread_sensitive_code(package: Any) -> None:
     threads: list[threading.Thread] = []
     running = threading.Lock()
