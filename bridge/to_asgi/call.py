@@ -180,6 +180,8 @@ class WsgiCall:
             log_of_close(exc, *self._named, self._environ.get("wsgi.errors"))
         try:
             self._body.close()
+        except (BufferError, ValueError):
+            pass  # the app still has a view of it (getbuffer()), or has taken it apart (detach()): it is the app's
         except OSError:
             logger.exception(
                 "%s: the temporary file of the request body could not be closed", request_name(*self._named)

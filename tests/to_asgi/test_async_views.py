@@ -12,7 +12,7 @@ from asgiref.sync import SyncToAsync, async_to_sync, sync_to_async
 
 from bridge import WsgiToAsgi, compat
 from bridge.types import Environ, StartResponse
-from tests.support.asgi import HANG
+from tests.support.asgi import HANG, Exchange, http_scope, request
 from tests.support.served import Served, arrival
 from tests.support.threads import wait_for_no_bridge_threads
 from tests.support.websockets import connect
@@ -158,10 +158,30 @@ def test_sync_code_inside_comes_back_to_the_thread_of_the_app(mode: Any) -> None
     asyncio.run(main())
 
 
+def look_into(body: Any) -> object:
+    return body.getbuffer()
+
+
+def detach(body: Any) -> object:
+    return body.detach()
+
+
+@pytest.mark.parametrize(
+    ("keep", "size"),
+    [
+        pytest.param(None, 0, id="nothing is kept"),
+        pytest.param(look_into, 10, id="a view of the body is kept"),
+        pytest.param(detach, 100, id="the file of the body is kept"),
+    ],
+)
 @pytest.mark.parametrize("mode", MODES)
-def test_nothing_of_a_view_is_left_in_the_thread(mode: Any) -> None:
-    """asgiref leaves the loop of a view with sync code in the thread, and with it all that the loop had."""
+def test_nothing_of_a_view_is_left_in_the_thread(mode: Any, keep: Any, size: int) -> None:
+    """asgiref leaves the loop of a view with sync code in the thread, and with it all that the loop had.
+
+    A body that the app has kept can't be closed, which changes nothing of that.
+    """
     loops: list[asyncio.AbstractEventLoop] = []
+    kept_bodies: list[Any] = []
 
     async def view() -> None:
         loops.append(asyncio.get_running_loop())
@@ -169,6 +189,8 @@ def test_nothing_of_a_view_is_left_in_the_thread(mode: Any) -> None:
 
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
         async_to_sync(view)()
+        if keep is not None:
+            kept_bodies.append(keep(environ["wsgi.input"]))
         return hello(environ, start_response)
 
     def left() -> dict[str, Any]:
@@ -180,9 +202,10 @@ def test_nothing_of_a_view_is_left_in_the_thread(mode: Any) -> None:
     with ThreadPoolExecutor(1) as executor:
 
         async def main() -> None:
-            async with Served(app, executor=executor, async_views=mode) as adapter:
+            async with Served(app, executor=executor, async_views=mode, request_buffer=50) as adapter:
                 for _ in range(3):
-                    await get(adapter).run()
+                    chunks = [request(b"x" * size, more_body=True), request()]
+                    assert (await Exchange(adapter, http_scope("POST"), chunks).run()).complete
             assert set(executor.submit(left).result().values()) <= {None}
             assert all(loop.is_closed() for loop in loops if loop is not asyncio.get_running_loop())
 
@@ -191,6 +214,9 @@ def test_nothing_of_a_view_is_left_in_the_thread(mode: Any) -> None:
         thread.join(HANG)
         assert not thread.is_alive()
     wait_for_no_bridge_threads()
+    for body in kept_bodies:
+        assert len(body if keep is look_into else body.read()) == size
+        (body.release if keep is look_into else body.close)()
 
 
 def test_an_error_of_a_view_is_the_apps() -> None:
