@@ -4,10 +4,12 @@ import argparse
 import contextlib
 import importlib.util
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -89,6 +91,11 @@ def run(words: list[str]) -> int:
         return _refuse(str(exc))
     except _EndedError as exc:
         return exc.status
+    except Exception:  # noqa: BLE001  # with Python's own status, 1, it would pass for a finding
+        traceback.print_exc()
+        return _refuse(
+            "bridge check itself failed, so nothing is known of the app; please report the traceback above"
+        )
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -117,13 +124,29 @@ def _check(options: argparse.Namespace) -> int:
         one, bridged, two, confirmed = _runs(plan, host, step)
     verdict = judge(plan, interface, one, bridged, two, confirmed)
     cost = costs(plan, one, bridged)
-    if options.json:
-        print(as_json(plan, verdict, cost))
-    else:
-        print_report(Console(highlight=False), plan, verdict, cost)
+    with _standard_output():
+        if options.json:
+            print(as_json(plan, verdict, cost))
+        else:
+            print_report(Console(highlight=False), plan, verdict, cost)
     if options.html:
         _write(options.html, as_html(plan, verdict, cost))
     return 1 if verdict.findings else 0
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[None]:
+    """What is printed has gone out, or a ``UsageError`` says why not: a disk that is full, a reader that has left."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (OSError, SystemExit) as exc:  # rich makes SystemExit(1) of a pipe that nobody reads
+        # Python tries the rest of it once more when it exits, and has a status of its own for that.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        why = getattr(exc, "strerror", None) or "Broken pipe"
+        raise UsageError(f"the report can't be written to standard output: {why}") from None
 
 
 def _write(name: str, text: str) -> None:

@@ -227,3 +227,57 @@ def test_without_the_extra(missing: str) -> None:
         f"bridge: error: bridge check needs {missing}: python -m pip install 'asgi-wsgi-bridge[check]'\n"
     )
     assert (done.returncode, done.stderr) == (2, expected)
+
+
+def test_a_fault_of_its_own_is_no_finding(directory: Path) -> None:
+    """Here of an installation that is broken. Python's own status for a traceback would be that of findings."""
+    (directory / "rich").mkdir()
+    (directory / "rich" / "__init__.py").write_text("raise LookupError('broken')")
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge", "check", "shop:app"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    *above, last = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert above[-1] == "LookupError: broken"
+    assert last == (
+        "bridge: error: bridge check itself failed, so nothing is known of the app; please report the traceback above"
+    )
+
+
+@pytest.mark.parametrize(
+    "how", ["print('the report')", "Console().print('the report')"], ids=["json", "rich"]
+)
+@pytest.mark.parametrize(
+    ("where", "why"), [("a full disk", "No space left on device"), ("a closed pipe", "Broken pipe")]
+)
+def test_a_report_that_cannot_be_printed_is_no_finding(how: str, where: str, why: str) -> None:
+    """Python tries once more at its exit, and has status 120 for it; rich has 1 for a pipe that nobody reads."""
+    code = (
+        "import sys; from bridge.check import command; from rich.console import Console\n"
+        "def check(options):\n"
+        "    with command._standard_output():\n"
+        f"        {how}\n"
+        "    return 0\n"
+        "command._check = check; sys.exit(command.run(['shop:app']))"
+    )
+    if where == "a full disk":
+        output = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, output = os.pipe()
+        os.close(reader)
+    with os.fdopen(output, "wb") as closed_at_the_end:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=REPOSITORY,
+            stdout=closed_at_the_end,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    expected = f"bridge: error: the report can't be written to standard output: {why}\n"
+    assert (done.returncode, done.stderr) == (2, expected)
