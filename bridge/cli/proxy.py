@@ -97,7 +97,10 @@ def asgi_behind(trusted: Trusted, app: ASGIApp) -> ASGIApp:
             client = scope.get("client")
             if trusted.peer(client[0] if client else None):
                 _rewrite_scope(scope, trusted)
-        await app(scope, receive, send)
+        try:
+            await app(scope, receive, send)
+        finally:
+            del scope  # an error of the app's would show it: see mapping.hidden
 
     return behind
 
@@ -131,6 +134,9 @@ def wsgi_behind(trusted: Trusted, app: WSGIApp) -> WSGIApp:
             scheme = _scheme(environ.get("HTTP_X_FORWARDED_PROTO", ""))
             if scheme is not None:
                 environ["wsgi.url_scheme"] = scheme
-        return app(environ, start_response)
+        try:
+            return app(environ, start_response)
+        finally:
+            del environ
 
     return behind

@@ -123,7 +123,10 @@ class Dispatcher:
         """ASGI 3's application, called with (scope, receive, send), or PEP 3333's, with (environ, start_response)."""
         # daphne passes the three by name. Called with nothing, as uvicorn does to find out whether an app is a factory,
         # it has to be a TypeError at once, which it is.
-        return (self._wsgi if len(args) + len(kwargs) == 2 else self._asgi)(*args, **kwargs)
+        try:
+            return (self._wsgi if len(args) + len(kwargs) == 2 else self._asgi)(*args, **kwargs)
+        finally:
+            del args, kwargs  # an error of the app's would show them: see mapping.hidden
 
     # ASGI.
 
@@ -140,7 +143,11 @@ class Dispatcher:
             await _answer_nothing(scope, receive, send)
             return
         if part.fallback is None:
-            await part.asgi(self._scope_for(part, scope, root_path, rest), receive, send)
+            scope = self._scope_for(part, scope, root_path, rest)
+            try:
+                await part.asgi(scope, receive, send)
+            finally:
+                del scope  # an error of the app's would show it: see mapping.hidden
             return
         tape = Tape(receive, self._disk)
         try:
@@ -149,6 +156,7 @@ class Dispatcher:
             )
         finally:
             tape.close()
+            scope = {}
 
     def _scope_for(self, part: Part, scope: Scope, root_path: str, rest: str) -> Scope:
         """``scope`` as ``part`` gets it: with its prefix in ``root_path``, and with its own state, if it has one.
@@ -252,11 +260,14 @@ class Dispatcher:
             start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", length)])
             # Not all servers leave the content of an answer to HEAD away.
             return [] if environ.get("REQUEST_METHOD") == "HEAD" else [_NOTHING_HERE]
-        if part.fallback is not None:
-            return serve_wsgi_with_fallback(part, script_name, rest, environ, start_response)
-        if part.prefix:
-            environ["SCRIPT_NAME"], environ["PATH_INFO"] = script_name + part.wire, rest[len(part.wire) :]
-        return part.wsgi(environ, start_response)
+        try:
+            if part.fallback is not None:
+                return serve_wsgi_with_fallback(part, script_name, rest, environ, start_response)
+            if part.prefix:
+                environ["SCRIPT_NAME"], environ["PATH_INFO"] = script_name + part.wire, rest[len(part.wire) :]
+            return part.wsgi(environ, start_response)
+        finally:
+            del environ  # an error of the app's would show it: see mapping.hidden
 
     def close(self) -> None:
         """End what the WSGI side has started, the last one first: ``AsgiToWsgi.close()`` of each ASGI app.

@@ -41,7 +41,10 @@ async def serve_with_fallback(part: Part, scope_for: Callable[[Part], Scope], ta
     following = part.fallback
     if following is None:
         receive = tape.receive if tape.untouched else _Rest(tape, reader).receive
-        await part.asgi(scope, receive, send)
+        try:
+            await part.asgi(scope, receive, send)
+        finally:
+            del scope  # an error of the app's would show it: see mapping.hidden
         return
     asked = _Asked(scope, tape, reader, send, lambda: serve_with_fallback(following, scope_for, tape, send))
     try:
@@ -57,6 +60,7 @@ async def serve_with_fallback(part: Part, scope_for: Callable[[Part], Scope], ta
         if asked.next is not None and not asked.next.done():
             asked.next.cancel()
             await until_done(asked.next)
+        del scope
 
 
 def _own(scope: Scope) -> Scope:

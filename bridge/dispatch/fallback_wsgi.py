@@ -41,54 +41,61 @@ def serve_with_fallback(
         environ, start_response: the server's.
     """
     kept = _KeptBody(environ)
-    for asked in part.chain():
-        place = {"SCRIPT_NAME": script_name + asked.wire, "PATH_INFO": rest[len(asked.wire) :]}
-        if asked.fallback is None:
-            break
-        held = _HeldBack(start_response)
-        body = _KeptInput(kept, keep=True)
-        own = {**environ, **place, "wsgi.input": body}
-        if "wsgi.early_hints" in own:
-            own["wsgi.early_hints"] = held.early_hints(own["wsgi.early_hints"])
-        answer = _answer(asked, own, held)
-        if answer is not None:
-            body.keep = False
-            return answer
-        if kept.lost is not None:
-            return _refuse(environ, start_response, kept.lost)
-    if kept.size:
-        environ["wsgi.input"] = _KeptInput(kept, keep=False)
-    environ.update(place)
-    return asked.wsgi(environ, start_response)
+    try:
+        for asked in part.chain():
+            place = {"SCRIPT_NAME": script_name + asked.wire, "PATH_INFO": rest[len(asked.wire) :]}
+            if asked.fallback is None:
+                break
+            held = _HeldBack(start_response)
+            body = _KeptInput(kept, keep=True)
+            own = {**environ, **place, "wsgi.input": body}
+            if "wsgi.early_hints" in own:
+                own["wsgi.early_hints"] = held.early_hints(own["wsgi.early_hints"])
+            answer = _answer(asked, own, held)
+            if answer is not None:
+                body.keep = False
+                return answer
+            if kept.lost is not None:
+                return _refuse(environ, start_response, kept.lost)
+        if kept.size:
+            environ["wsgi.input"] = _KeptInput(kept, keep=False)
+        environ.update(place)
+        return asked.wsgi(environ, start_response)
+    finally:
+        environ = own = {}  # an error of the app's would show them: see mapping.hidden
 
 
 def _answer(part: Part, environ: Environ, held: "_HeldBack") -> Iterable[bytes] | None:
     """What the app answers, from when it is clear that it stands; ``None``: it is dropped, and over."""
-    body = part.wsgi(environ, held.start_response)
-    if held.stands():
-        return body
-    chunks: list[bytes] = []
     try:
-        iterator = iter(body)
-        for chunk in iterator:
-            held.count(chunk)
-            # An app may begin its response as late as with the first chunk (PEP 3333, "The start_response() Callable").
+        body = part.wsgi(environ, held.start_response)
+        if held.stands():
+            return body
+        chunks: list[bytes] = []
+        try:
+            iterator = iter(body)
+            for chunk in iterator:
+                held.count(chunk)
+                # An app may begin its response as late as with the first chunk (PEP 3333, "The start_response()
+                # Callable").
+                if held.stands() or not held.called():
+                    chunks.append(chunk)
+                if held.stands():
+                    return _Begun(body, iterator, chunks)
             if held.stands() or not held.called():
-                chunks.append(chunk)
-            if held.stands():
-                return _Begun(body, iterator, chunks)
-        if held.stands() or not held.called():
-            return _Begun(body, iterator, chunks)  # one without a response is the server's to tell
-    except BaseException as exc:
-        if not isinstance(exc, Exception) or not held.committed():
+                return _Begun(body, iterator, chunks)  # one without a response is the server's to tell
+        except BaseException as exc:
+            if not isinstance(exc, Exception) or not held.committed():
+                _close(body)
+                raise
+            _log("the application", part, environ, exc)
+        try:
             _close(body)
-            raise
-        _log("the application", part, environ, exc)
-    try:
-        _close(body)
-    except Exception as exc:  # noqa: BLE001 - the next app answers
-        _log("close() of the application", part, environ, exc)
-    return None
+        except Exception as exc:  # noqa: BLE001 - the next app answers
+            _log("close() of the application", part, environ, exc)
+        return None
+    finally:
+        environ = {}
 
 
 def _refuse(environ: Environ, start_response: StartResponse, error: OSError) -> Iterable[bytes]:

@@ -33,7 +33,16 @@ from .tls import tls_environ
 __all__ = ["build_environ", "cut_root", "environ_key", "native_path", "path_of_target", "raw_path_of_target"]
 
 # What each environ begins as: all of its own keys, those with None for a value that each request has its own of.
+# Sentry and rich print ten keys of a dict: those without secrets come first, as on gunicorn.
 _BASE: Environ = {
+    "wsgi.version": (1, 0),
+    "wsgi.url_scheme": None,
+    "wsgi.errors": None,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": None,
+    "wsgi.run_once": False,
+    "wsgi.input_terminated": True,
+    "asgi.scope": None,
     "REQUEST_METHOD": None,
     "SCRIPT_NAME": "",
     "PATH_INFO": None,
@@ -46,14 +55,6 @@ _BASE: Environ = {
     # Empty on a Unix socket, as on gunicorn and waitress: RFC 3875 (4.1.8) wants the key, and apps take it for granted.
     "REMOTE_ADDR": "",
     "SERVER_SOFTWARE": "bridge",
-    "wsgi.version": (1, 0),
-    "wsgi.url_scheme": None,
-    "wsgi.errors": None,
-    "wsgi.multithread": True,
-    "wsgi.multiprocess": None,
-    "wsgi.run_once": False,
-    "wsgi.input_terminated": True,
-    "asgi.scope": None,
 }
 # A copy has the room of the dict that it is of. With three more keys for a moment there is room for those that the
 # caller adds, and for twenty header fields; a dict that grows to that size is made anew three times.

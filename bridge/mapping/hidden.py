@@ -4,6 +4,11 @@ Error pages and mails print the environ; they know which of its keys are secrets
 that is a value of it they know nothing: Django (5.2) replaces what it hides by key, opens each ``dict``, ``list`` and
 ``tuple``, and prints what it finds. The session cookie and the bearer token would be in the mail. So ``asgi.scope``
 and ``wsgi_environ`` are no dicts, but views of one: they work as it does, and print nothing of it.
+
+Local variables. Some print those of each frame that an error has led through: Sentry by default, rich, loguru. A scope
+or an environ in a frame of the bridge would be one more there than at home, and on an ASGI server the only scope that
+the error of a WSGI app meets. So a frame that calls an app has let go of them when an error leaves it: ``del`` in its
+``finally``, or before the call. The tools read the variables after that. An object's ``repr()`` shows none either.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping

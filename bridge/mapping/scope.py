@@ -86,12 +86,17 @@ def build_scope(environ: Environ, state: dict[str, Any], *, sendfile: bool = Fal
         extensions["http.response.early_hint"] = {}
     if scheme == "https" and (tls := tls_extension(environ)):
         extensions["tls"] = tls
+    # Sentry and rich print ten keys of a dict: those without secrets come first.
     scope: Scope = {
         "type": "http",
         "asgi": ASGI_VERSION.copy(),
         "http_version": _http_versions[get("SERVER_PROTOCOL", "")],
-        "method": get("REQUEST_METHOD", "GET").upper(),
+        # None for a Unix socket, which has no address; port 0 where the server doesn't say.
+        "client": (client, _port(port) or 0) if client else None,
+        "server": _server(get("SERVER_NAME"), get("SERVER_PORT")),
         "scheme": scheme,
+        "method": get("REQUEST_METHOD", "GET").upper(),
+        "root_path": root_path,
         "path": path or "/",
         "raw_path": (
             raw_path.encode()
@@ -99,11 +104,7 @@ def build_scope(environ: Environ, state: dict[str, Any], *, sendfile: bool = Fal
             else _raw_path(raw_path, script_name, path_info)
         ),
         "query_string": _wire(query) if query else b"",
-        "root_path": root_path,
         "headers": headers,
-        # None for a Unix socket, which has no address; port 0 where the server doesn't say.
-        "client": (client, _port(port) or 0) if client else None,
-        "server": _server(get("SERVER_NAME"), get("SERVER_PORT")),
         "state": state.copy(),
         "extensions": extensions,
         "wsgi_environ": Hidden(environ),

@@ -189,7 +189,9 @@ class WsgiToAsgi:
         """ASGI 3. Raises the app's own exceptions, and ``ValueError`` for a scope of an unknown type."""
         kind = scope["type"]
         if kind == "http":
-            await self._request(scope, receive, send).run()
+            request = self._request(scope, receive, send)
+            del scope  # no frame that an error passes has the request in a variable: see mapping.hidden
+            await request.run()
         elif kind == "lifespan":
             await answer_lifespan(receive, send, self._startup, self._shutdown)
         elif kind == "websocket":
@@ -199,6 +201,8 @@ class WsgiToAsgi:
                 self._tally.add("refused" if refused.status == 503 else "rejected")
                 watches = self._loops.connect(_running_loop()).watches
                 await refuse_handshake(scope, receive, send, refused, watches)
+            finally:
+                del scope
         else:
             raise ValueError(f"the scope is of type {kind!r}; WsgiToAsgi serves http, lifespan and websocket")
 
@@ -246,6 +250,8 @@ class WsgiToAsgi:
             await (self._websockets or self._make_websockets(threads)).serve(scope, receive, send, wires)
         except Overloaded as exc:
             raise self._busy.refused(exc) from None
+        finally:
+            del scope
 
     # Threads.
 

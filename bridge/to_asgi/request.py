@@ -114,6 +114,7 @@ class Request:
             body = await self._service.collector.collect(environ, self._receive, self._wires.mailbox)
             if body is not None:
                 self._hand_over(environ, body)
+                del environ  # an error of the app's would show it: see mapping.hidden
                 await self._respond()
             else:
                 self._service.tally.add("clients_left")
@@ -222,7 +223,9 @@ class Request:
                 for message in messages_of(batch):
                     await self._send(message)
             else:
-                await self._send_all(batch)
+                sending = self._send_all(batch)
+                del batch  # an error of the app's would show its headers
+                await sending
             sent = True
         except Exception as exc:  # noqa: BLE001  # it is raised at the end
             # Of send(): by the ASGI specification (2.4) an OSError says that the client has left.

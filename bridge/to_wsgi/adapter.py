@@ -156,6 +156,8 @@ class AsgiToWsgi:
             # Few servers know it, and to no middleware is it anything but an error. Flask and Django answer so at home,
             # to a client that has mostly left.
             return _refuse(start_response, "400 Bad Request", "The request body is not complete.\n")
+        finally:
+            del scope, environ  # an error of the app's would show them: see mapping.hidden
 
     def _check_loop(self) -> None:
         """Raises ``RuntimeError`` where it can't run in this thread, whose event loop is running."""
