@@ -100,7 +100,7 @@ def asgi_behind(trusted: Trusted, app: ASGIApp) -> ASGIApp:
         try:
             await app(scope, receive, send)
         finally:
-            del scope  # an error of the app's would show it: see mapping.hidden
+            scope = {}  # an error of the app's would show it: see mapping.hidden
 
     return behind
 
@@ -137,6 +137,6 @@ def wsgi_behind(trusted: Trusted, app: WSGIApp) -> WSGIApp:
         try:
             return app(environ, start_response)
         finally:
-            del environ
+            environ = {}
 
     return behind

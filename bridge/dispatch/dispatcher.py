@@ -126,7 +126,7 @@ class Dispatcher:
         try:
             return (self._wsgi if len(args) + len(kwargs) == 2 else self._asgi)(*args, **kwargs)
         finally:
-            del args, kwargs  # an error of the app's would show them: see mapping.hidden
+            args, kwargs = (), {}  # an error of the app's would show them: see mapping.hidden
 
     # ASGI.
 
@@ -147,7 +147,7 @@ class Dispatcher:
             try:
                 await part.asgi(scope, receive, send)
             finally:
-                del scope  # an error of the app's would show it: see mapping.hidden
+                scope = {}  # an error of the app's would show it: see mapping.hidden
             return
         tape = Tape(receive, self._disk)
         try:
@@ -267,7 +267,7 @@ class Dispatcher:
                 environ["SCRIPT_NAME"], environ["PATH_INFO"] = script_name + part.wire, rest[len(part.wire) :]
             return part.wsgi(environ, start_response)
         finally:
-            del environ  # an error of the app's would show it: see mapping.hidden
+            environ = {}  # an error of the app's would show it: see mapping.hidden
 
     def close(self) -> None:
         """End what the WSGI side has started, the last one first: ``AsgiToWsgi.close()`` of each ASGI app.

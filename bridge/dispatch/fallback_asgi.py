@@ -44,7 +44,7 @@ async def serve_with_fallback(part: Part, scope_for: Callable[[Part], Scope], ta
         try:
             await part.asgi(scope, receive, send)
         finally:
-            del scope  # an error of the app's would show it: see mapping.hidden
+            scope = {}  # an error of the app's would show it: see mapping.hidden
         return
     asked = _Asked(scope, tape, reader, send, lambda: serve_with_fallback(following, scope_for, tape, send))
     try:
@@ -60,7 +60,7 @@ async def serve_with_fallback(part: Part, scope_for: Callable[[Part], Scope], ta
         if asked.next is not None and not asked.next.done():
             asked.next.cancel()
             await until_done(asked.next)
-        del scope
+        scope = {}
 
 
 def _own(scope: Scope) -> Scope:

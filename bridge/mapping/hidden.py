@@ -7,8 +7,10 @@ and ``wsgi_environ`` are no dicts, but views of one: they work as it does, and p
 
 Local variables. Some print those of each frame that an error has led through: Sentry by default, rich, loguru. A scope
 or an environ in a frame of the bridge would be one more there than at home, and on an ASGI server the only scope that
-the error of a WSGI app meets. So a frame that calls an app has let go of them when an error leaves it: ``del`` in its
-``finally``, or before the call. The tools read the variables after that. An object's ``repr()`` shows none either.
+the error of a WSGI app meets. So a frame that calls an app has let go of them when an error leaves it, in its
+``finally``, or before the call. The tools read the variables after that. A parameter gets another value, and is not
+deleted: ``inspect.formatargvalues()``, and so ``cgitb``, fails where one is missing. An object's ``repr()`` shows
+nothing of a request either.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping

@@ -190,7 +190,7 @@ class WsgiToAsgi:
         kind = scope["type"]
         if kind == "http":
             request = self._request(scope, receive, send)
-            del scope  # no frame that an error passes has the request in a variable: see mapping.hidden
+            scope = {}  # no frame that an error passes has the request in a variable: see mapping.hidden
             await request.run()
         elif kind == "lifespan":
             await answer_lifespan(receive, send, self._startup, self._shutdown)
@@ -202,7 +202,7 @@ class WsgiToAsgi:
                 watches = self._loops.connect(_running_loop()).watches
                 await refuse_handshake(scope, receive, send, refused, watches)
             finally:
-                del scope
+                scope = {}
         else:
             raise ValueError(f"the scope is of type {kind!r}; WsgiToAsgi serves http, lifespan and websocket")
 
@@ -251,7 +251,7 @@ class WsgiToAsgi:
         except Overloaded as exc:
             raise self._busy.refused(exc) from None
         finally:
-            del scope
+            scope = {}
 
     # Threads.
 

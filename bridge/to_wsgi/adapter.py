@@ -157,7 +157,7 @@ class AsgiToWsgi:
             # to a client that has mostly left.
             return _refuse(start_response, "400 Bad Request", "The request body is not complete.\n")
         finally:
-            del scope, environ  # an error of the app's would show them: see mapping.hidden
+            scope = environ = {}  # an error of the app's would show them: see mapping.hidden
 
     def _check_loop(self) -> None:
         """Raises ``RuntimeError`` where it can't run in this thread, whose event loop is running."""

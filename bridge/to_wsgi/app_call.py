@@ -103,7 +103,7 @@ async def call_app(
         note_trio(error)
         raise
     finally:
-        del scope  # an error of the app's would show it: see mapping.hidden
+        scope = {}  # an error of the app's would show it: see mapping.hidden
         context.owner = None
         # It is a weak dictionary: what nothing refers to weakly is not in it.
         if context.__weakref__ is not None and context in SyncToAsync.context_to_thread_executor:

@@ -87,7 +87,7 @@ class WebSockets:
             wires.sessions.discard(session)
             # A client that left at once: where no thread has come to its call yet, that one is free for the next.
             self.pool.withdraw(call)
-            del scope, environ  # an error of the app's would show them: see mapping.hidden
+            scope = environ = {}  # an error of the app's would show them: see mapping.hidden
 
 
 def shut_down(wires: Wires) -> None:
