@@ -20,7 +20,7 @@ without a slash at its end or twice, and what uvicorn has put in front is cut as
 import sys
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from ..processes import is_one_of_several
 from ..types import Environ, Scope
@@ -95,7 +95,7 @@ def build_environ(scope: Scope) -> Environ:
     target = raw_path.decode("latin-1") if raw_path else quote(path, errors="surrogateescape")
     root_path = scope.get("root_path")
     if path[:1] != "/" and not (root_path and path.startswith(f"{root_path}/")):
-        path, raw_path = path_of_target(path), raw_path and raw_path_of_target(raw_path)
+        path, raw_path = path_of_target(path, raw_path), raw_path and raw_path_of_target(raw_path)
     environ["REQUEST_URI"] = environ["RAW_URI"] = f"{target}?{query}" if query else target
     info = path if path.isascii() else _wire_path(path, raw_path)
     if root_path:
@@ -167,13 +167,20 @@ def _add_headers(environ: Environ, headers: Any) -> None:
             environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
 
 
-def path_of_target(target: str) -> str:
+def path_of_target(target: str, raw: bytes | None = None) -> str:
     """The path of a request target in another form than the usual one: RFC 9112, sections 3.2.2 and 3.2.4.
 
     Servers pass ``GET http://host/path`` on as it is, and ``OPTIONS *``, which names no path.
+
+    Args:
+        target: decoded.
+        raw: the same as it was received, if that is known. A slash in the authority is told from the first one of the
+            path by it alone: ``http://host%2Fadmin/x`` asks for ``/x``, and a proxy in front sees ``/x``.
     """
     scheme, separator, rest = target.partition("://")
     if separator and scheme.isalpha():
+        if raw and (known := raw_path_of_target(raw)) and unquote(raw.decode("latin-1")) == target:
+            return unquote(known.decode("latin-1"))
         return "/" + rest.partition("/")[2]
     if target in {"", "*"}:
         return ""

@@ -131,7 +131,7 @@ def _path(scope: Scope) -> str:
     if path[:1] == "/" or _has_root_in_front(scope):
         return path
     try:
-        return path_of_target(path)
+        return path_of_target(path, scope.get("raw_path"))
     except ValueError:
         return ""
 

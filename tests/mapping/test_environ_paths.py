@@ -3,14 +3,15 @@
 import asyncio
 import io
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from wsgiref.validate import check_environ  # type: ignore[attr-defined]  # unknown to typeshed
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.mapping.environ import build_environ
+from bridge.mapping.environ import build_environ, native_path
+from bridge.mapping.prefixes import split_path
 from bridge.types import Environ
 from tests.support.asgi import http_scope
 
@@ -129,3 +130,25 @@ def test_targets_in_other_forms(path: str, path_info: str) -> None:
     assert environ["PATH_INFO"] == path_info
     environ["wsgi.input"] = io.BytesIO()
     check_environ(environ)
+
+
+@pytest.mark.parametrize(
+    ("raw_path", "path_info"),
+    [
+        (b"http://host%2Fadmin/x", "/x"),
+        (b"http://host%2Fadmin", "/"),
+        (b"http://host%2Fadmin/caf%C3%A9/%FF", "/caf\xc3\xa9/\xff"),
+        (b"http://user%2F@host/a%2Fb", "/a/b"),
+        # It is another one's: who has rewritten the path left it as it was.
+        (b"http://host/other", "/admin/x"),
+        (None, "/admin/x"),
+    ],
+)
+def test_a_slash_in_the_authority_is_none_of_the_path(raw_path: bytes | None, path_info: str) -> None:
+    """RFC 3986, section 2.2: decoded, it would be. A proxy in front goes by what the client has sent."""
+    path = "http://host/admin/x"
+    if path_info != "/admin/x" and raw_path is not None:
+        path = unquote(raw_path.decode())
+    scope = http_scope(path=path, raw_path=raw_path)
+    assert build_environ(scope)["PATH_INFO"] == path_info
+    assert native_path(split_path(scope)[1]) in {path_info, path_info.replace("\xff", "\xef\xbf\xbd")}
