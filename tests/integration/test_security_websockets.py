@@ -142,6 +142,52 @@ def most_memory(server: RunningServer) -> int:
     return sum(int(status.partition("VmHWM:")[2].split()[0]) * 1024 for status in statuses)
 
 
+def data_of(wire: Wire, size: int) -> bytes:
+    """What comes in messages, up to this size; the server may also close."""
+    with contextlib.suppress(ConnectionError):
+        while True:
+            frames = answers(wire.received)
+            data = b"".join(payload for opcode, payload in frames if opcode in {0, 1, 2})
+            if len(data) >= size or any(opcode == 8 for opcode, _ in frames):
+                break
+            block = wire.socket.recv(262144)
+            if not block:
+                break
+            wire.received += block
+    return data
+
+
+def test_a_message_in_many_fragments(server: RunningServer) -> None:
+    """RFC 6455, section 5.4: it may have any number, empty ones too. One message of it is the app's, or none."""
+    count = 20_000
+    before = leftovers(server)
+    most = most_memory(server)
+    with Wire(server, "/echo/x") as wire:
+        parts = frame(0x02, b"a"), frame(0x00, b""), frame(0x00, b"b")
+        wire.socket.sendall(parts[0] + (parts[1] + parts[2]) * count + frame(0x80, b"c"))
+        data = data_of(wire, count + 2)
+        grown = most_memory(server) - most
+    wait_for_no_leftovers(server, before)
+    assert data in {b"", b"a" + b"b" * count + b"c"}
+    assert grown < 64 * 1024 * 1024
+
+
+def test_a_flood_of_pings(server: RunningServer) -> None:
+    """RFC 6455, section 5.5.2: they are the server's. The app hears of none, and has the message behind them."""
+    before = leftovers(server)
+    most = most_memory(server)
+    with Wire(server, "/echo/x") as wire:
+        for _ in range(20):
+            # As many as the kernel keeps the answers of, while nobody reads.
+            wire.socket.sendall(frame(0x89, b"p" * 125) * 500)
+        wire.socket.sendall(frame(0x82, b"hello"))
+        data = data_of(wire, 5)
+        grown = most_memory(server) - most
+    wait_for_no_leftovers(server, before)
+    assert data in {b"", b"hello"}
+    assert grown < 64 * 1024 * 1024
+
+
 def test_a_message_that_inflates(server: RunningServer) -> None:
     """100 MiB of zeros in 100 KiB: the server's limit is on what comes of it (RFC 7692 says so of none)."""
     compressor = zlib.compressobj(wbits=-15)

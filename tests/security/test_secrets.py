@@ -2,8 +2,7 @@
 
 ``tests/mapping/test_hidden.py`` has who prints the environ or the scope: ``repr()``, ``pprint``, Sentry, error pages.
 Here an application fails, in each way and in both directions, with a request that is full of secrets, and everything is
-looked at that the bridge says of it, at every level. Local variables are another matter: the bridge's frames have the
-environ, the scope and the chunks among theirs, as each framework's have. Who sends those away sends the request.
+looked at that the bridge says of it, at every level. ``test_frames`` has the local variables of the bridge's frames.
 """
 
 import asyncio
