@@ -174,3 +174,55 @@ def test_what_follows_a_request_with_two_ends_is_no_request(server: RunningServe
         connection.finish_sending()
         rest = connection.read_to_end()
     hold("request after one with two ends", server.kind.name, b"HTTP/1.1 200" in rest, right=False)
+
+
+#: What servers and proxies say of a client, as it could write it itself. ``X-Forwarded-*`` is the server's to trust.
+CLAIMS = (
+    *(
+        "Remote-User",
+        "Remote_User",
+        "Auth-Type",
+        "Remote-Addr",
+        "Remote-Port",
+        "Https",
+        "Server-Name",
+        "Script-Name",
+    ),
+    *(
+        "Path-Info",
+        "Request-Method",
+        "Query-String",
+        "wsgi.url_scheme",
+        "Wsgi-Url-Scheme",
+        "Proxy",
+        "Content_Type",
+    ),
+    *(
+        "SSL-Client-Verify",
+        "SSL_CLIENT_VERIFY",
+        "SSL-Client-S-DN",
+        "SSL_CLIENT_S_DN",
+        "SSL-Client-Cert",
+        "SSL-Protocol",
+    ),
+)
+#: Of a scope, what is no header.
+SCOPE = ("method", "scheme", "path", "root_path", "query_string", "raw_path", "client", "body")
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_no_header_passes_for_what_the_server_says(claim: str, server: RunningServer) -> None:
+    """RFC 3875, section 4.1.18: a header has a key with ``HTTP_``, and nothing else has one."""
+    answer = ask(server, post(f"{claim}: evil", "Content-Length: 3"), "seen")
+    if "seen:body" not in answer:
+        assert "_" in claim or "." in claim  # such a name may be refused
+        return
+    told = {key.removeprefix("seen:"): value for key, value in answer.items() if key.startswith("seen:")}
+    if server.kind.interface == "asgi":
+        assert {key for key, value in told.items() if "evil" in str(value)} <= {
+            f"HTTP_{claim.upper().replace('-', '_')}"
+        }
+    else:
+        assert "evil" not in str([told[key] for key in SCOPE])
+        names = {name for name, value in told.items() if "evil" in str(value)}
+        assert names <= {claim.lower().replace("_", "-"), claim.lower()}
