@@ -174,11 +174,14 @@ class LoopRun(Exchange):
         if phase is COMPLETE:
             if was is COMPLETE:
                 return  # a trailer
-            if self._listeners or self._reader is not None:
-                self._wake()
             self._loop.stop()
-            # What the app does now comes after the response, and must not delay it, even if it never waits.
-            await _once()
+            try:
+                # What the app does now comes after the response, and must not delay it, even if it never waits.
+                await _once()
+            finally:
+                # Not before: who listens may cancel this task, and an ASGI server lets it go on from here first.
+                if self._listeners or self._reader is not None:
+                    self._wake()
         elif phase is BODY:
             self._loop.stop()
             # The loop runs on when the server has taken what there is. So no future is needed to wait for that.

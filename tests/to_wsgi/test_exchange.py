@@ -51,6 +51,34 @@ def test_tasks_that_wait_for_the_server_go_on(adapt: Any, mode: LoopMode, cancel
     assert ended == [number in cancelled for number in range(2)]
 
 
+def test_who_listens_learns_of_the_end_after_who_has_sent_it(adapt: Any) -> None:
+    """It may cancel that task, as many apps do: on an ASGI server ``send()`` has returned there by then."""
+    seen: list[str] = []
+    done = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def listen(respond: asyncio.Task[None]) -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            seen.append("disconnect")
+            respond.cancel()
+
+        async def respond() -> None:
+            await rounds()  # who listens does
+            await send(START)
+            await send(last(b"x"))
+            seen.append("sent")
+
+        task = asyncio.create_task(respond())
+        await asyncio.wait({task, asyncio.create_task(listen(task))})
+        done.set()
+
+    with started(adapt(app), environ_for()) as (_, body):
+        assert b"".join(body) == b"x"
+    assert done.wait(HANG)
+    assert seen == ["sent", "disconnect"]
+
+
 @pytest.mark.parametrize("cancelled", [False, True], ids=["nobody", "first"])
 def test_tasks_that_listen_learn_of_the_end(adapt: Any, cancelled: bool) -> None:
     ended: list[str] = []
