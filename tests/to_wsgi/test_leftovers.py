@@ -2,17 +2,20 @@
 
 import asyncio
 import contextlib
+import contextvars
 import gc
 import logging
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 import pytest
+import uvloop
 from asgiref.sync import sync_to_async
 
 from bridge.errors import ApplicationError, ClientDisconnected
@@ -22,7 +25,7 @@ from bridge.types import Receive, Scope, Send
 from tests.support.asgi import HANG
 from tests.support.threads import wait_for_no_bridge_threads
 from tests.support.wsgi import Answer, call, environ_for
-from tests.to_wsgi.apps import START, hello, last, part
+from tests.to_wsgi.apps import START, hello, last, part, until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATHS = ("/hello", "/close", "/error", "/late", "/deaf")
@@ -116,6 +119,42 @@ def test_ten_thousand_requests_leave_nothing(
     tasks.clear()
     assert alive() == before
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
+class Caller:
+    """What a WSGI middleware knows of a request."""
+
+
+@pytest.mark.parametrize("factory", [None, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_nothing_that_outlives_a_request_is_in_its_context(adapt: Any, factory: Any) -> None:
+    """Neither the lifespan, nor what keeps the loop."""
+    caller: contextvars.ContextVar[Caller] = contextvars.ContextVar("caller")
+    seen: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append((scope["type"], type(caller.get(None))))
+        if scope["type"] == "http":
+            await hello(scope, receive, send)
+            return
+        for event in ("startup", "shutdown"):
+            await receive()
+            seen.append((event, type(caller.get(None))))
+            await send({"type": f"lifespan.{event}.complete"})
+
+    def ask() -> weakref.ref[Caller]:
+        own = Caller()
+        caller.set(own)
+        assert call(adapter, environ_for()).body == b"Hello"
+        return weakref.ref(own)
+
+    adapter = adapt(app, lifespan="on", loop_factory=factory)
+    asked = [contextvars.Context().run(ask) for _ in range(3)]
+    # The shared loop's thread lets go some time after the server has the response.
+    asyncio.run(asyncio.wait_for(until(lambda: not any(own() for own in asked)), 10))
+    adapter.close()
+    nothing = type(None)
+    requests = [("http", Caller)] * 3
+    assert seen == [("lifespan", nothing), ("startup", nothing), *requests, ("shutdown", nothing)]
 
 
 def test_adapters_share_one_loop_and_its_thread() -> None:

@@ -5,6 +5,7 @@ A kept loop serves one request at a time: ``RequestLoop`` is asyncio's own, ``Ot
 """
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, TypeAlias
@@ -30,23 +31,23 @@ KeptLoop: TypeAlias = RequestLoop | OtherLoop
 def new_kept_loop(factory: LoopFactory | None) -> KeptLoop:
     """A loop of ``factory``, or asyncio's own, to serve one request at a time.
 
+    A loop keeps the context that it is made in, which is that of a request: so it is made in an empty one.
+
     Raises:
         TypeError: as ``make_loop()``.
     """
     if factory is None and not missing_names():
-        return RequestLoop()
+        return contextvars.Context().run(RequestLoop)
     return OtherLoop(make_loop(factory))
 
 
 def make_loop(factory: LoopFactory | None) -> asyncio.AbstractEventLoop:
-    """A loop of ``factory``; without one, asyncio's own.
+    """A loop of ``factory``; without one, asyncio's own. It is made in an empty context, as ``new_kept_loop()`` says.
 
     Raises:
         TypeError: the factory makes something else, of trio for example.
     """
-    if factory is None:
-        return asyncio.new_event_loop()
-    loop: object = factory()
+    loop: object = contextvars.Context().run(factory or asyncio.new_event_loop)
     if not isinstance(loop, asyncio.AbstractEventLoop):
         raise TypeError(
             f"loop_factory made {type(loop).__module__}.{type(loop).__qualname__}, and AsgiToWsgi runs applications "

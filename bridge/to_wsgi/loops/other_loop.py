@@ -1,6 +1,7 @@
 """A loop of any kind for one request at a time, with no more than the interface to look at."""
 
 import asyncio
+import contextvars
 import sys
 import weakref
 from collections.abc import AsyncGenerator, Coroutine
@@ -29,8 +30,7 @@ class OtherLoop:
         self._executor = KeptExecutor()
         loop.set_default_executor(self._executor)
         self._as_new = self._settings()
-        # The first callback of each run, before any task.
-        loop.call_soon(self._note_asyncgens)
+        self._note_at_begin()
 
     def begin(self, coro: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """As ``RequestLoop.begin()``."""
@@ -43,7 +43,11 @@ class OtherLoop:
     def run(self) -> None:
         """``run_forever()``, and keep an eye on what it leaves."""
         self.loop.run_forever()
-        self.loop.call_soon(self._note_asyncgens)
+        self._note_at_begin()
+
+    def _note_at_begin(self) -> None:
+        """Have the next run begin with it, before any task, and keep nothing of the request until then."""
+        self.loop.call_soon(self._note_asyncgens, context=contextvars.Context())
 
     def _note_asyncgens(self) -> None:
         # The loop has put its own hooks in place for this run, and takes them away at its end.

@@ -6,6 +6,7 @@ ends when the last of them lets go.
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import os
 import threading
@@ -56,7 +57,8 @@ class SharedLoop:
     def start(self) -> None:
         """Start the thread, or have all who wait for it fail as this one does."""
         try:
-            self._thread.start()
+            # Where threads inherit the context (of greenlets; free-threaded Python), it would keep the first request's.
+            contextvars.Context().run(self._thread.start)
         except BaseException as exc:
             self._fail(exc)
             raise
