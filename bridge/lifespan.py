@@ -78,6 +78,8 @@ class Lifespan:
         self._failed: str | None = None
         # What it sent in place of an answer.
         self._foreign: str | None = None
+        # It failed between startup and shutdown, and the log has said so.
+        self._failed_early = False
 
     def __repr__(self) -> str:
         return f"<Lifespan {self._stage.value}>"
@@ -90,10 +92,12 @@ class Lifespan:
     async def startup(self, limit: float | None = None) -> None:
         """Run the app until it says that its startup is complete, for ``limit`` seconds if that is given.
 
-        An app that ends without an answer, raises, or sends a message of HTTP or WebSocket has no lifespan.
+        An app that ends without an answer, raises an ``Exception``, or sends a message of HTTP or WebSocket has no
+        lifespan.
 
         Raises:
-            LifespanError: the app says that its startup failed; it does not answer in time; or, with
+            LifespanError: the app says that its startup failed, or means to end the process (``SystemExit``, where the
+                loop goes on after it); it does not answer in time; or, with
             ``"on"``, it has no lifespan.
         """
         self._stage = _Stage.STARTING
@@ -105,6 +109,8 @@ class Lifespan:
             task.cancel()
             raise
         if self._stage is _Stage.RUNNING:
+            # If it has ended already, this is called all the same.
+            task.add_done_callback(self._note_end)
             return
         self._stage = _Stage.ENDED
         # Who has said that the startup failed may have an error to raise; the others are of no more use.
@@ -115,6 +121,8 @@ class Lifespan:
             error = f"the application's startup failed: {self._failed or 'it does not say why'}"
         elif not answered:
             error = f"the application has not answered lifespan.startup for {limit} s; it was cancelled"
+        elif exc is not None and not isinstance(exc, Exception):
+            error = f"the application's startup raised {exc!r}"
         elif self._mode == "on":
             error = f"the application does not answer lifespan ({why}), and lifespan is 'on'"
         else:
@@ -151,6 +159,8 @@ class Lifespan:
                 SHUTDOWN_LIMIT,
             )
             return False
+        if self._failed_early:
+            return False
         if self._failed is not None:
             why = self._failed or "it does not say why"
             logger.error("%sthe application's shutdown failed: %s", self._label, why)
@@ -159,6 +169,16 @@ class Lifespan:
             logger.error("%sthe application failed at shutdown", self._label, exc_info=exc)
             return False
         return True
+
+    def _note_end(self, _task: object) -> None:
+        """Log at once that an app has failed between startup and shutdown: with it ends what it runs for requests."""
+        exc = self.error
+        if self._stage is _Stage.RUNNING and (exc is not None or self._failed is not None):
+            self._failed_early = True
+            why = "" if exc is not None else f": {self._failed or 'it does not say why'}"
+            logger.error(
+                "%sthe application's lifespan failed before its shutdown%s", self._label, why, exc_info=exc
+            )
 
     # The app's side.
 
@@ -185,7 +205,8 @@ class Lifespan:
                 self._failed = message.get("message", "")
             case "lifespan.shutdown.complete", _Stage.STOPPING:
                 pass
-            case "lifespan.shutdown.failed", _Stage.STOPPING:
+            # While it is running, Starlette says so of a lifespan whose tasks fail, before it raises their error.
+            case "lifespan.shutdown.failed", _Stage.STOPPING | _Stage.RUNNING:
                 self._failed = message.get("message", "")
             case str(), _Stage.STARTING if kind.startswith(_FOREIGN):
                 # It can't go on, and says no more: the answer stands.

@@ -248,6 +248,41 @@ def test_an_app_that_ends_in_between_is_logged_at_shutdown(caplog: pytest.LogCap
     assert "gone" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("says", "raises"), [(True, False), (False, True), (True, True)], ids=["says so", "raises", "both"]
+)
+def test_an_app_that_fails_in_between_is_logged_at_once(
+    says: bool, raises: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on uvicorn: its shutdown may be weeks away. Starlette says so where a task of the lifespan fails."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await fails.wait()
+        if says:
+            await send({"type": "lifespan.shutdown.failed", "message": "the queue is gone"})
+        if raises:
+            raise OSError("the queue is gone")
+
+    fails = asyncio.Event()
+
+    async def main() -> None:
+        lifespan = Lifespan(app, "auto", "/api: ")
+        await lifespan.startup()
+        fails.set()
+        async with asyncio.timeout(10):
+            while not caplog.records:  # noqa: ASYNC110 - nothing to be told by
+                await asyncio.sleep(0)
+        assert lifespan.running  # requests are served on
+        assert not await lifespan.shutdown()
+
+    run(main)
+    [record] = [record for record in caplog.records if record.name == "bridge"]
+    assert record.getMessage().startswith("/api: the application's lifespan failed before its shutdown")
+    assert "the queue is gone" in caplog.text
+
+
 def test_an_app_that_asks_for_a_third_event_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bridge.lifespan._LINGER", 0.01)
     ended: list[str] = []

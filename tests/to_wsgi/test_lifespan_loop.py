@@ -68,6 +68,22 @@ class TestRetry:
         assert app.starts == 2
         assert "the first one had this error: the application's startup failed: no database" in caplog.text
 
+    @pytest.mark.parametrize("mode", ["shared"], indirect=True)
+    def test_one_that_means_to_end_the_process_has_failed(
+        self, adapt: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """On a loop of its own it ends the worker, as on an ASGI server. Everybody's loop goes on after it."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                await receive()
+                raise SystemExit("no database")
+            await hello(scope, receive, send)
+
+        with pytest.raises(LifespanError, match="no database"):
+            call(adapt(app, lifespan="auto"), environ_for())
+        assert "the application's startup raised SystemExit('no database')" in caplog.text
+
     def test_a_second_startup_that_never_ends_is_given_up(
         self, adapt: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
