@@ -45,7 +45,9 @@ _SWITCHING = 101
 class RelayPair:
     """The two sockets, made at the first use of the app's.
 
-    ``_lock`` guards the making of them and ``_released``; the loop's end is the loop's to close.
+    ``_lock`` guards the making of them and ``_released``; the loop's end is the loop's to close. ``_own`` and ``_peer``
+    change once, and are looked at without it: by ``release()`` after none can be made any more; by the loop after
+    ``OPENED``; and by threads of the app, one of which may see a pair late and then looks again under the lock.
     """
 
     def __init__(self, channel: Channel) -> None:

@@ -28,7 +28,12 @@ _CLOSE_WAIT = 5.0
 
 
 class LoopPool:
-    """Loops for requests. Any thread may call any method."""
+    """Loops for requests. Any thread may call any method.
+
+    ``_lock`` guards ``_waiting``. ``_closed`` is set under it, once, and ``_idle`` needs none. Both are looked at without
+    it, which may be too soon: then a few loops more than ``_MAX_IDLE`` are kept, and one that comes back as the pool is
+    closed is closed by whoever sees it first.
+    """
 
     def __init__(self, factory: LoopFactory | None, tally: Tally | None = None) -> None:
         """``tally``: where the requests on its loops count what is rare, if anybody wants to know."""
@@ -38,13 +43,11 @@ class LoopPool:
         self._factory = factory
         self.tally = tally or Tally()
         self.pid = os.getpid()
-        # Last in, first out: the loop that is used next is the one still in the CPU's cache. A
-        # deque's append() and pop() need no lock.
+        # Last in, first out: the loop that is used next is the one still in the CPU's cache.
         self._idle: deque[KeptLoop] = deque()
         self._closed = False
         self._lock = threading.Condition()
-        # Guarded by the lock: the loops that may be waiting, each with what ends the wait when the pool is
-        # closed.
+        # The loops that may be waiting, each with what ends the wait when the pool is closed.
         self._waiting: dict[asyncio.AbstractEventLoop, Callable[[], object]] = {}
         _pools.add(self)
 

@@ -30,7 +30,8 @@ class SharedLoop:
     """A loop that runs in a thread of its own.
 
     The thread owns the loop. ``_lock`` guards ``_closing`` and ``_has_loop``: a callback is either handed over before
-    the one that ends the loop, so that it runs, or refused.
+    the one that ends the loop, so that it runs, or refused. ``loop`` and ``_failure`` are set before ``_ready`` is, and
+    read by those who have waited for that.
 
     Who makes the object starts it; all who use it wait until it is ready, and none of them holds a lock meanwhile:
     where greenlets are threads, a lock that was made before they were can't be waited for.

@@ -39,6 +39,8 @@ def guarded(kind: type[T], fields: Fields, order: Order) -> type[T]:
         actor = order.actor()
         if actor is None or order.over or order.looking or name in fields.constant or name == fields.lock:
             return
+        if not object.__getattribute__(self, "_guarded_from_here"):
+            return
         if name in owner:
             if actor.name != owner[name]:
                 order.fail(f"{actor.name} touches {name}, which is of {owner[name]}")
@@ -52,6 +54,13 @@ def guarded(kind: type[T], fields: Fields, order: Order) -> type[T]:
         order.fail(f"{actor.name} touches {name} without {fields.lock}")
 
     class Guarded(kind):  # type: ignore[valid-type,misc]  # a class that is a parameter
+        # No other thread has it before it is made.
+        _guarded_from_here = False
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            object.__setattr__(self, "_guarded_from_here", True)
+
         def __getattribute__(self, name: str) -> Any:
             value = object.__getattribute__(self, name)
             if name in names or (not names and name in object.__getattribute__(self, "__dict__")):

@@ -74,7 +74,9 @@ class _Actor(threading.Thread):
         self._order.next(self)
 
     def wait(self) -> None:
-        assert self.turn.acquire(timeout=HANG)
+        # What is cleaned up on its way out may wait again.
+        if not self._order.over:
+            assert self.turn.acquire(timeout=HANG)
         if self._order.over:
             raise _Over
 
@@ -100,11 +102,12 @@ class Order:
         self._actors: list[_Actor] = []
         self._done = threading.Event()
 
-    def spawn(self, work: Callable[[], object], name: str, *, may_sleep: bool = False) -> None:
+    def spawn(self, work: Callable[[], object], name: str, *, may_sleep: bool = False) -> _Actor:
         """Add a thread; it takes its first step when it is chosen. ``may_sleep``: it need not end."""
         actor = _Actor(self, work, name, may_sleep)
         self._actors.append(actor)
         actor.start()
+        return actor
 
     def choose(self, options: int) -> int:
         """Return a number below ``options``; another one in another order."""
@@ -143,6 +146,8 @@ class Order:
         """
         actor = self.actor()
         assert actor is not None
+        if self.over:
+            raise _Over
         actor.ready = ready
         actor.deadline = None if seconds is None else self.now + seconds
         self.next(actor)

@@ -12,7 +12,7 @@ from typing import Any
 
 from .scheduler import Order, _Actor
 
-__all__ = ["Condition", "Event", "Gate", "Lock", "Loop", "Threading", "Time"]
+__all__ = ["Condition", "Event", "Gate", "Lock", "Loop", "Thread", "Threading", "Time"]
 
 
 class Lock:
@@ -149,11 +149,41 @@ class Gate:
         return self._items.pop(0)
 
 
+class Thread:
+    """A ``threading.Thread``, which is one of the order's from its start on."""
+
+    def __init__(
+        self, order: Order, *, target: Callable[[], object], name: str, daemon: bool | None = None
+    ) -> None:
+        self._order = order
+        self._target = target
+        self._name = name
+        self._actor: _Actor | None = None
+
+    @property
+    def ident(self) -> int | None:
+        return None if self._actor is None else id(self._actor)
+
+    def start(self) -> None:
+        self._order.pause()
+        self._actor = self._order.spawn(self._target, self._name)
+
+    def is_alive(self) -> bool:
+        return self._actor is not None and not self._actor.finished
+
+    def join(self, timeout: float | None = None) -> None:
+        assert self._actor is not None, "cannot join thread before it is started"
+        if self.is_alive():
+            self._order.sleep(lambda: not self.is_alive(), timeout)
+
+
 class Threading:
     """In place of the module ``threading``; what is not here is the real one's."""
 
     def __init__(self, order: Order) -> None:
         self.Lock = functools.partial(Lock, order)
+        self.RLock = functools.partial(Lock, order, reentrant=True)
+        self.Thread = functools.partial(Thread, order)
         self.Condition = functools.partial(Condition, order)
         self.Event = functools.partial(Event, order)
 
@@ -203,6 +233,21 @@ class Loop:
         finally:
             asyncio._set_running_loop(None)
 
+    def run_until_complete(self, main: Coroutine[Any, Any, Any] | asyncio.Future[Any]) -> Any:
+        """As asyncio's loops do it, and what is ready by then is left to the next run."""
+        future = self.create_task(main) if asyncio.iscoroutine(main) else main
+        asyncio._set_running_loop(self._self())
+        try:
+            while not future.done():
+                self._step()
+        finally:
+            asyncio._set_running_loop(None)
+        return future.result()
+
+    def close(self) -> None:
+        self._order.pause()
+        self._closed = True
+
     def _step(self) -> None:
         while self._timers and self._timers[0].cancelled():
             heapq.heappop(self._timers)
@@ -251,6 +296,12 @@ class Loop:
 
     def create_task(self, coro: Any, **kwargs: Any) -> asyncio.Task[Any]:
         return asyncio.Task(coro, loop=self._self(), **kwargs)
+
+    async def shutdown_asyncgens(self) -> None:
+        """Nobody has any."""
+
+    async def shutdown_default_executor(self, *_: object) -> None:
+        """It has none."""
 
     def time(self) -> float:
         return self._order.now
