@@ -1,7 +1,5 @@
 """The adapters of a2wsgi and of asgiref by their own names and parameters: moving over changes one import line.
 
-::
-
     from bridge.compat import WSGIMiddleware, ASGIMiddleware  # in place of a2wsgi
     from bridge.compat import WsgiToAsgi  # in place of asgiref.wsgi
 

@@ -5,8 +5,8 @@
     │   └── ApplicationExit     it raised what may not end a server: SystemExit, KeyboardInterrupt, StopIteration
     ├── ClientDisconnected      the client left before its request or its response was complete
     │   └── ConnectionClosed        a WebSocket is closed, by whichever side
-    ├── RequestBodyTooLarge     the client sent more than ``max_body_size``
-    ├── Overloaded              nobody's: no thread is free, and ``backlog`` requests wait already
+    ├── RequestBodyTooLarge     the client sent more than max_body_size
+    ├── Overloaded              nobody's: no thread is free, and backlog requests wait already
     └── LifespanError           the ASGI application's startup failed
 
 What an application raises itself is passed on as it is, never wrapped, as long as it is an ``Exception``.

@@ -1,7 +1,5 @@
 """Figures of adapters for Prometheus: ``stats()`` as a collector of prometheus-client (the extra ``metrics``).
 
-::
-
     app = Dispatcher({"/metrics": prometheus_client.make_wsgi_app(), "/": flask_app})
     prometheus_client.REGISTRY.register(AdapterCollector(app))
 

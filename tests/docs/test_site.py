@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from playwright.sync_api import Browser
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 import bridge
+from tests.docs.hooks import PROJECTS, rows_of
 from tests.support.browser import chromium, opened
+from tests.support.faults import FAULTS
 from tests.support.servers import REPOSITORY, free_port
 
 browser = pytest.fixture(scope="module")(chromium)
@@ -67,6 +70,22 @@ def test_the_reference_has_each_public_name(site: Path) -> None:
         assert re.search(rf'id="bridge\.(\w+\.)?{name}"', text), name
 
 
+def test_each_row_of_the_faults_is_in_a_table_of_its_server(site: Path) -> None:
+    text = unescape((site / "servers/index.html").read_text())
+    shown = [fault for project in PROJECTS for fault in rows_of(project)]
+    assert len(shown) == len(FAULTS)
+    for fault in FAULTS:
+        assert f"<td>{fault.does}</td>" in text, fault
+
+
+def test_the_tests_of_each_promise_and_rule_can_be_unfolded(site: Path) -> None:
+    for page in ("promises", "guides/security"):
+        source = (REPOSITORY / f"docs/{page}.md").read_text()
+        tests = re.findall(r"\btests/[\w/]+\.py(?:::\w+)?", source)
+        shown = re.findall(r"<li><code>(tests/.+?)</code></li>", (site / page / "index.html").read_text())
+        assert shown == tests
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         pass
@@ -86,7 +105,7 @@ def url(site: Path) -> Iterator[str]:
 
 #: What is wrong with how a page looks: it scrolls sideways, something with a place of its own sticks out of it, or a
 #: plot is made too small to be read.
-FAULTS = """() => {
+WRONG = """() => {
     const width = document.documentElement.clientWidth, faults = [];
     if (document.documentElement.scrollWidth > width) faults.push("it scrolls sideways");
     // What a table has is the table's: it scrolls in itself.
@@ -111,8 +130,8 @@ def test_each_page_fits_its_window(browser: Browser, site: Path, url: str) -> No
                 page.set_viewport_size({"width": width, "height": 900})
                 # The menu slides away when a window gets wider: until then the page is not what it will be.
                 with contextlib.suppress(PlaywrightTimeout):
-                    page.wait_for_function(f"!({FAULTS})().length", timeout=3000)
-                if found := page.evaluate(FAULTS):
+                    page.wait_for_function(f"!({WRONG})().length", timeout=3000)
+                if found := page.evaluate(WRONG):
                     faults[path, width] = found
     assert not faults
 
