@@ -188,10 +188,10 @@ def summary(data: dict[str, Any]) -> str:
     hello, down, gthread = "servers.uvicorn.hello", "servers.uvicorn.download", "servers.gthread.hello"
     return (
         f"On uvicorn a WSGI app answers {ratio(hello, 'bridge')} times as many requests a second as a native ASGI app "
-        f"(by a2wsgi {ratio(hello, 'a2wsgi')}, by asgiref {ratio(hello, 'asgiref')}), and a download of 100 MiB takes "
-        f"{ratio(down, 'bridge')} times as long ({ratio(down, 'a2wsgi')}, {ratio(down, 'asgiref')}). On gunicorn's "
-        f"threads an ASGI app answers {ratio(gthread, 'bridge')} times as many as a native WSGI app (by a2wsgi "
-        f"{ratio(gthread, 'a2wsgi')})."
+        f"(with a2wsgi {ratio(hello, 'a2wsgi')}, with asgiref {ratio(hello, 'asgiref')}), and a download of 100 MiB "
+        f"takes {ratio(down, 'bridge')} times as long ({ratio(down, 'a2wsgi')} and {ratio(down, 'asgiref')}). On "
+        f"gunicorn's threads an ASGI app answers {ratio(gthread, 'bridge')} times as many as a native WSGI app "
+        f"(with a2wsgi {ratio(gthread, 'a2wsgi')})."
     )
 
 

@@ -13,7 +13,7 @@ import asgiref.wsgi
 import pytest
 from packaging.requirements import Requirement
 
-from benchmarks.comparison import INCLUDED, tables
+from benchmarks.comparison import INCLUDED, PLOT, plot, tables
 from bridge import WsgiToAsgi
 from bridge.types import Environ, StartResponse
 from tests.support.asgi import http_scope
@@ -30,9 +30,10 @@ def wsgi_app(environ: Environ, start_response: StartResponse) -> list[bytes]:
     return [environ["wsgi.input"].read()]
 
 
-def test_the_tables_are_of_the_last_run() -> None:
+def test_the_tables_and_the_readmes_plot_are_of_the_last_run() -> None:
     figures = json.loads((DOCS / "benchmarks/figures.json").read_text())
     assert INCLUDED.read_text() == tables(figures), "python -m benchmarks.comparison"
+    assert PLOT.read_text() == plot(figures), "python -m benchmarks.comparison"
 
 
 def test_the_threads() -> None:

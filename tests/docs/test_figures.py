@@ -13,5 +13,12 @@ def test_the_readmes_figures_are_those_of_the_run() -> None:
 
 
 def test_the_plots_are_of_the_same_run() -> None:
-    for name in ("throughput.svg", "transfers.svg", "cost-uvicorn.svg", "cost-gthread.svg", "figures.inc"):
+    for name in (
+        "throughput.svg",
+        "transfers.svg",
+        "cost-uvicorn.svg",
+        "cost-gthread.svg",
+        "summary.svg",
+        "figures.inc",
+    ):
         assert FIGURES["machine"]["date"] in (REPOSITORY / "docs/benchmarks" / name).read_text(), name

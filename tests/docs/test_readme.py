@@ -4,67 +4,61 @@ import inspect
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
 from bridge import AsgiToWsgi, WsgiToAsgi
-from tests.conftest import StartServer
-from tests.support.servers import REPOSITORY, RunningServer, ServerKind, free_port
-from tests.support.versions import NO_CONTROL_SOCKET
+from tests.support.pages import Page, blocks
+from tests.support.servers import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
 
 
-def snippets(language: str, text: str = README) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def shell_lines(text: str) -> list[str]:
+def shell_lines(name: str) -> list[str]:
     """Without their comments."""
-    return [re.sub(r"\s+#.*", "", line) for block in snippets("sh", text) for line in block.splitlines()]
+    return [
+        re.sub(r"\s+#.*", "", line)
+        for block in blocks(REPOSITORY / name)
+        if block.language == "sh"
+        for line in block.text.splitlines()
+    ]
 
 
-SHELL = shell_lines(README)
-CONTRIBUTING = shell_lines((REPOSITORY / "CONTRIBUTING.md").read_text())
-
-
-def serve(number: int, *, kind: str, start_server: StartServer, directory: Path) -> RunningServer:
-    """The Python snippet of this number, as a module of its own, on a real server."""
-    name = f"readme_snippet_{number}"
-    (directory / f"{name}.py").write_text(snippets("python")[number])
-    return start_server(kind, f"{name}:app", environ={"PYTHONPATH": f"{directory}:{REPOSITORY}"})
+SHELL = shell_lines("README.md")
+CONTRIBUTING = shell_lines("CONTRIBUTING.md")
 
 
 def test_a_reader_is_through_it_soon() -> None:
     assert len(README.splitlines()) <= 150
 
 
-def test_there_are_three_python_snippets() -> None:
-    assert len(snippets("python")) == 3
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    opened = Page(tmp_path)
+    try:
+        yield opened
+    finally:
+        opened.stop()
 
 
-def test_the_flask_snippet(start_server: StartServer, tmp_path: Path) -> None:
-    server = serve(0, kind="uvicorn-h11", start_server=start_server, directory=tmp_path)
-    with server.client() as client:
+def test_it_does_what_it_says(page: Page) -> None:
+    """By the rules of a page: its files, each on the server of the line below it, and what curl prints."""
+    page.work_all(REPOSITORY / "README.md")
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
+def test_the_site_of_both_apps_is_served_by_either_kind(server: str, page: Page) -> None:
+    for block in blocks(REPOSITORY / "README.md"):
+        if block.language == "python":
+            page.work(block)
+    with page.serve([server, "site_app:app"]).client() as client:
+        assert client.get("/api/items").json() == ["a lamp"]
         assert client.post("/size", content=iter([b"x" * 100_000, b"y"])).json() == {"size": 100_001}
-
-
-def test_the_fastapi_snippet(start_server: StartServer, tmp_path: Path) -> None:
-    server = serve(1, kind="gunicorn-sync", start_server=start_server, directory=tmp_path)
-    with server.client() as client:
-        assert client.get("/").json() == {"hello": "world"}
-
-
-@pytest.mark.parametrize("kind", ["uvicorn-h11", "gunicorn-sync"])
-def test_the_dispatcher_snippet(kind: str, start_server: StartServer, tmp_path: Path) -> None:
-    server = serve(2, kind=kind, start_server=start_server, directory=tmp_path)
-    with server.client() as client:
-        assert client.get("/").text == "the old page"
-        assert client.get("/api/items").json() == ["from the new API"]
+    assert 'prints `["a lamp"]` again' in README
 
 
 @pytest.mark.parametrize("adapter", [WsgiToAsgi, AsgiToWsgi])
@@ -84,33 +78,7 @@ def test_the_options_are_those_of_the_signatures(adapter: type) -> None:
     assert documented == {option.name: repr(option.default) for option in options}
 
 
-@pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("bridge ")])
-def test_the_bridge_commands_serve_the_app(line: str, tmp_path: Path) -> None:
-    """Each as it is written, on a port of its own; at the end nothing of it is left."""
-    words = shlex.split(line)
-    port = free_port()
-    # The server's own options are behind --.
-    own = words.index("--") if "--" in words else len(words)
-    quiet = ["--", *NO_CONTROL_SOCKET] if "gunicorn" in words else []
-    command = [sys.executable, "-m", *words[:own], "--port", str(port), *words[own:], *quiet]
-    log_path = tmp_path / "log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-    kind = ServerKind("bridge-serve", "asgi", tuple(command), tcp=())
-    server = RunningServer(kind, words[2], "127.0.0.1", port, None, log_path, process)
-    try:
-        server.wait_until_accepting()
-        with server.client() as client:
-            answer = client.get("/").raise_for_status()
-        assert ("Hello from the lifespan" if "fastapi" in words[2] else "A Flask app") in answer.text
-    finally:
-        server.stop()
-
-
-def test_the_make_lines_are_targets() -> None:
-    assert {line for line in SHELL if line.startswith("make ")} <= set(CONTRIBUTING)
+def test_contributing_has_each_target() -> None:
     lines = [shlex.split(line) for line in CONTRIBUTING]
     listed = subprocess.run(["make"], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
     targets = [line.split()[0] for line in listed.stdout.splitlines() if line.startswith("  ")]
@@ -131,14 +99,24 @@ def test_the_make_lines_are_targets() -> None:
 
 def test_what_pip_installs_is_this_package_with_an_extra_that_it_has() -> None:
     (line,) = [line for line in SHELL if line.startswith("pip ")]
-    requirement = Requirement(shlex.split(line)[-1])
+    _, _, name, *others = shlex.split(line)
+    requirement = Requirement(name)
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     assert requirement.name == project["name"]
     assert requirement.extras <= project["optional-dependencies"].keys()
+    # All that the snippets import beside it.
+    imports = set(re.findall(r"^from (\w+) import", "".join(snippets("python")), re.MULTILINE))
+    assert set(others) == imports - {"bridge", "shop", "api"}
+    # In a clone there is the same extra.
+    assert f"`'.[{','.join(requirement.extras)}]'`" in README
+
+
+def snippets(language: str) -> list[str]:
+    return [block.text for block in blocks(REPOSITORY / "README.md") if block.language == language]
 
 
 def test_every_shell_line_is_checked() -> None:
-    assert {line.split()[0] for line in SHELL} == {"bridge", "make", "pip"}
+    assert {line.split()[0] for line in SHELL} == {"bridge", "gunicorn", "pip", "uvicorn"}
 
 
 PAGES = [

@@ -4,7 +4,8 @@ compared.
 The rules of a page:
 
 - A block of Python with a title is a file of that name. One without goes on where the file before it ended.
-- A shell block is a server's command line, which ends the server before it, or a ``pip install`` of what is known here.
+- A shell block is a server's command line, which ends the server before it, or a ``pip install``, whose names
+  ``tests/docs`` looks at.
 - A console block has a client's command lines (``$ curl ...``), each with what it then prints.
 - A text block is a drawing, or what can't run here; nothing runs it.
 - A configuration (``nginx``, ``ini``, ``docker``, ``apache``, ``yaml``) is for another program: ``tests/docs`` has a
