@@ -27,7 +27,7 @@ PROJECTS = (
 LAWFUL = {
     "cheroot does the same": "its command line leaves SIGTERM to the system; the tests' runner stops it in good order",
     "A network that goes dead under a WebSocket is noticed by the server's pings": "the servers' own options",
-    "What a library such as flask-sock pings is the bridge": "test_ping_interval_of_flask_sock",
+    "The pings of a library such as flask-sock reach the bridge, not the client": "test_ping_interval_of_flask_sock",
     "flask-sock under gunicorn takes gunicorn's own socket, past WSGI": "gunicorn.socket, which flask-sock looks for",
     "It works there, holds one of the worker's threads": "the same",
     "gunicorn, waitress and cheroot cut the connection": "test_error_in_the_middle_never_looks_like_the_end",

@@ -1,5 +1,5 @@
-"""What mkdocs adds to the pages of docs/ when it builds the site: the tests behind each promise, folded, and a table
-for each server, of the rows in ``tests/support/faults``.
+"""What mkdocs adds to the pages of docs/ when it builds the site: the tests behind each promise, folded; a table for
+each server, of the rows in ``tests/support/faults``; and the texts that are in the repository's root.
 """
 
 import re
@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from packaging.requirements import Requirement
 
 from tests.support.faults import FAULTS, Fault
+from tests.support.servers import REPOSITORY
 
 __all__ = ["PROJECTS", "on_page_content", "on_page_markdown", "rows_of", "server_tables"]
 
@@ -38,6 +39,9 @@ _CELL = re.compile(r"<td>((?:<code>tests/[^<]+</code>(?:, )?)+)</td>")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
+    if whole := re.fullmatch(r"<!-- file: (\w+\.md) -->", markdown.strip()):
+        # Its links are to the files of the repository.
+        markdown = (REPOSITORY / whole[1]).read_text().replace("](docs/", "](")
     return markdown.replace(_TABLES, server_tables())
 
 

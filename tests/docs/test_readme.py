@@ -66,7 +66,7 @@ def test_the_options_are_those_of_the_signatures(adapter: type) -> None:
     table = (
         (REPOSITORY / "docs/options.md")
         .read_text()
-        .split(f"\n`{adapter.__name__}(app, ...)`")[1]
+        .split(f"\n## `{adapter.__name__}(app, ...)`")[1]
         .split("\n\n")[1]
     )
     documented = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", table, re.MULTILINE))

@@ -4,8 +4,8 @@ compared.
 The rules of a page:
 
 - A block of Python with a title is a file of that name. One without goes on where the file before it ended.
-- A shell block is a server's command line, which ends the server before it, or a ``pip install``, whose names
-  ``tests/docs`` looks at.
+- A shell block is a server's command line, which ends the server before it; or ``pytest`` of a file; or a
+  ``pip install``, whose names ``tests/docs`` looks at.
 - A console block has a client's command lines (``$ curl ...``), each with what it then prints.
 - A text block is a drawing, or what can't run here; nothing runs it.
 - A configuration (``nginx``, ``ini``, ``docker``, ``apache``, ``yaml``) is for another program: ``tests/docs`` has a
@@ -100,6 +100,9 @@ class Page:
         if words[:2] == ["pip", "install"]:
             assert all(re.fullmatch(r"asgi-wsgi-bridge(\[[\w,]+\])?|[\w-]+", word) for word in words[2:])
             return
+        if words[0] == "pytest":
+            self._run([sys.executable, "-m", "pytest", "--rootdir", ".", "-p", "no:cacheprovider", *words[1:]])
+            return
         self.serve(words)
 
     def serve(self, words: list[str]) -> RunningServer:
@@ -145,5 +148,5 @@ class Page:
             timeout=60,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
