@@ -1,12 +1,10 @@
 """Each promise of the page names the tests that hold it, and these are there."""
 
-import ast
 import re
-from pathlib import Path
 
 import pytest
 
-from tests.support.pages import DOCS
+from tests.support.pages import DOCS, functions_of
 from tests.support.servers import REPOSITORY
 
 #: A point, and the names of its tests: a comment, which a reader of the page does not see.
@@ -18,14 +16,6 @@ POINTS = [
 ]
 
 
-def functions(path: Path) -> set[str]:
-    return {
-        node.name
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-
-
 def test_there_are_points() -> None:
     assert len(POINTS) > 20
 
@@ -35,4 +25,4 @@ def test_a_promise_is_held_by_tests_that_exist(point: str, tests: list[tuple[str
     assert tests, f"no test is named: {point}"
     assert len(tests) == point.count("tests/"), f"a line that names no test: {point}"
     for path, name in tests:
-        assert name in functions(REPOSITORY / path), f"{path} has no {name}"
+        assert name in functions_of(REPOSITORY / path), f"{path} has no {name}"

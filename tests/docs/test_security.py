@@ -1,12 +1,10 @@
 """The tables of ``SECURITY.md`` and of the page on security name tests that exist, and name all tests of security."""
 
-import ast
 import re
-from functools import cache
-from pathlib import Path
 
 import pytest
 
+from tests.support.pages import functions_of
 from tests.support.servers import REPOSITORY
 
 PAGES = ("SECURITY.md", "docs/guides/security.md")
@@ -32,11 +30,6 @@ def named(cell: str) -> list[str]:
     return re.findall(r"`(tests/[^`]+)`", cell)
 
 
-@cache
-def functions(path: Path) -> set[str]:
-    return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)}
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_each_row_names_tests_that_exist(page: str) -> None:
     assert len(rows(page)) > 10
@@ -49,8 +42,8 @@ def test_each_row_names_tests_that_exist(page: str) -> None:
             path = REPOSITORY / file
             assert path.name.startswith("test_"), test
             assert path.is_file(), test
-            assert not name or name in functions(path), test
-            assert functions(path)
+            assert not name or name in functions_of(path), test
+            assert functions_of(path)
 
 
 def test_each_rule_has_somebody_who_keeps_it() -> None:

@@ -14,18 +14,20 @@ The rules of a page:
 Servers are said to be on port 8000; here each has a port of its own.
 """
 
+import ast
 import os
 import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.servers import REPOSITORY, RunningServer, ServerKind, free_port
 from tests.support.versions import NO_CONTROL_SOCKET
 
-__all__ = ["DOCS", "Block", "Page", "blocks"]
+__all__ = ["DOCS", "Block", "Page", "blocks", "functions_of"]
 
 DOCS = REPOSITORY / "docs"
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -53,6 +55,16 @@ def blocks(path: Path) -> list[Block]:
         r'^```(\w*)(?: title="(.+?)")?\n(.*?)^```$', path.read_text(), re.MULTILINE | re.DOTALL
     )
     return [Block(*block) for block in found]
+
+
+@cache
+def functions_of(path: Path) -> set[str]:
+    """The names of a file's functions: pages name tests."""
+    return {
+        node.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
 
 
 class Page:
@@ -101,7 +113,9 @@ class Page:
             assert all(re.fullmatch(r"asgi-wsgi-bridge(\[[\w,]+\])?|[\w-]+", word) for word in words[2:])
             return
         if words[0] == "pytest":
-            self._run([sys.executable, "-m", "pytest", "--rootdir", ".", "-p", "no:cacheprovider", *words[1:]])
+            self._run(
+                [sys.executable, "-m", "pytest", "--rootdir", ".", "-p", "no:cacheprovider", *words[1:]]
+            )
             return
         self.serve(words)
 
