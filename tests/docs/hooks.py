@@ -31,6 +31,8 @@ PARTS = {
     ("hypercorn-h2", "hypercorn-h2c"): ("HTTP/2",),
     ("uvicorn-wsproto",): ("--ws wsproto",),
 }
+#: Pages with drawings and plots as wide as the page: the list of headings beside them would cut these off.
+WIDE = {"benchmarks.md", "how-it-works.md"}
 _TABLES = "<!-- a table for each server -->"
 _COMMENT = re.compile(r"\s*<!-- (tests/.+?) -->(</p>|)", re.DOTALL)
 #: Code that fits into the line of a phone.
@@ -38,7 +40,9 @@ _SHORT = re.compile(r"<code>(?!tests/)(?=[^<]{1,28}</code>)")
 _CELL = re.compile(r"<td>((?:<code>tests/[^<]+</code>(?:, )?)+)</td>")
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    if page.file.src_uri in WIDE:
+        page.meta["hide"] = ["toc"]
     if whole := re.fullmatch(r"<!-- file: (\w+\.md) -->", markdown.strip()):
         # Its links are to the files of the repository.
         markdown = (REPOSITORY / whole[1]).read_text().replace("](docs/", "](")
