@@ -49,7 +49,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     return markdown.replace(_TABLES, server_tables())
 
 
-def on_page_content(html: str, **_: Any) -> str:
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    if page.file.src_uri in WIDE:
+        html = html.replace('<div class="highlight">', '<div class="highlight drawing">')
     html = _SHORT.sub('<code class="short">', html)
     html = _COMMENT.sub(lambda point: f"{point[2]}{_folded(point[1].split())}", html)
     return _CELL.sub(lambda cell: f"<td>{_folded(re.findall(r'<code>(.+?)</code>', cell[1]))}</td>", html)

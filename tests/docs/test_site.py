@@ -117,8 +117,9 @@ WRONG = """() => {
     for (const plot of document.querySelectorAll('.md-content img[src$=".svg"]'))
         if (plot.getBoundingClientRect().width < 600) faults.push(`${plot.src} is small`);
     // On a wide window nothing is cut off that a reader has to see as a whole.
+    const drawings = '.md-content p:has(> img[src$=".svg"]), .drawing code';
     if (width > 1000)
-        for (const whole of document.querySelectorAll('.md-content p:has(> img[src$=".svg"]), .language-text code'))
+        for (const whole of document.querySelectorAll(drawings))
             if (whole.scrollWidth > whole.clientWidth + 1) faults.push(`${whole.textContent.slice(0, 20)} is cut off`);
     return faults;
 }"""
