@@ -73,6 +73,9 @@ def test_an_odd_scope_is_mapped_or_has_no_path(scope: dict[str, Any]) -> None:
         build_scope(environ, {})
     except UnicodeEncodeError:
         assert "\ud800" in repr(scope)
+    except ValueError:
+        # An ASGI server has let through what none should (RFC 9110, section 5.5).
+        assert any(set(value) & set(b"\r\n\0") for _, value in scope["headers"])
 
 
 @examples(150)

@@ -120,17 +120,17 @@ class Model:
         if what == "close":
             self._close(value)
             return
+        if what == "send" and not isinstance(value, (str, bytes)):
+            raise TypeError  # whatever has become of the WebSocket
         if self.state == "closed":
             raise ConnectionClosed(1000)
         if what == "accept":
             if self.state == "open":
                 raise ApplicationError
             self.state = "open"
-        elif isinstance(value, (str, bytes)):
+        else:
             self._open()
             self.sent.append(value)
-        else:
-            raise TypeError
 
     def _open(self) -> None:
         self.state = "open" if self.state == "connecting" else self.state
