@@ -11,8 +11,8 @@
 So what was started is ended by one thread: the one that closes, or the one that tried where the other gave up.
 Every wait ends: that of the others with the try, and with close(); that of close() by its limit.
 
-All fields are guarded by the lock of ``_changed``. What is called under it is the ``cancel`` of a try, which must not
-wait, and may not come after the end of the try.
+All fields are guarded by ``_lock``, which is that of ``_changed``. What is called under it is the ``cancel`` of a try,
+which must not wait, and may not come after the end of the try.
 """
 
 import enum
@@ -51,7 +51,10 @@ class Attempts:
     """The tries to start one thing. Any thread may call any method."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        # Taken by itself: the interpreter may call a signal handler, which may raise, in a condition's __enter__() and
+        # __exit__(), which are functions of Python. A lock's are in C.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._phase = _StartPhase.NEW
         # How many have failed; how the first and the last one did; when the next one may come.
         self._failures = 0
@@ -64,7 +67,7 @@ class Attempts:
 
     def progress(self) -> tuple[str, int]:
         """The phase, as ``repr()`` has it; and how many tries have failed."""
-        with self._changed:
+        with self._lock:
             return self._phase.name.lower(), self._failures
 
     def make(self, attempt: Callable[[float | None], None], end: Callable[[], None]) -> None:
@@ -79,34 +82,35 @@ class Attempts:
             RuntimeError: it is closed.
             BaseException: what ``attempt`` raises.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._phase is not _StartPhase.TRYING)
-            if self._phase is _StartPhase.STARTED:
-                return
-            if self._phase is _StartPhase.FAILED and time.monotonic() < self._retry_at:
-                raise LifespanError(f"{self._last} (it is not tried again for {RETRY_AFTER:g} s)")
-            if self._phase not in {_StartPhase.NEW, _StartPhase.FAILED}:
-                raise closed_while("it had requests")
-            self._phase = _StartPhase.TRYING
-            limit = RETRY_LIMIT if self._failures else None
         phase, failure = _StartPhase.NEW, ""
+        tries = False
         try:
+            with self._lock:
+                self._changed.wait_for(lambda: self._phase is not _StartPhase.TRYING)
+                if self._phase is _StartPhase.STARTED:
+                    return
+                if self._phase is _StartPhase.FAILED and time.monotonic() < self._retry_at:
+                    raise LifespanError(f"{self._last} (it is not tried again for {RETRY_AFTER:g} s)")
+                if self._phase not in {_StartPhase.NEW, _StartPhase.FAILED}:
+                    raise closed_while("it had requests")
+                limit = RETRY_LIMIT if self._failures else None
+                self._phase, tries = _StartPhase.TRYING, True
             attempt(limit)
             phase = _StartPhase.STARTED
         except LifespanError as exc:
             phase, failure = _StartPhase.FAILED, str(exc)
             raise
         finally:
-            left = self._settle(phase, failure)
-            if left:
+            # Also where a signal handler has raised before the attempt began.
+            if tries and self._settle(phase, failure):
                 end()
-        with self._changed:
+        with self._lock:
             if self._phase is not _StartPhase.STARTED:
                 raise closed_while("it had requests")
 
     def _settle(self, phase: _StartPhase, failure: str) -> bool:
         """The end of a try. ``True``: whoever has made it ends what it has started."""
-        with self._changed:
+        with self._lock:
             if failure:
                 self._failures += 1
                 # Starlette's message is a traceback, which is in the log.
@@ -126,19 +130,19 @@ class Attempts:
     @contextmanager
     def cancelled_by(self, cancel: Callable[[], object]) -> Iterator[None]:
         """For ``attempt``: the block is told to end by ``cancel``, by the thread that closes."""
-        with self._changed:
+        with self._lock:
             self._cancel = cancel
             if self._phase is not _StartPhase.TRYING:
                 cancel()
         try:
             yield
         finally:
-            with self._changed:
+            with self._lock:
                 self._cancel = None
 
     def close(self) -> bool:
         """Nothing is started any more. ``True``: the caller ends what has been started; nobody else does."""
-        with self._changed:
+        with self._lock:
             if self._phase in {_StartPhase.NEW, _StartPhase.STARTED, _StartPhase.FAILED}:
                 self._phase = _StartPhase.CLOSED
                 return True

@@ -1,8 +1,8 @@
 """One request on the process' shared loop (``loop="shared"``).
 
 Two threads meet in a ``SharedExchange``: the one that the WSGI server gave, which alone may touch
-``wsgi.input`` and what the server handed over, and the loop's. All that both look at is guarded by the lock
-of ``_changed``:
+``wsgi.input`` and what the server handed over, and the loop's. All that both look at is guarded by ``_lock``,
+which is that of ``_changed``:
 
 * the loop puts messages into ``_response``, the thread takes what waits there;
 * the loop asks for a block of the body (``_wanted``), the thread reads it and posts it to the loop;
@@ -53,7 +53,8 @@ class SharedExchange(Exchange):
 
     __slots__ = (
         *("_app", "_changed", "_drained", "_due", "_ended", "_error", "_errors", "_flush_scheduled"),
-        *("_head_timer", "_hints", "_probe", "_running", "_scope", "_shared", "_wanted", "_watched", "task"),
+        *("_head_timer", "_hints", "_lock", "_probe", "_running", "_scope", "_shared", "_wanted"),
+        *("_watched", "task"),
     )
 
     def __init__(
@@ -76,7 +77,10 @@ class SharedExchange(Exchange):
         self._errors = None if "mod_wsgi.version" in environ else environ.get("wsgi.errors")
         self._probe = client_probe(environ)
         # Both; see the module's text.
-        self._changed = threading.Condition()
+        # Taken by itself: the interpreter may call a signal handler, which may raise, in a condition's __enter__() and
+        # __exit__(), which are functions of Python. A lock's are in C.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         #: A burst is complete: what is in the response is for the server.
         self._due = False
         #: The app waits for the next message of the body.
@@ -114,7 +118,7 @@ class SharedExchange(Exchange):
 
     def unsent(self) -> int:
         """Any thread: bytes that wait for the server's."""
-        with self._changed:
+        with self._lock:
             return self._response.size
 
     # The server's thread.
@@ -129,7 +133,7 @@ class SharedExchange(Exchange):
             self._shared.call_soon(self._start)
             response = self._response
             self._wait(self._begun)
-            with self._changed:
+            with self._lock:
                 complete = response.phase is COMPLETE
                 if self._ended and not complete:
                     raise self._failure()
@@ -173,7 +177,7 @@ class SharedExchange(Exchange):
         response = self._response
         self._watched = True
         self._wait(lambda: bool(response.size and self._due) or response.phase is COMPLETE)
-        with self._changed:
+        with self._lock:
             if response.size:
                 chunk = response.take()
                 self._due = False
@@ -191,7 +195,7 @@ class SharedExchange(Exchange):
         self.abandon()
         # After it the app can't hand over a file any more.
         self._close_files()
-        with self._changed:
+        with self._lock:
             self.client = DONE
             error, self._error = self._error, None
             # Tasks of the app may wait yet: abandon() tells none of an app that has ended, or of a response that has.
@@ -204,7 +208,7 @@ class SharedExchange(Exchange):
 
     def abandon(self) -> None:
         """Tell an app whose response is not complete that it is of no use. From any thread."""
-        with self._changed:
+        with self._lock:
             if self._ended or self.client is not HERE or self._response.phase is COMPLETE:
                 return
             self.client = LEFT
@@ -220,7 +224,7 @@ class SharedExchange(Exchange):
         """Do what the app asks for, until ``due()`` is true or the app has ended."""
         timeout = None if self._probe is None else PROBE_INTERVAL
         while True:
-            with self._changed:
+            with self._lock:
                 while not (self._hints or due() or self._ended or self._wanted):
                     if self.head is HELD:
                         if not self._changed.wait(HEAD_WAIT):
@@ -281,7 +285,7 @@ class SharedExchange(Exchange):
 
     def _end(self, task: asyncio.Task[BaseException | None]) -> None:
         error = ending(task)
-        with self._changed:
+        with self._lock:
             self._ended = True
             complete = self._response.phase is COMPLETE
             gone = not complete and self.client is not HERE
@@ -317,7 +321,7 @@ class SharedExchange(Exchange):
         self._wake()
 
     def _ask(self) -> None:
-        with self._changed:
+        with self._lock:
             self._wanted = True
             # Where nothing of the body was sent yet, the first burst comes after the read, and is not complete.
             self._due = self._response.phase is BODY
@@ -329,7 +333,7 @@ class SharedExchange(Exchange):
             self._head_timer = self._loop.call_later(HEAD_WAIT, self._head_waits)
 
     def _head_waits(self) -> None:
-        with self._changed:
+        with self._lock:
             if self._response.phase is STARTED and self.head is EXPECTED:
                 self.head = DUE
                 self._changed.notify()
@@ -339,7 +343,7 @@ class SharedExchange(Exchange):
         if self.task is None or self.task.done():
             # _end() is next, and tells of both: an app that fails in its first burst still gets its server's 500.
             return
-        with self._changed:
+        with self._lock:
             self._due = True
             self._changed.notify()
 
@@ -356,13 +360,13 @@ class SharedExchange(Exchange):
             del reader  # the error's traceback has this frame
 
     def _listen(self) -> None:
-        with self._changed:
+        with self._lock:
             self._watched = True
             self._changed.notify()
 
     async def _send(self, message: Message) -> None:
         response = self._response
-        with self._changed:
+        with self._lock:
             if self.client is not HERE and response.phase is not COMPLETE:
                 raise client_left()
             response.put(message)
@@ -390,7 +394,7 @@ class SharedExchange(Exchange):
                 self._loop.call_soon(self._flush)
             return
         while True:
-            with self._changed:
+            with self._lock:
                 # Together, or the thread could take all there is in between, and see nobody who waits.
                 if response.size < UNSENT_LIMIT or self.client is not HERE:
                     return

@@ -12,7 +12,7 @@ from bridge import LifespanError
 from bridge.to_wsgi.attempts import Attempts
 from tests.support.orders import Check, Fields, Order, Scenario, explore, guarded
 
-FIELDS = Fields("_changed")
+FIELDS = Fields("_lock", constant=frozenset({"_changed"}))
 
 
 @pytest.fixture(autouse=True)

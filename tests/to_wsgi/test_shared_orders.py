@@ -28,7 +28,7 @@ EXCHANGE = Fields(
         )
     },
     constant=frozenset(
-        {"_environ", "_app", "_scope", "_shared", "_loop", "_errors", "_probe", "_running", "_body"}
+        {"_lock", "_environ", "_app", "_scope", "_shared", "_loop", "_errors", "_probe", "_running", "_body"}
     ),
     free=frozenset({"_watched", "client", "_ended", "context", "task", "_response", "_reader", "_drained"}),
 )

@@ -30,9 +30,9 @@ _CLOSE_WAIT = 5.0
 class LoopPool:
     """Loops for requests. Any thread may call any method.
 
-    ``_lock`` guards ``_waiting``. ``_closed`` is set under it, once, and ``_idle`` needs none. Both are looked at without
-    it, which may be too soon: then a few loops more than ``_MAX_IDLE`` are kept, and one that comes back as the pool is
-    closed is closed by whoever sees it first.
+    ``_lock`` guards ``_waiting``. ``_closed`` is set under it, once, and ``_idle`` needs none. Both are looked at
+    without it, which may be too soon: then a few loops more than ``_MAX_IDLE`` are kept, and one that comes back as the
+    pool is closed is closed by whoever sees it first.
     """
 
     def __init__(self, factory: LoopFactory | None, tally: Tally | None = None) -> None:
@@ -46,7 +46,10 @@ class LoopPool:
         # Last in, first out: the loop that is used next is the one still in the CPU's cache.
         self._idle: deque[KeptLoop] = deque()
         self._closed = False
-        self._lock = threading.Condition()
+        # Taken by itself: the interpreter may call a signal handler, which may raise, in a condition's __enter__() and
+        # __exit__(), which are functions of Python. A lock's are in C.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         # The loops that may be waiting, each with what ends the wait when the pool is closed.
         self._waiting: dict[asyncio.AbstractEventLoop, Callable[[], object]] = {}
         _pools.add(self)
@@ -94,17 +97,18 @@ class LoopPool:
 
     def run(self, kept: KeptLoop, leave: Callable[[], object]) -> None:
         """Run a loop until it is stopped; ``leave`` is called on it if the pool is closed before."""
-        with self._lock:
-            if self._closed:
-                kept.loop.call_soon(leave)
-            self._waiting[kept.loop] = leave
         try:
+            with self._lock:
+                if self._closed:
+                    kept.loop.call_soon(leave)
+                self._waiting[kept.loop] = leave
             kept.run()
         finally:
             with self._lock:
-                del self._waiting[kept.loop]
+                # A signal handler may have raised before it was there.
+                self._waiting.pop(kept.loop, None)
                 if self._closed:
-                    self._lock.notify_all()
+                    self._changed.notify_all()
 
     def close(self) -> None:
         """Close the idle loops, and each other one when its request is done.
@@ -117,7 +121,7 @@ class LoopPool:
             for loop, leave in self._waiting.items():
                 loop.call_soon_threadsafe(leave)
             own = running_loop()
-            self._lock.wait_for(lambda: self._waiting.keys() <= {own}, _CLOSE_WAIT)
+            self._changed.wait_for(lambda: self._waiting.keys() <= {own}, _CLOSE_WAIT)
         self._close_idle()
 
     def _close_idle(self) -> None:

@@ -195,18 +195,25 @@ class SharedLoop:
         Raises:
             Exception: as ``wait_until_ready()``; there is nothing to release then.
         """
-        with _shared.lock:
-            loop, users = _shared.loops.get(factory, (None, 0))
-            mine = loop is None or loop.pid != os.getpid()
-            if loop is None or mine:
-                loop, users = cls(factory), 0
-            _shared.loops[factory] = loop, users + 1
+        counted: SharedLoop | None = None
+        mine = False
         try:
+            with _shared.lock:
+                loop, users = _shared.loops.get(factory, (None, 0))
+                mine = loop is None or loop.pid != os.getpid()
+                if loop is None or mine:
+                    loop, users = cls(factory), 0
+                _shared.loops[factory] = loop, users + 1
+                counted = loop
             if mine:
                 loop.start()
             loop.wait_until_ready()
-        except BaseException:
-            loop.release()
+        except BaseException as exc:
+            if counted is not None:
+                if mine and counted._thread.ident is None:
+                    # A signal handler has raised before the start: those who wait, close() too, would do so for ever.
+                    counted._fail(exc)
+                counted.release()
             raise
         return loop
 

@@ -17,7 +17,7 @@ from tests.support.orders import Check, Fields, Loop, Order, Scenario, explore, 
 #: The deque is touched without the lock, and its methods need none; so is ``_closed``, which is set under it.
 FIELDS = Fields(
     "_lock",
-    constant=frozenset({"_factory", "tally", "pid"}),
+    constant=frozenset({"_changed", "_factory", "tally", "pid"}),
     free=frozenset({"_idle"}),
     read=frozenset({"_closed"}),
 )
@@ -200,16 +200,16 @@ class WaitsUntold(LoopPool):
         finally:
             with self._lock:
                 del self._waiting[kept.loop]
-                self._lock.notify_all()
+                self._changed.notify_all()
 
 
 class EndsInSilence(LoopPool):
     """Who closes is not told that a request has ended."""
 
     def run(self, kept: Any, leave: Callable[[], object]) -> None:
-        notify_all, self._lock.notify_all = self._lock.notify_all, lambda: None  # type: ignore[method-assign]
+        notify_all, self._changed.notify_all = self._changed.notify_all, lambda: None  # type: ignore[method-assign]
         super().run(kept, leave)
-        self._lock.notify_all = notify_all  # type: ignore[method-assign]
+        self._changed.notify_all = notify_all  # type: ignore[method-assign]
 
 
 class TellsWithoutTheLock(LoopPool):
@@ -222,7 +222,7 @@ class TellsWithoutTheLock(LoopPool):
         for loop, leave in waiting.items():
             loop.call_soon_threadsafe(leave)
         with self._lock:
-            self._lock.wait_for(lambda: not self._waiting, 5)
+            self._changed.wait_for(lambda: not self._waiting, 5)
         self._close_idle()
 
 
