@@ -1,8 +1,9 @@
-"""A signal handler that raises, at each point in turn where Python may call one.
+"""A signal handler that raises, after each call in turn, and as a loop goes round.
 
 The interpreter looks for signals as a function begins, after a call, and as a loop goes round: not between any two
 instructions. So ``with lock`` of a lock in C is safe, and that of a ``threading.Condition`` is not: its ``__enter__()``
-and ``__exit__()`` are functions of Python. ``sys.settrace`` raises at those points, in the thread that calls.
+and ``__exit__()`` are functions of Python. ``sys.settrace`` raises at the second and the third kind of these points, in
+the thread that calls; the begin of a function is not among what it tells.
 """
 
 import dis
@@ -14,7 +15,7 @@ from typing import Any
 __all__ = ["Interrupt", "interrupted"]
 
 #: After these the interpreter looks for signals, on one version of Python or another.
-_LOOKS = {"RESUME", "CALL", "CALL_FUNCTION_EX", "CALL_KW", "JUMP_BACKWARD"}
+_LOOKS = {"CALL", "CALL_FUNCTION_EX", "CALL_KW", "JUMP_BACKWARD"}
 
 
 class Interrupt(BaseException):

@@ -1,4 +1,4 @@
-"""A signal handler that raises, at each point where Python may call one: no lock stays held, and nobody waits for ever.
+"""A signal handler that raises, after each call that is made: no lock stays held, and nobody waits for ever.
 
 gunicorn's sync worker serves in the main thread, and raises SystemExit there where it is told to quit or is too late;
 applications put time limits on requests in the same way.
@@ -154,6 +154,6 @@ def test_it_raises_at_each_call() -> None:
     places_of = [interrupted(three, at, (__name__,)) for at in range(6)]
     assert None in places_of
     lines = [place for place in places_of if place]
-    assert len(lines) == 3  # as it begins, and after each call that is not the last
+    assert len(lines) == 3  # one for each call
     assert all(place.startswith(f"{__name__}.test_it_raises_at_each_call") for place in lines)
     assert issubclass(Interrupt, BaseException)
