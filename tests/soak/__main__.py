@@ -32,7 +32,7 @@ from .servers import SERVERS, SoakServer
 from .shrink import shrink
 
 #: Scenarios of a life. Its memory is judged over those.
-_LIFE = 4000
+_LIFE = 10_000
 
 
 def _end(number: int, _: FrameType | None) -> NoReturn:
@@ -72,7 +72,11 @@ def main(arguments: list[str] | None = None) -> int:
         help="play a failure so often again, to make it smaller (default: 10)",
     )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="leave the report there")
-    parser.add_argument("--add", action="store_true", help="add to the report that is there")
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="add to the report that is there, as other soaks may at the same time",
+    )
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _end)
     seed: int = random.randrange(1 << 32) if options.seed is None else options.seed
@@ -87,13 +91,13 @@ def main(arguments: list[str] | None = None) -> int:
         plans = [plan for turn in itertools.zip_longest(*each) for plan in turn if plan is not None]
     console = Console() if sys.stdout.isatty() else Console(width=132)
     lives: list[Life] = []
-    before = report.read(options.output if options.add else None)
+    part: report.Part = "peers" if options.peers else "lives"
+    if options.output is not None and not options.add:
+        report.begin(options.output, part)
     for life in _live_all(plans, console, options.minutes * 60):
         lives.append(life)
         if options.output is not None:
-            # After each one: a long run may be ended.
-            before["peers" if options.peers else "lives"].append(report.as_data(life))
-            report.write(options.output, before)
+            report.add(options.output, part, life)
     failed = [life for life in lives if life.complaints]
     if options.peers:
         return 0

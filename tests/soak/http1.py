@@ -4,6 +4,7 @@ Each thread has one ``Http1``, and a connection that it keeps from request to re
 """
 
 import random
+import select
 import socket
 import struct
 import time
@@ -77,6 +78,7 @@ class Http1:
         """What came; of ``PIPELINE``, one for each of its requests. Raises ``OSError`` where none could be sent."""
         if scenario.client is Client.KEEP:
             return [self._keep(scenario)]
+        self._leave_if_ended()
         with RawConnection(self._target.connect()) as connection:
             return _PLAYS[scenario.client](connection, scenario)
 
@@ -106,6 +108,11 @@ class Http1:
             return connection
         self.close()
         return None
+
+    def _leave_if_ended(self) -> None:
+        """As pools do: a server may wait for it (RFC 9112, section 9.6), and gunicorn serves nobody meanwhile."""
+        if self._kept is not None and select.select([self._kept[1].socket], [], [], 0)[0]:
+            self.close()
 
     def _keep_or_close(self, connection: RawConnection) -> None:
         if not connection.reusable:

@@ -1,17 +1,22 @@
 """What a run leaves: its figures as JSON, and tables of them for the documentation."""
 
+import contextlib
+import fcntl
 import json
+import os
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.report import machine
 
 from .model import Loss
 from .run import Life
 
-__all__ = ["as_data", "read", "tables", "write"]
+__all__ = ["Part", "add", "as_data", "begin", "read", "tables"]
+
+Part = Literal["lives", "peers"]
 
 _REPORT = "report.json"
 _DIRECTIONS = {"wsgi": "A WSGI app on ASGI servers", "asgi": "An ASGI app on WSGI servers"}
@@ -34,23 +39,41 @@ def as_data(life: Life) -> dict[str, Any]:
     }
 
 
-def read(folder: Path | None) -> dict[str, Any]:
-    """The report there; an empty one without a folder, or if there is none."""
-    path = None if folder is None else folder / _REPORT
-    if path is None or not path.exists():
+def read(folder: Path) -> dict[str, Any]:
+    """The report there; an empty one if there is none."""
+    path = folder / _REPORT
+    if not path.exists():
         return {"lives": [], "peers": []}
     data: dict[str, Any] = json.loads(path.read_text())
     return data
 
 
-def write(folder: Path, data: dict[str, Any]) -> list[Path]:
-    """``report.json``, and the tables of it; the paths of all."""
+def begin(folder: Path, part: Part) -> None:
+    """Leave that part of the report empty, and the other one as it is."""
+    with _changed(folder) as data:
+        data[part] = []
+
+
+def add(folder: Path, part: Part, life: Life) -> None:
+    """Add a life to the report there. It is done after each one: a long run may be ended."""
+    with _changed(folder) as data:
+        data[part].append(as_data(life))
+
+
+@contextlib.contextmanager
+def _changed(folder: Path) -> Iterator[dict[str, Any]]:
+    """The report, to be changed in the block, and written with its tables: by one process at a time."""
     folder.mkdir(parents=True, exist_ok=True)
-    data = {**data, "machine": machine()}
-    files = {_REPORT: json.dumps(data, indent=1) + "\n", **tables(data)}
-    for name, text in files.items():
-        (folder / name).write_text(text)
-    return [folder / name for name in files]
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+        data = read(folder)
+        yield data
+        data["machine"] = machine()
+        for name, text in {_REPORT: json.dumps(data, indent=1) + "\n", **tables(data)}.items():
+            (folder / name).write_text(text)
+    finally:
+        os.close(lock)
 
 
 def tables(data: dict[str, Any]) -> dict[str, str]:

@@ -31,7 +31,7 @@ from .websocket import open_websockets
 __all__ = ["Life", "Plan", "live"]
 
 #: Requests between two samples of memory.
-_BATCH = 100
+_BATCH = 250
 #: Of a life's requests, those that are played while something is done to the server.
 _DISTURBED = 0.25
 #: Index of the first scenario of the warm-up: none that is drawn has it.
@@ -148,8 +148,8 @@ def _join(life: Life, playing: Playing) -> None:
 def _warm_up(life: Life, target: Target) -> Sample:
     """Have as much at once as there will ever be, and return what the process then has."""
     place = life.plan.server.place
-    for scenarios in (_many(App.ECHO, up=300_000), _many(App.PLAIN, down=300_000)):
-        _join(life, Playing(target, place, scenarios, clients=SOCKETS))
+    for app, up, down in ((App.ECHO, 300_000, 0), (App.PLAIN, 0, 300_000)):
+        _at_once(life, target, app, up, down)
     # What each kind of request makes once.
     _join(life, Playing(target, place, draw(0, range(_WARM, _WARM + 150), place)))
     if place.direction == "wsgi" and place.websockets:
@@ -166,9 +166,11 @@ def _rest(life: Life, target: Target, before: Sample) -> list[Complaint]:
 
 def _occupy(life: Life, target: Target) -> None:
     """Keep all threads busy at once, each with a loop."""
-    _join(life, Playing(target, life.plan.server.place, _many(App.SLOW, down=200), clients=SOCKETS))
+    _at_once(life, target, App.SLOW, 0, 200)
 
 
-def _many(app: App, *, up: int = 0, down: int = 0) -> list[Scenario]:
-    works = [Work(app, _WARM + number, up, down, max(1, down // 20)) for number in range(SOCKETS)]
-    return [Scenario(work, Client.CLOSE, chunked=False, at=0.5) for work in works]
+def _at_once(life: Life, target: Target, app: App, up: int, down: int) -> None:
+    number = life.plan.server.at_once
+    works = [Work(app, _WARM + index, up, down, max(1, down // 20)) for index in range(number)]
+    scenarios = [Scenario(work, Client.CLOSE, chunked=False, at=0.5) for work in works]
+    _join(life, Playing(target, life.plan.server.place, scenarios, clients=number))

@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.support import servers
 from tests.support.servers import RunningServer
 
+from .adapters import SOCKETS
 from .chaos import Chaos
 from .scenarios import Direction, Place
 
@@ -24,6 +25,8 @@ class SoakServer:
     reloads: bool = False
     """Whether SIGHUP has it load the app anew."""
     adapters: tuple[str, ...] = ("bridge",)
+    at_once: int = SOCKETS
+    """How many requests at a time are as many as it can ever serve at once, or more."""
 
     @property
     def direction(self) -> Direction:
@@ -56,7 +59,7 @@ _ROWS = (
     SoakServer(
         "granian", "granian-ws", _ON_ASGI, ("--no-access-log", "--respawn-failed-workers"), reloads=True
     ),
-    SoakServer("gunicorn-sync", "gunicorn-sync", _ON_WSGI, _QUIET_GUNICORN, reloads=True),
+    SoakServer("gunicorn-sync", "gunicorn-sync", _ON_WSGI, _QUIET_GUNICORN, reloads=True, at_once=1),
     SoakServer(
         "gunicorn-gthread",
         "gunicorn-gthread",

@@ -1,5 +1,6 @@
 """The figures in the documentation are those of a run, and a run's report is written as it goes."""
 
+import multiprocessing
 from pathlib import Path
 
 from tests.soak import report
@@ -10,6 +11,8 @@ from tests.soak.short import plan
 from tests.support.servers import REPOSITORY
 
 DOCS = REPOSITORY / "docs/soak"
+#: Lives that each of the processes adds.
+_EACH = 20
 
 
 def test_the_tables_of_the_documentation_are_of_its_report() -> None:
@@ -18,15 +21,32 @@ def test_the_tables_of_the_documentation_are_of_its_report() -> None:
 
 
 def test_a_report_is_added_to(tmp_path: Path) -> None:
-    data = report.read(None)
-    assert data == report.read(tmp_path)
+    report.begin(tmp_path, "lives")
     for server, adapter in (("granian", "bridge"), ("waitress", "bridge-shared")):
         life = Life(plan(server, adapter, 1, 10, Chaos.KILL), requests=1234, slopes={"objects": 0.25})
         life.complaints.append(Complaint(Loss.LEFT, "two of them", number=2))
-        data["lives"].append(report.as_data(life))
-        report.write(tmp_path, data)
-        data = report.read(tmp_path)
-    assert [life["server"] for life in data["lives"]] == ["granian", "waitress"]
+        report.add(tmp_path, "lives", life)
+    assert [life["server"] for life in report.read(tmp_path)["lives"]] == ["granian", "waitress"]
     table = (tmp_path / "soak.inc").read_text()
     assert "**A WSGI app on ASGI servers: 1,234 requests**" in table
     assert "| waitress | bridge-shared | 1,234 | 1 | SIGKILL to a worker | 0.25 | - | 2 |" in table
+    report.begin(tmp_path, "peers")
+    assert len(report.read(tmp_path)["lives"]) == 2
+
+
+def test_several_soaks_add_to_one_report(tmp_path: Path) -> None:
+    life = Life(plan("granian", "bridge", 1, 10))
+    processes = [
+        multiprocessing.get_context("spawn").Process(target=_add, args=(tmp_path, life)) for _ in range(3)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert len(report.read(tmp_path)["lives"]) == 3 * _EACH
+
+
+def _add(folder: Path, life: Life) -> None:
+    for _ in range(_EACH):
+        report.add(folder, "lives", life)
