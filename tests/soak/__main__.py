@@ -117,7 +117,7 @@ def _plans(
     """Lives of one server, which take turns at what is done to it, and at its adapters."""
     adapters = (adapter,) if adapter else server.adapters
     if indices is not None:
-        return [Plan(server, adapters[0], seed, draw(seed, indices, server.place), chaos)]
+        return [Plan(server, adapters[0], seed, draw(seed, indices, server.place_of(adapters[0])), chaos)]
     room = small_disk_missing() is None
     turns = [chaos] if chaos else [done for done in server.chaos() if room or done is not Chaos.SPACE]
     # Which comes first depends on the seed: short runs don't all do the same.
@@ -125,14 +125,14 @@ def _plans(
     plans: list[Plan] = []
     for number, first in enumerate(range(0, requests, _LIFE), start=seed):
         done, name = both[number % len(both)]
-        scenarios = draw(seed, range(first, min(first + _LIFE, requests)), server.place)
+        scenarios = draw(seed, range(first, min(first + _LIFE, requests)), server.place_of(name))
         plans.append(Plan(server, name, seed, scenarios, done))
     return plans
 
 
 def _peers(seed: int, requests: int) -> list[Plan]:
     return [
-        Plan(server, adapter, seed, draw(seed, range(requests), server.place), patience=5.0)
+        Plan(server, adapter, seed, draw(seed, range(requests), server.place_of(adapter)), patience=5.0)
         for server, adapter in PEERS
     ]
 
@@ -159,6 +159,8 @@ def _live_all(plans: Sequence[Plan], console: Console, seconds: float) -> Iterat
             console.print(
                 f"{plan}: {life.requests:,} requests in {life.seconds:.0f} s; {losses or 'all right'}"
             )
+            for complaint in life.complaints[:20]:
+                console.print(f"  {complaint}", markup=False, soft_wrap=True)
             yield life
 
 
@@ -169,14 +171,11 @@ def _live(plan: Plan, played: Callable[[], object] = lambda: None) -> Life:
 
 
 def _explain(life: Life, console: Console, tries: int) -> None:
-    """Print what failed, and the fewest scenarios with which it still does."""
+    """Print the fewest scenarios with which it still fails."""
     plan = life.plan
-    console.print(f"\n[bold]{plan}[/bold]")
-    for complaint in life.complaints[:20]:
-        console.print(f"  {complaint}", markup=False)
     kinds = set(life.losses())
     small = smaller(life, kinds, tries)
-    console.print("again, with less:", markup=False)
+    console.print(f"{plan}: again, with {len(small)} of {len(plan.scenarios)}:", markup=False)
     chaos = f" --chaos {plan.chaos.name.lower()}" if plan.chaos else ""
     numbers = ",".join(str(scenario.index) for scenario in small[:200])
     console.print(

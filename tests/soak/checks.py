@@ -1,5 +1,6 @@
 """What is looked at beside the answers: what the process has left over, and how its memory grows."""
 
+import contextlib
 import json
 import statistics
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from tests.support.servers import poll
 from .model import Complaint, Loss
 from .target import Target
 
-__all__ = ["Sample", "check_memory", "check_rest", "take_sample"]
+__all__ = ["Sample", "check_memory", "check_rest", "ended_sample", "take_sample"]
 
 #: How long a server may take to notice that clients have left, of the time that a client waits for the next byte:
 #: hypercorn takes 5 seconds between two requests.
@@ -61,6 +62,24 @@ def take_sample(target: Target) -> Sample:
     assert response.complete, response
     data: dict[str, Any] = json.loads(response.body)
     return Sample(data["pid"], data["counts"], data["process"])
+
+
+def ended_sample(target: Target) -> Sample:
+    """A sample when all calls have ended, or when there is no more patience: ``check_rest`` complains of that.
+
+    In stream mode an app that does not read its body hears late that its client has left. Until then hypercorn's
+    memory grows with each of its writes, whatever the app: asyncio's ``drain()`` raises one error again and again, and
+    its traceback gets longer.
+    """
+    samples: list[Sample] = []
+
+    def ended() -> bool:
+        samples.append(take_sample(target))
+        return not samples[-1].unended()
+
+    with contextlib.suppress(AssertionError):
+        poll(ended, _SETTLE * target.patience, lambda: "")
+    return samples[-1] if samples else take_sample(target)
 
 
 def check_rest(target: Target, before: Sample) -> tuple[Sample, list[Complaint]]:

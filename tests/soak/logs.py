@@ -44,6 +44,7 @@ _OF_CLIENTS = (
     r"socket\.send\(\) raised exception",
 )
 _OF_THE_BRIDGE = (
+    r"the WSGI app raised an error after its WebSocket to '/work\S*' was closed",
     r"(GET|POST) '/work\S*': close\(\) of the response raised",
     r"(GET|POST) '/work\S*': the WSGI app failed in the middle of its response",
     r"(GET|POST) '/work\S*': the WSGI app raised an error; its client had left",
@@ -76,8 +77,8 @@ _OF_SERVERS: dict[str, tuple[str, ...]] = {
         r"Application callable raised an exception", r"ASGI transport error", r"Failed to close websocket",
         r"Attempted to write to a closed websocket", r"Starting granian", r"Started worker-", r"Spawning worker-",
         r"Listening at", r"Stopp\w+ (old )?worker-", r"HUP signal received", r"Respawning worker-",
-        # At times, and a native app's worker as well.
-        r"Killing worker-\d+ after it refused to gracefully stop",
+        # The fault "end of a worker".
+        r"Killing (old )?worker-\d+ after it refused to gracefully stop",
         r"Granian shutdown completed", r"Shutting down granian", r"Got signal",
     ),
     "gunicorn": (
@@ -111,7 +112,12 @@ _OF_CHAOS: dict[Chaos, tuple[str, ...]] = {
         r"socket\.accept\(\) out of system resource", r"socket: <asyncio\.TransportSocket",
         r"\S+ <StreamServer at",
     ),
-    Chaos.SPACE: (*_ENDED, r".*No space left on device"),
+    Chaos.SPACE: (
+        *_ENDED, r".*No space left on device",
+        # waitress keeps what its client has not read yet in a file, and ends the connection where it can't.
+        r"(waitress:)?Unexpected exception when flushing", r"(waitress:)?Socket error$",
+        r"(waitress:)?Unknown exception while trying to close outbuf",
+    ),
 }  # fmt: skip
 
 

@@ -13,9 +13,14 @@ import enum
 import hashlib
 from dataclasses import dataclass
 
-from .scenarios import App, Client, Direction, Scenario, content
+from .scenarios import App, Client, Place, Scenario, content
 
-__all__ = ["Complaint", "Expected", "Loss", "Outcome", "Seen", "expected", "judge", "messages"]
+__all__ = [
+    "HEAD", "UNREAD", "Complaint", "Expected", "Loss", "Outcome", "Seen", "expected", "judge", "messages",
+]  # fmt: skip
+
+#: Faults of ``tests.support.faults`` with which a client may be left without an answer, and sees it.
+HEAD, UNREAD = "beginning of a response that fails", "answer before the body is read"
 
 
 class Outcome(enum.Flag):
@@ -114,17 +119,17 @@ _ENDLESS = 1 << 20
 _SOCKETS = {App.SOCKET_ECHO, App.SOCKET_FAIL, App.SOCKET_REFUSE}
 
 
-def expected(scenario: Scenario, direction: Direction, *, disturbed: bool = False) -> Expected:
+def expected(scenario: Scenario, place: Place, *, disturbed: bool = False) -> Expected:
     """The answer to ``scenario``.
 
     Args:
-        direction: what the app is. On a WSGI server a body that nobody reads may cost its client the answer: the server
-            closes with bytes unread, and the kernel resets. The bridge reads it on an ASGI server.
+        place: on a WSGI server a body that nobody reads may cost its client the answer: the server closes with bytes
+            unread, and the kernel resets. On an ASGI server the bridge reads it, but for its stream mode.
         disturbed: the server was reloaded, ended, killed, or without descriptors or space, while it ran.
     """
     work = scenario.work
     status, outcomes = _ENDS.get(work.app, _WHOLE)
-    if direction == "asgi" and work.app in _SOCKETS:
+    if place.direction == "asgi" and work.app in _SOCKETS:
         status, outcomes = 501, Outcome.ERROR
     if disturbed or scenario.client in _LEAVES or scenario.client is Client.GARBAGE:
         outcomes |= _ANY if outcomes & Outcome.RIGHT else _ANY & ~Outcome.RIGHT
@@ -135,8 +140,14 @@ def expected(scenario: Scenario, direction: Direction, *, disturbed: bool = Fals
         outcomes |= Outcome.REFUSED | Outcome.ERROR | Outcome.CUT | Outcome.NOTHING
         if work.app in _READS_ALL:
             outcomes &= ~Outcome.RIGHT
-    elif work.up and work.app not in _READS_ALL and direction == "asgi":
+    elif work.up and work.app not in _READS_ALL and (place.direction == "asgi" or UNREAD in place.faults):
         outcomes |= Outcome.CUT | Outcome.NOTHING
+    if outcomes & Outcome.CUT and (
+        HEAD in place.faults or (place.http2 and scenario.client is Client.PIPELINE)
+    ):
+        # On HTTP/2 one that fails ends the connection, and the streams beside it: the fault "error in the middle, on a
+        # stream" leaves no other way.
+        outcomes |= Outcome.NOTHING
     return Expected(status, _body(scenario), outcomes)
 
 

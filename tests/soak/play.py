@@ -100,7 +100,7 @@ class Playing:
         disturbed = self._target.disturbed_since(stamp)
         if disturbed and seen and seen[0].status is None:
             time.sleep(0.05)  # it may be down for a second, and the list is not to be used up by that
-        right = expected(scenario, self._place.direction, disturbed=disturbed)
+        right = expected(scenario, self._place, disturbed=disturbed)
         complaints = [complaint for one in seen if (complaint := judge(scenario, one, right)) is not None]
         with self._lock:
             self.complaints += complaints

@@ -19,11 +19,11 @@ from tests.support.servers import RunningServer
 
 from .adapters import SOCKETS
 from .chaos import Chaos, disturb, end, small_disk, small_disk_missing
-from .checks import Sample, check_memory, check_rest, take_sample
+from .checks import Sample, check_memory, check_rest, ended_sample
 from .logs import check_log
 from .model import Complaint, Loss
 from .play import Playing
-from .scenarios import App, Client, Scenario, Work, draw
+from .scenarios import App, Client, Place, Scenario, Work, draw
 from .servers import SoakServer, start, temporary
 from .target import Target
 from .websocket import open_websockets
@@ -49,6 +49,10 @@ class Plan:
     chaos: Chaos | None = None
     patience: float = 20.0
     """Seconds that a client waits for the next byte."""
+
+    @property
+    def place(self) -> Place:
+        return self.server.place_of(self.adapter)
 
     def __str__(self) -> str:
         done = f", {self.chaos.value}" if self.chaos else ""
@@ -111,14 +115,14 @@ def _play_all(
     played: Callable[[], object],
 ) -> None:
     plan = life.plan
-    place, scenarios = plan.server.place, plan.scenarios
+    place, scenarios = plan.place, plan.scenarios
     calm = int(len(scenarios) * (1 - _DISTURBED)) if plan.chaos is not None else len(scenarios)
     before = _warm_up(life, target)
     samples: list[tuple[int, Sample]] = []
     for batch in _batches(scenarios[:calm]):
         playing = Playing(target, place, batch, played=played)
         _join(life, playing)
-        samples.append((life.requests, take_sample(target)))
+        samples.append((life.requests, _sample(life, target)))
     life.complaints.extend(_rest(life, target, before))
     life.slopes, complaints = check_memory(samples)
     life.complaints.extend(complaints)
@@ -147,7 +151,7 @@ def _join(life: Life, playing: Playing) -> None:
 
 def _warm_up(life: Life, target: Target) -> Sample:
     """Have as much at once as there will ever be, and return what the process then has."""
-    place = life.plan.server.place
+    place = life.plan.place
     for app, up, down in ((App.ECHO, 300_000, 0), (App.PLAIN, 0, 300_000)):
         _at_once(life, target, app, up, down)
     # What each kind of request makes once.
@@ -155,7 +159,12 @@ def _warm_up(life: Life, target: Target) -> Sample:
     if place.direction == "wsgi" and place.websockets:
         life.complaints.extend(open_websockets(target, SOCKETS))
     _occupy(life, target)
-    return check_rest(target, take_sample(target))[0]
+    return check_rest(target, _sample(life, target))[0]
+
+
+def _sample(life: Life, target: Target) -> Sample:
+    time.sleep(life.plan.server.keeps)  # nobody tells
+    return ended_sample(target)
 
 
 def _rest(life: Life, target: Target, before: Sample) -> list[Complaint]:
@@ -173,4 +182,4 @@ def _at_once(life: Life, target: Target, app: App, up: int, down: int) -> None:
     number = life.plan.server.at_once
     works = [Work(app, _WARM + index, up, down, max(1, down // 20)) for index in range(number)]
     scenarios = [Scenario(work, Client.CLOSE, chunked=False, at=0.5) for work in works]
-    _join(life, Playing(target, life.plan.server.place, scenarios, clients=number))
+    _join(life, Playing(target, life.plan.place, scenarios, clients=number))

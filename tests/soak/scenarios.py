@@ -11,7 +11,23 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, urlencode
 
-__all__ = ["App", "Client", "Direction", "Place", "Scenario", "Work", "content", "draw", "pieces"]
+__all__ = [
+    "BEHIND",
+    "STUCK",
+    "App",
+    "Client",
+    "Direction",
+    "Place",
+    "Scenario",
+    "Work",
+    "content",
+    "draw",
+    "pieces",
+]
+
+#: Faults of ``tests.support.faults``: with them, what fails beside a large body, or before other requests on its
+#: connection, is not drawn.
+STUCK, BEHIND = "app that ends before it has read its body", "requests behind one that fails"
 
 #: What is served through the adapter. A WSGI app is on an ASGI server, an ASGI app on a WSGI server.
 Direction = Literal["wsgi", "asgi"]
@@ -76,6 +92,8 @@ class Place:
     http2: bool = False
     websockets: bool = False
     """Whether the adapter has them. A WSGI server has none, and an ASGI app on it answers 501."""
+    faults: frozenset[str] = frozenset()
+    """Those of the server that decide what may happen here: names of ``tests.support.faults``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +158,9 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
 _SOCKETS = (App.SOCKET_ECHO, App.SOCKET_FAIL, App.SOCKET_REFUSE)
 _OF_WSGI = {App.WRITE, App.REPLACE}
 _OF_ASGI = {App.FORGOTTEN}
+_FAILING = {
+    App.FAIL_BEFORE, App.FAIL_ODD, App.FAIL_STARTED, App.FAIL_MIDDLE, App.SHORT, App.WRONG_TYPE, App.NO_ANSWER,
+}  # fmt: skip
 _READERS = {App.ECHO, App.DIGEST, App.READ_TWICE, App.READ_HALF}
 _OF_HTTP_1 = {Client.HALF_CLOSE, Client.GARBAGE, Client.GARBAGE_CHUNK, Client.ODD_CHUNKS, Client.EXPECT}
 _CHUNKED = {Client.GARBAGE_CHUNK, Client.ODD_CHUNKS}
@@ -178,6 +199,10 @@ def _draw(chance: random.Random, index: int, place: Place) -> Scenario:
         client, piece = chance.choice((Client.LEAVE_IN_ANSWER, Client.RESET_IN_ANSWER)), 16_384
     if client is Client.PIPELINE:
         up = 0
+    if client is Client.PIPELINE and app in _FAILING and BEHIND in place.faults:
+        client = Client.KEEP
+    if app in _FAILING and STUCK in place.faults:
+        up = min(up, 1000)
     # A piece of one byte is a message of the server's, and a sleep of the slow app's: a few hundred, and twenty.
     piece = max(piece, down // (20 if app is App.SLOW else 300) or 1)
     return Scenario(Work(app, index, up, down, piece), client, chunked and up > 0, chance.random())

@@ -1,14 +1,16 @@
 """The servers of the soak: rows, and how one is started."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.support import servers
+from tests.support.faults import known
 from tests.support.servers import RunningServer
 
 from .adapters import SOCKETS
 from .chaos import Chaos
-from .scenarios import Direction, Place
+from .model import HEAD, UNREAD
+from .scenarios import BEHIND, STUCK, Direction, Place
 
 __all__ = ["SERVERS", "SoakServer", "start", "temporary"]
 
@@ -32,11 +34,26 @@ class SoakServer:
     def direction(self) -> Direction:
         return self.place.direction
 
+    @property
+    def keeps(self) -> float:
+        """Seconds for which it keeps a connection that its client has ended, with all that belongs to it."""
+        return 1.2 if self._has("connection that its client has ended") else 0.0
+
+    def place_of(self, adapter: str) -> Place:
+        """The place, with the server's faults that count with that adapter: who buffers a body has read it."""
+        names = [HEAD, BEHIND, *((UNREAD, STUCK) if adapter == "bridge-stream" else ())]
+        return replace(self.place, faults=frozenset(name for name in names if self._has(name)))
+
+    def _has(self, fault: str) -> bool:
+        return known(fault, self.kind) is not None
+
     def chaos(self) -> list[Chaos]:
         return [chaos for chaos in Chaos if chaos is not Chaos.RELOAD or self.reloads]
 
 
 _QUIET_GUNICORN = ("--access-logfile", "/dev/null")
+#: See ``keeps``: for one second, instead of five.
+_QUIET_HYPERCORN = ("--access-logfile", "/dev/null", "--keep-alive", "1")
 _ON_ASGI = Place("wsgi", websockets=True)
 _ON_WSGI = Place("asgi", websockets=True)
 
@@ -52,10 +69,10 @@ _ROWS = (
         "hypercorn",
         "hypercorn",
         _ON_ASGI,
-        ("--access-logfile", "/dev/null"),
+        _QUIET_HYPERCORN,
         adapters=("bridge", "bridge-stream"),
     ),
-    SoakServer("hypercorn-h2", "hypercorn-h2c", Place("wsgi", http2=True), ("--access-logfile", "/dev/null")),
+    SoakServer("hypercorn-h2", "hypercorn-h2c", Place("wsgi", http2=True), _QUIET_HYPERCORN),
     SoakServer(
         "granian", "granian-ws", _ON_ASGI, ("--no-access-log", "--respawn-failed-workers"), reloads=True
     ),

@@ -19,7 +19,7 @@ def plan(
     server: str, adapter: str, seed: int, count: int, chaos: Chaos | None = None, patience: float = 20.0
 ) -> Plan:
     row = SERVERS[server]
-    return Plan(row, adapter, seed, draw(seed, range(count), row.place), chaos, patience)
+    return Plan(row, adapter, seed, draw(seed, range(count), row.place_of(adapter)), chaos, patience)
 
 
 def nothing_is_lost(server: str, adapter: str, chaos: Chaos, directory: Path, *, fixed: bool) -> None:

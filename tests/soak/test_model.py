@@ -14,8 +14,8 @@ def scenario(
     return Scenario(Work(app, 7, up, down, piece=10), client, chunked, at=0.5)
 
 
-def lost(what: Scenario, seen: Seen, *, disturbed: bool = False) -> Loss | None:
-    complaint = judge(what, seen, expected(what, "wsgi", disturbed=disturbed))
+def lost(what: Scenario, seen: Seen, place: Place = _PLACES[0], *, disturbed: bool = False) -> Loss | None:
+    complaint = judge(what, seen, expected(what, place, disturbed=disturbed))
     return None if complaint is None else complaint.loss
 
 
@@ -91,7 +91,7 @@ def test_an_upload_that_ends_in_garbage_is_never_read_whole() -> None:
 @pytest.mark.parametrize("place", _PLACES, ids=lambda place: f"{place.direction}-{place.http2}")
 def test_each_scenario_has_an_answer_that_is_allowed(place: Place) -> None:
     for what in draw(1, range(2000), place):
-        right = expected(what, place.direction)
+        right = expected(what, place)
         assert right.outcomes, what
         if right.outcomes & Outcome.RIGHT:
             assert judge(what, whole(right.status, right.body), right) is None, what

@@ -5,6 +5,7 @@ from tests.support.faults.row import Fault
 __all__ = ["ASGI"]
 
 _HYPERCORN_2 = ("hypercorn-h2", "hypercorn-h2c")
+_SOAK = "a race, which the soak sees at times"
 
 ASGI = (
     Fault(
@@ -142,5 +143,66 @@ ASGI = (
             "with `--reload` when a file is saved while one starts",
             "granian then waits for them for ever",
         ),
+    ),
+    Fault(
+        name="end of a worker",
+        servers=("granian", "granian-ws", "granian-wsgi"),
+        versions="granian",
+        does="a worker at rest may miss its SIGTERM, at a shutdown or a reload, whatever the app; it is killed when "
+        "--workers-kill-timeout has passed",
+        right="it ends",
+        unshown=_SOAK,
+    ),
+    Fault(
+        name="beginning of a response that fails",
+        servers=("granian", "granian-ws"),
+        versions="granian",
+        does="it may close the connection without what the app had sent before it failed, the head included",
+        lawful="what the client has not got does not look whole",
+        unshown=_SOAK,
+    ),
+    Fault(
+        name="answer before the body is read",
+        servers=("uvicorn-h11", "uvicorn-httptools"),
+        versions="uvicorn",
+        does="it closes a connection with bytes of the body unread, for which the kernel resets: the client may lose "
+        "the answer, whatever the app",
+        right="it reads on for a while (RFC 9112, section 9.6)",
+        unshown=_SOAK,
+    ),
+    Fault(
+        name="answer before the body is read",
+        servers=("hypercorn",),
+        versions="hypercorn",
+        does="it closes a connection with bytes of the body unread, for which the kernel resets: the client may lose "
+        "the answer, whatever the app",
+        right="it reads on for a while (RFC 9112, section 9.6)",
+        unshown=_SOAK,
+    ),
+    Fault(
+        name="app that ends before it has read its body",
+        servers=("hypercorn",),
+        versions="hypercorn",
+        does="with more than ten parts of the body unread it waits for ever for room in the app's queue, which nobody "
+        "reads any more: the connection is never closed, and an answer that was cut never ends for its client",
+        right="it closes the connection",
+        wrong="hangs",
+    ),
+    Fault(
+        name="requests behind one that fails",
+        servers=("hypercorn",),
+        versions="hypercorn",
+        does="the task that reads the connection waits for ever, for a recycling that an error forbids",
+        right="it ends with its connection",
+        wrong="its task is left",
+    ),
+    Fault(
+        name="connection that its client has ended",
+        servers=("hypercorn", "hypercorn-h2", "hypercorn-h2c"),
+        versions="hypercorn",
+        does="between two requests it keeps it until its keep-alive timeout has passed: its task group waits for the "
+        "task of that timeout, which is stopped behind it",
+        right="it closes it",
+        wrong="kept",
     ),
 )

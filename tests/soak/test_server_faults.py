@@ -1,0 +1,94 @@
+"""Faults of servers that the soak has found, shown with native apps: what they decide in the soak is right for now."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.soak.checks import take_sample
+from tests.soak.http1 import Http1, request_bytes
+from tests.soak.model import HEAD, UNREAD, Seen
+from tests.soak.scenarios import BEHIND, STUCK, App, Client, Scenario, Work
+from tests.soak.servers import SERVERS, start
+from tests.soak.target import Target
+from tests.support.faults import hold, known
+from tests.support.raw import RawConnection
+from tests.support.servers import poll
+
+#: Seconds: more than hypercorn keeps a connection by its settings here.
+PATIENCE = 3.0
+
+
+@contextlib.contextmanager
+def native(name: str, directory: Path) -> Iterator[Target]:
+    """The server, with the soak's app of its own kind."""
+    server = start(SERVERS[name], "native", directory)
+    try:
+        yield Target(server, PATIENCE)
+    finally:
+        server.stop()
+
+
+def scenario(app: App, client: Client, *, up: int = 0) -> Scenario:
+    return Scenario(Work(app, 1, up, 100, 10), client, chunked=up > 0, at=0.5)
+
+
+def test_an_app_that_ends_before_it_has_read_its_body(tmp_path: Path) -> None:
+    with native("hypercorn", tmp_path) as target:
+        client = Http1(target)
+        (seen,) = client.play(scenario(App.FAIL_MIDDLE, Client.KEEP, up=300_000))
+        client.close()
+    hold("app that ends before it has read its body", "hypercorn", _end(seen), right="cut")
+
+
+def _end(seen: Seen) -> str:
+    assert not seen.complete, seen
+    return "hangs" if seen.timed_out else "cut"
+
+
+def test_requests_behind_one_that_fails(tmp_path: Path) -> None:
+    with native("hypercorn", tmp_path) as target:
+        # Twice: what the start of the server has left for a moment is gone by the first.
+        first, second = (_tasks_after(target, scenario(App.FAIL_STARTED, Client.PIPELINE)) for _ in range(2))
+    left = "its task is left" if second > first else "ended"
+    hold("requests behind one that fails", "hypercorn", left, right="ended")
+
+
+def _tasks_after(target: Target, what: Scenario) -> int:
+    """The fewest tasks that the server has after it, while patience lasts."""
+    Http1(target).play(what)
+    seen: list[int] = []
+
+    def never() -> bool:
+        seen.append(take_sample(target).process["tasks"])
+        return False
+
+    with contextlib.suppress(AssertionError):
+        poll(never, PATIENCE, lambda: "")
+    return min(seen)
+
+
+def test_a_connection_that_its_client_has_ended(tmp_path: Path) -> None:
+    """The server's own end of it is what tells: it has none while the client's half is closed and its own is not."""
+    with native("hypercorn", tmp_path) as target, RawConnection(target.connect()) as connection:
+        connection.send(b"".join(request_bytes(scenario(App.PLAIN, Client.KEEP), close=False)))
+        assert connection.read_response().complete
+        connection.finish_sending()
+        # A second before hypercorn's keep-alive timeout of one ends.
+        connection.socket.settimeout(0.5)
+        try:
+            ended = "closed" if connection.socket.recv(1) == b"" else "answered"
+        except TimeoutError:
+            ended = "kept"
+    hold("connection that its client has ended", "hypercorn", ended, right="closed")
+
+
+def test_what_no_test_can_show_is_asked_for_by_the_names_of_the_table() -> None:
+    assert known("beginning of a response that fails", "granian-ws")
+    assert known("end of a worker", "granian-ws")
+    assert known("answer before the body is read", "uvicorn-h11")
+    assert {HEAD, UNREAD, STUCK, BEHIND} == {
+        "beginning of a response that fails",
+        "answer before the body is read",
+        "app that ends before it has read its body",
+        "requests behind one that fails",
+    }
