@@ -111,7 +111,10 @@ def parse_bind(text: str) -> Address:
 
 
 def probe(address: Address) -> None:
-    """Raise ``UsageError`` if nobody can listen there. A free port may still be taken before the server takes it."""
+    """Raise ``UsageError`` if nobody can listen there. A free port may still be taken before the server takes it.
+
+    A Unix socket that a server has left behind is removed.
+    """
     if address.uds is not None:
         _probe_unix(address.uds)
     elif address.fd is not None:
@@ -174,12 +177,26 @@ def _probe_unix(path: str) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise UsageError(f"unix:{path}: there is a file of this name that is no socket")
+    if _is_left_behind(path):
+        # By a server that is gone. Four of the servers replace it; granian and daphne would not start.
+        where.unlink(missing_ok=True)
+
+
+def _is_left_behind(path: str) -> bool:
+    """Whether nobody listens at this socket. Raises ``UsageError`` if somebody does, or if that can't be told."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probing:
         probing.setblocking(False)
-        # Refused: it was left behind by a server that is gone, and servers replace it.
-        with contextlib.suppress(OSError):
+        try:
             probing.connect(path)
-            raise UsageError(f"unix:{path}: another server listens there")
+        except ConnectionRefusedError:
+            return True
+        except BlockingIOError:  # its queue of connections is full
+            pass
+        except OSError as exc:  # another user's, or one for datagrams
+            raise UsageError(
+                f"unix:{path}: there is a socket that can't be replaced: {exc.strerror}"
+            ) from exc
+    raise UsageError(f"unix:{path}: another server listens there")
 
 
 def _probe_descriptor(number: int) -> None:

@@ -1,5 +1,6 @@
 """Where a server listens: the forms of an address, and looking whether the place is free."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -99,11 +100,30 @@ def test_unix_sockets(tmp_path: Path) -> None:
         server.listen()
         with pytest.raises(UsageError, match="another server listens there"):
             probe(Address(uds=str(path)))
-    probe(Address(uds=str(path)))  # left behind
+    probe(Address(uds=str(path)))  # left behind: granian and daphne would not start
+    assert not path.exists()
     (tmp_path / "file").write_text("")
     for wrong, says in (("file", "that is no socket"), ("nowhere/s", "there is no directory")):
         with pytest.raises(UsageError, match=says):
             probe(Address(uds=str(tmp_path / wrong)))
+
+
+def test_a_unix_socket_whose_server_is_busy_is_not_taken_for_one_that_was_left_behind(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as server, contextlib.ExitStack() as clients:
+        server.bind(path)
+        server.listen(0)
+        with contextlib.suppress(BlockingIOError):  # until its queue is full
+            for _ in range(100):
+                client = clients.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(path)
+        with pytest.raises(UsageError, match="another server listens there"):
+            probe(Address(uds=path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(tmp_path / "datagrams"))
+        with pytest.raises(UsageError, match="there is a socket that can't be replaced: Protocol wrong type"):
+            probe(Address(uds=str(tmp_path / "datagrams")))
 
 
 @pytest.mark.parametrize("length", [108, 300])
