@@ -76,9 +76,10 @@ def _check(server: Server, asked: Asked) -> None:
         raise UsageError("--forwarded-allow-ips says whose headers count: it goes with --proxy-headers")
     if asked.ssl_keyfile is not None and asked.ssl_certfile is None:
         raise UsageError("--ssl-keyfile is the key of a certificate: it goes with --ssl-certfile")
-    for flag, file in (("--ssl-certfile", asked.ssl_certfile), ("--ssl-keyfile", asked.ssl_keyfile)):
-        if file is not None and not os.access(file, os.R_OK):
-            raise UsageError(f"{flag}: {file!r} is not there, or may not be read")
+    if asked.ssl_certfile is not None:
+        from .certificate import check_certificate
+
+        check_certificate(asked.ssl_certfile, asked.ssl_keyfile)
     if server.name != "gunicorn":  # its worker class says what it calls
         refuse_unused(asked.adapter, server, server.interface, None, asked.app or "")
     check_extra(server, asked)

@@ -65,7 +65,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("x:app --loop shared", "--loop is for an ASGI app on a WSGI server; uvicorn is an ASGI server"),
         ("x:app --forwarded-allow-ips *", "--forwarded-allow-ips says whose headers count: it goes with"),
         ("x:app --ssl-keyfile k", "--ssl-keyfile is the key of a certificate: it goes with --ssl-certfile"),
-        ("x:app --ssl-certfile /nowhere", "--ssl-certfile: '/nowhere' is not there, or may not be read"),
+        ("x:app --ssl-certfile /nowhere", "--ssl-certfile: '/nowhere': No such file or directory"),
         ("x:app --app-dir /nowhere", "--app-dir: there is no directory '/nowhere'"),
         ("x:app --env-file /nowhere", "--env-file: there is no file '/nowhere'"),
         ("x:app --host 192.0.2.1", "192.0.2.1:8000: this machine has no such address"),
