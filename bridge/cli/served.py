@@ -3,9 +3,11 @@
 The one import of the user's module in this process happens here. gunicorn has a module of its own.
 """
 
+import contextlib
 import multiprocessing
 import signal
 import sys
+from collections.abc import Iterator
 
 from ..processes import declare
 from .loading import NotServedError, found, tell
@@ -24,6 +26,27 @@ def _is_first(target: Target) -> bool:
     return identity == (1,) or (identity == () and not target.loads_in_main_process)
 
 
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM end a worker that imports the app; natively they wait for the import.
+
+    hypercorn's workers ignore SIGINT, uvicorn's and granian's note both for a loop that doesn't run yet. An import
+    that waits, for a database say, would hold the main process too: it waits for its workers without a limit.
+    """
+    if multiprocessing.parent_process() is None:
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is signal.default_int_handler:  # the app has set none of its own
+                signal.signal(number, handler)
+
+
 def _load() -> object:
     target = Target.from_environment()
     if target.sigterm_interrupts:
@@ -32,7 +55,8 @@ def _load() -> object:
     if target.workers is not None:
         declare(target.workers > 1)
     try:
-        served, kinds = found(target)
+        with _interruptible():
+            served, kinds = found(target)
     except KeyboardInterrupt:
         sys.exit(130)
     except NotServedError as exc:
