@@ -36,7 +36,12 @@ def _interruptible() -> Iterator[None]:
     if multiprocessing.parent_process() is None:
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # None: a handler that is not Python's, and can't be put back by it.
+    before = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if (handler := signal.getsignal(number)) is not None
+    }
     for number in before:
         signal.signal(number, signal.default_int_handler)
     try:

@@ -126,8 +126,9 @@ class LoopRun(Exchange):
     def _run(self) -> None:
         """Run the loop until it is told to stop, or the app has ended."""
         if not self._stops_at_end:
-            self._stops_at_end = True
+            # In this order: who is interrupted in between by a signal has its loop stopped all the same.
             self._task.add_done_callback(lambda _: self._stop())
+            self._stops_at_end = True
         # All that could run has run: the app waits.
         timer = self._loop.call_later(HEAD_WAIT, self._head_waits) if self._head_alone() else None
         try:
