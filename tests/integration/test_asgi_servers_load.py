@@ -15,6 +15,8 @@ from tests.support.servers import ASGI_SERVERS, SERVERS, RunningServer, poll
 MEBIBYTE = 1024 * 1024
 LIMIT = 2 * MEBIBYTE
 TOTAL = 64 * MEBIBYTE
+#: What the allocator may keep of a body that has passed through the process.
+KEPT = 8 * MEBIBYTE
 # The servers without HTTP/2, and those of them that have back-pressure, in both directions.
 HTTP_1_SERVERS = [name for name in ASGI_SERVERS if SERVERS[name].http == "1.1"]
 BOUNDED_SERVERS = [name for name in HTTP_1_SERVERS if not known("bounded sending", name)]
@@ -64,7 +66,7 @@ def test_app_that_reads_slowly_costs_no_memory(name: str, server_pool: ServerPoo
     before = server.rss()
     grown = _slow_upload(server, TOTAL) - before
     assert grown < LIMIT, f"{grown} bytes more while the app does not read"
-    assert server.rss() - before < LIMIT
+    assert server.rss() - before < KEPT
 
 
 @pytest.mark.parametrize("name", BOUNDED_SERVERS)

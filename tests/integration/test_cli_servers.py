@@ -154,7 +154,9 @@ def test_serves_either_kind_under_a_root_path_behind_a_proxy_until_it_is_told_to
                 assert request.result(20).text.strip('"') == "released " * 10_000
             else:
                 with contextlib.suppress(httpx.TransportError):
-                    assert request.result(20).status_code == 500
+                    # It may have been released before the server came to the signal.
+                    answer = request.result(20)
+                    assert answer.status_code == 500 or answer.text.strip('"') == "released " * 10_000
         assert server.process.wait(20) == exit_status(name, ends_by)
         _wait_for_no_process(server)
         if kind == "asgi":
