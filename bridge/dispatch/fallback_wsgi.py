@@ -17,7 +17,7 @@ from ..errors import ApplicationError
 from ..log import logger, request_name
 from ..mapping.scope import path_for_log
 from ..to_asgi.body import BLOCK
-from ..to_wsgi.request_body import body_length
+from ..to_wsgi.request_body import body_length, find_chunks
 from ..types import Environ, ExcInfo, Headers, StartResponse, Write
 from .handing_on import IN_MEMORY, NOT_HERE, log_dropped
 from .mounts import Part
@@ -203,6 +203,7 @@ class _KeptBody:
     """What has been read from ``wsgi.input``. All of it is on the request's thread."""
 
     def __init__(self, environ: Environ) -> None:
+        find_chunks(environ)  # before the apps do, each for itself: what one had read the next would not have
         self.input: Any = environ["wsgi.input"]
         #: Bytes that are still to come, if the request says so. Beyond them the input of some servers waits for what
         #: the client never sends.

@@ -1,9 +1,10 @@
 """The body of a request that a WSGI server has, as ASGI messages. No loop and no thread is known here."""
 
 import importlib
+import io
 import logging
 import tempfile
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from ..log import request_name
 from ..mapping.headers import is_chunked, parse_content_length
@@ -11,7 +12,10 @@ from ..mapping.scope import path_for_log
 from ..types import Environ, Message
 from .client import DISCONNECT
 
-__all__ = ["NO_BODY", "RefusedBodyError", "RequestBody", "body_length", "find_body"]
+if TYPE_CHECKING:
+    from collections.abc import Buffer  # type: ignore[attr-defined,unused-ignore]  # since 3.12; here for types only
+
+__all__ = ["NO_BODY", "RefusedBodyError", "RequestBody", "body_length", "find_body", "find_chunks"]
 
 logger = logging.getLogger("bridge")
 
@@ -40,6 +44,7 @@ def find_body(environ: Environ) -> "RequestBody":
     chunked = "HTTP_TRANSFER_ENCODING" in environ
     if chunked:
         _check_chunks(environ)
+        find_chunks(environ)
     if chunked or environ.get("CONTENT_LENGTH"):
         length = body_length(environ)
         if length is not None:
@@ -54,12 +59,25 @@ def find_body(environ: Environ) -> "RequestBody":
             or not environ.get("SERVER_PROTOCOL", "").startswith("HTTP/1.")
         ):
             return RequestBody(environ, None)
-    elif chunked and "uwsgi.version" in environ:
-        environ["wsgi.input"] = _UwsgiChunks()
-        return RequestBody(environ, None)
     elif chunked:
         raise RefusedBodyError("411 Length Required", "This server takes no body without a Content-Length.")
     return NO_BODY
+
+
+def find_chunks(environ: Environ) -> None:
+    """Let ``wsgi.input`` have a chunked body that the server has elsewhere: uWSGI.
+
+    ``wsgi.input_terminated`` says so afterwards, to whoever comes next: the body can be read once, and what an app
+    before has read may be in another ``wsgi.input`` then. It is the caller's to refuse what no server should take.
+    """
+    if (
+        "uwsgi.version" in environ
+        and is_chunked(environ.get("HTTP_TRANSFER_ENCODING", ""))
+        and not environ.get("CONTENT_LENGTH")
+        and not environ.get("wsgi.input_terminated")
+    ):
+        environ["wsgi.input"] = _UwsgiChunks()
+        environ["wsgi.input_terminated"] = True
 
 
 def _check_chunks(environ: Environ) -> None:
@@ -193,15 +211,28 @@ def _throws_away(environ: Environ) -> bool:
     )
 
 
-class _UwsgiChunks:
-    """uWSGI's own way to a chunked body, which its ``wsgi.input`` does not have."""
+class _UwsgiChunks(io.RawIOBase):
+    """uWSGI's own way to a chunked body, which its ``wsgi.input`` does not have.
+
+    A read takes what has come, and at most a chunk; ``io`` makes the other methods of it.
+    """
 
     def __init__(self) -> None:
         self._rest = b""
 
-    def read(self, size: int) -> bytes:
+    def readable(self) -> bool:
+        return True
+
+    def peek(self, _size: int = 0, /) -> bytes:
+        """What the next read has; ``readline()`` goes byte by byte without it. Empty at the end."""
         if not self._rest:
             # Nothing that can be installed without it: the module exists in the server's process alone.
             self._rest = importlib.import_module("uwsgi").chunked_read()
-        block, self._rest = self._rest[:size], self._rest[size:]
-        return block
+        return self._rest
+
+    def readinto(self, buffer: "Buffer", /) -> int:
+        view = memoryview(buffer)
+        block = self.peek()[: len(view)]
+        view[: len(block)] = block
+        self._rest = self._rest[len(block) :]
+        return len(block)

@@ -3,6 +3,8 @@
 import errno
 import gc
 import io
+import sys
+import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -147,6 +149,21 @@ def test_nor_does_it_to_an_asgi_app() -> None:
     environ |= {"CONTENT_LENGTH": "5", "wsgi.input_terminated": True}
     with over(reads("a part"), asgi_whole) as app:
         assert call(app, environ, validate=False).body == b"0123456789"
+
+
+@pytest.mark.parametrize("how", READS)
+@pytest.mark.parametrize("second", ["wsgi", "asgi"])
+def test_a_body_that_uwsgi_has_elsewhere(how: str, second: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its module gives a chunk at a time. The integration tests ask the server itself."""
+    chunks = [b"ab", b"\ncd\n", b"e", b"f" * 100_000]
+    left = [*chunks]
+    uwsgi = types.ModuleType("uwsgi")
+    vars(uwsgi)["chunked_read"] = lambda: left.pop(0) if left else b""
+    monkeypatch.setitem(sys.modules, "uwsgi", uwsgi)
+    environ = environ_for("/new/x", "POST", HTTP_TRANSFER_ENCODING="chunked")
+    environ |= {"CONTENT_LENGTH": "", "uwsgi.version": b"2.0.31"}
+    with over(reads(how), whole if second == "wsgi" else asgi_whole) as app:
+        assert call(app, environ, validate=False).body == b"".join(chunks)
 
 
 def whole(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -50,4 +50,19 @@ def old_socket() -> str:
     return ""
 
 
-app = Dispatcher({"/": [new, old]})
+# The same upload, for a new app behind either kind of app that has read it.
+newer = FastAPI()
+older = Flask(__name__)
+
+
+@newer.post("/upload")
+async def new_upload(request: Request) -> str:
+    return hashlib.sha256(await request.body()).hexdigest()
+
+
+@older.post("/upload")
+def read_upload() -> tuple[str, int]:
+    return f"{len(flask_request.get_data())}", 404
+
+
+app = Dispatcher({"/": [new, old], "/asgi": [new, newer], "/wsgi": [older, newer]})
