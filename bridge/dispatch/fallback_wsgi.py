@@ -68,7 +68,13 @@ def serve_with_fallback(
 def _answer(part: Part, environ: Environ, held: "_HeldBack") -> Iterable[bytes] | None:
     """What the app answers, from when it is clear that it stands; ``None``: it is dropped, and over."""
     try:
-        body = part.wsgi(environ, held.start_response)
+        try:
+            body = part.wsgi(environ, held.start_response)
+        except Exception as exc:
+            if not held.committed():
+                raise
+            _log("the application", part, environ, exc)  # it has called write()
+            return None
         if held.stands():
             return body
         chunks: list[bytes] = []

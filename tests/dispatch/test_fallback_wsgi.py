@@ -249,6 +249,21 @@ def late_body(log: list[str]) -> WSGIApp:
     return lambda environ, start_response: Late(start_response)
 
 
+def test_what_it_raises_after_a_write_is_too_late_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    def first(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        write = start_response("404 Not Found", TEXT)
+        write(written)
+        raise LookupError("as it is")
+
+    written = b"written"
+    assert ask(over(first)).body == said("", "/new/x")
+    assert "application at '/new' failed" in caplog.text
+    assert "LookupError: as it is" in caplog.text
+    written = b""  # the server would not have sent the head
+    with pytest.raises(LookupError, match="as it is"):
+        ask(over(first))
+
+
 @pytest.mark.parametrize("fails", ["later", "close"])
 def test_what_it_raises_too_late_is_logged(fails: str, caplog: pytest.LogCaptureFixture) -> None:
     log: list[str] = []
