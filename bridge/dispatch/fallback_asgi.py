@@ -190,9 +190,9 @@ class _Asked:
         return _Answer.STANDS
 
     def _hand_on(self) -> None:
-        """Have the next app called."""
+        """Have the next app called. A task factory of before Python 3.11 takes no ``context``."""
         self._dropped.set_result(None)
-        self.next = asyncio.get_running_loop().create_task(self._call_next(), context=self._context)
+        self.next = self._context.run(asyncio.get_running_loop().create_task, self._call_next())
         self.next.add_done_callback(lambda _: self._over.set())
 
 

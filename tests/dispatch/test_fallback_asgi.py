@@ -300,6 +300,25 @@ def test_a_slow_client_holds_the_app_back() -> None:
     asyncio.run(main())
 
 
+def test_a_task_factory_that_takes_no_context() -> None:
+    """One of before Python 3.11."""
+    user = contextvars.ContextVar("user", default="nobody")
+
+    async def first(scope: Scope, receive: Receive, send: Send) -> None:
+        user.set("somebody")
+        await answer(send, 404)
+
+    async def second(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, 200, user.get().encode())
+
+    async def main() -> Exchange:
+        asyncio.get_running_loop().set_task_factory(lambda loop, coro: asyncio.Task(coro, loop=loop))
+        async with asyncio.timeout(30):
+            return await exchange_with(over(first, second)).run()
+
+    assert asyncio.run(main()).body == b"nobody"
+
+
 def test_one_app_sees_nothing_of_the_other() -> None:
     user = contextvars.ContextVar("user", default="nobody")
 
