@@ -172,7 +172,8 @@ class RequestLoop(asyncio.SelectorEventLoop):
             asyncio._set_running_loop(self)
             for _ in _ROUNDS:
                 left = len(ready)
-                while left:  # range() would make an object for each round
+                # range() would make an object for each round. A callback may run the others itself (nest_asyncio).
+                while left and ready:
                     left -= 1
                     handle: Any = ready.popleft()
                     if not handle._cancelled:

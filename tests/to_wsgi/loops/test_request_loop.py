@@ -214,6 +214,20 @@ class TestRunReady:
         loop.run_ready()
         assert loop.run_until_complete(asyncio.sleep(0.001, 7)) == 7
 
+    def test_a_callback_that_runs_the_others_itself(self, loop: RequestLoop) -> None:
+        """As one that calls ``run_until_complete()`` under nest_asyncio."""
+        called: list[str] = []
+
+        def run_the_others() -> None:
+            while loop._ready:
+                loop._ready.popleft()._run()
+
+        loop.call_soon(run_the_others)
+        loop.call_soon(called.append, "same round")
+        loop.call_soon(loop.stop)
+        assert loop.run_ready()
+        assert called == ["same round"]
+
     def test_cancelled_callbacks_do_not_run(self, loop: RequestLoop) -> None:
         loop.call_soon(pytest.fail, "called").cancel()
         loop.run_ready()
