@@ -204,7 +204,7 @@ class Stream(io.RawIOBase):
         self._blocks: deque[memoryview] = deque()
         self._size = 0
         self._ended = False
-        self._error: BridgeError | None = None
+        self._error: BridgeError | SpoolError | None = None
         # The closed gate at which the reader waits.
         self._gate: threading.Lock | None = None
         # What the feeder waits for. _wanted: the reader has to wake it, and has not done so yet.
@@ -246,7 +246,7 @@ class Stream(io.RawIOBase):
                 self._allowed += self._limit
                 self._patience *= 2
 
-    def end(self, error: BridgeError | None = None) -> None:
+    def end(self, error: BridgeError | SpoolError | None = None) -> None:
         """The body is complete, or ``error`` says why it won't be. The first call counts."""
         with self._lock:
             if self._ended:
@@ -291,7 +291,8 @@ class Stream(io.RawIOBase):
         """Waits for the next bytes; 0 at the end.
 
         Raises:
-            ClientDisconnected, RequestBodyTooLarge: there will be no end. What arrived before is not given any more.
+            ClientDisconnected, RequestBodyTooLarge, SpoolError: there will be no end. What arrived before is not given
+                any more.
         """
         view = memoryview(buffer).cast("B")
         while True:

@@ -22,7 +22,7 @@ from .body import BLOCK, Input, Spool, SpoolError, Stream, disconnected
 from .refusal import Refused
 from .watch import until_disconnect
 
-__all__ = ["Body", "BodyMode", "Collector"]
+__all__ = ["Body", "BodyMode", "Collector", "no_room"]
 
 logger = logging.getLogger("bridge")
 
@@ -182,7 +182,7 @@ class Collector:
         stream, size, declared = body.stream, body.size, body.declared
         assert stream is not None  # noqa: S101  # for the type: it is fed
         more = True
-        end: BridgeError | None = None
+        end: BridgeError | SpoolError | None = None
         try:
             while more and not stream.released:
                 await stream.room()
@@ -199,6 +199,10 @@ class Collector:
                 stream.feed(block)
         except Refused as refused:
             end = RequestBodyTooLarge(refused.text)
+        except SpoolError as exc:
+            # Of receive(), as in collect(); the app that is told may answer all the same.
+            _log_not_kept(scope_name(scope), exc, "the application is told")
+            end = SpoolError(*exc.args)
         except Exception:
             logger.exception(
                 "%s: receive() of the ASGI server raised; the request body is taken for broken off",
@@ -217,9 +221,16 @@ class Collector:
 
 
 def _not_kept(environ: Environ, error: SpoolError) -> Refused:
-    """The answer to a body that there is no room for, which the log says why of: RFC 4918, section 11.5."""
+    """The answer to a body that there is no room for, which the log says why of."""
     name = request_name(environ["REQUEST_METHOD"], path_for_log(environ))
-    logger.error(
-        "%s: the request body can't be kept in a temporary file; its client gets 507: %s", name, error
-    )
+    _log_not_kept(name, error, "its client gets 507")
+    return no_room()
+
+
+def _log_not_kept(name: str, error: SpoolError, what_follows: str) -> None:
+    logger.error("%s: the request body can't be kept in a temporary file; %s: %s", name, what_follows, error)
+
+
+def no_room() -> Refused:
+    """RFC 4918, section 11.5."""
     return Refused(507, "the server has no room for the request body")

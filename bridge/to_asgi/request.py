@@ -29,9 +29,10 @@ from ..errors import Overloaded, RequestBodyTooLarge
 from ..mapping.environ import build_environ
 from ..threads.jobs import Pool
 from ..types import Environ, Receive, Scope, Send
+from .body import SpoolError
 from .call import WsgiCall
 from .channel import Batch, Channel, End
-from .collect import Body
+from .collect import Body, no_room
 from .file import FileWrapper
 from .hints import EarlyHints
 from .lost import log_beside
@@ -309,6 +310,8 @@ class Request:
             return break_off(error, self._scope, self._send)
         if isinstance(error, RequestBodyTooLarge):
             return Refused(413, str(error))  # the app gave no answer of its own
+        if isinstance(error, SpoolError):
+            return no_room()
         return error
 
 

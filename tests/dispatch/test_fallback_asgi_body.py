@@ -175,7 +175,7 @@ async def goes_on(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def goes_on_wsgi(environ: Environ, start_response: StartResponse) -> list[bytes]:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(SpoolError):
         environ["wsgi.input"].read()
     start_response("404 Not Found", [])
     return [b"nothing here"]
@@ -195,6 +195,33 @@ def test_no_next_app_has_a_body_that_lacks_what_the_disk_did_not_take(
         run(exchange_with(over(first), *blocks))
     monkeypatch.setattr("tempfile.TemporaryFile", full_once())
     assert run(exchange_with(over(first, not_found), *blocks)).messages[0]["status"] == 507
+    wait_for_no_bridge_threads()
+
+
+def test_a_streaming_app_is_told_of_a_disk_that_does_not_take_the_body(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And not that its client has left: that would be an answer that nobody gets."""
+    told: list[str] = []
+
+    def reading(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        try:
+            environ["wsgi.input"].read()
+        except Exception as exc:
+            told.append(type(exc).__name__)
+            raise
+        raise AssertionError("it has the whole body")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full_once())
+    blocks = events([bytes([number]) * 65_536 for number in range(9)])
+    app = over(WsgiToAsgi(reading, request_body="stream", request_buffer=1000))
+    assert run(exchange_with(app, *blocks)).messages[0]["status"] == 507
+    assert told == ["SpoolError"]
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert line.startswith(
+        "POST '/new/x': the request body can't be kept in a temporary file; the application"
+    )
+    assert "No space left" in line
     wait_for_no_bridge_threads()
 
 
