@@ -57,7 +57,7 @@ def serve_with_fallback(
                 return answer
             if kept.lost is not None:
                 return _refuse(environ, start_response, kept.lost)
-        if kept.size:
+        if kept.size or kept.broken:
             environ["wsgi.input"] = _KeptInput(kept, keep=False)
         environ.update(place)
         return asked.wsgi(environ, start_response)
@@ -218,6 +218,8 @@ class _KeptBody:
             self.left = body_length(environ.copy())  # it may rewrite the length, which the app has as it came
         #: Bytes kept.
         self.size = 0
+        #: A read has failed. After that the input of some servers ends as if all were well (gunicorn's chunks).
+        self.broken = False
         #: Why nothing more is kept: the disk takes no more. The app that reads has its body all the same.
         self.lost: OSError | None = None
         self._file: IO[bytes] | None = None
@@ -301,11 +303,17 @@ class _KeptInput(io.BufferedIOBase):
 
     def _fresh(self, read: Callable[..., bytes], size: int) -> bytes:
         """Read from the server at most ``size`` bytes, or all where it is negative."""
+        if self._kept.broken:
+            raise OSError("the request body broke off when it was read before")
         left = self._kept.left
         if left is not None:
             size = left if size < 0 else min(size, left)
         # granian (2.8) knows no negative size.
-        data = b"" if size == 0 else read() if size < 0 else read(size)
+        try:
+            data = b"" if size == 0 else read() if size < 0 else read(size)
+        except (OSError, ValueError):  # cheroot's is the latter
+            self._kept.broken = True
+            raise
         if left is not None:
             self._kept.left = left - len(data)
         if self.keep and data and self._kept.append(data):

@@ -189,6 +189,37 @@ def test_a_content_length_that_is_none_is_the_apps_affair() -> None:
     assert answer.status == "200 OK"
 
 
+@pytest.mark.parametrize("begins", [b"", b"abc"])
+@pytest.mark.parametrize("error", [OSError, ValueError])
+def test_a_body_that_broke_off_is_whole_for_no_app(begins: bytes, error: type[Exception]) -> None:
+    """gunicorn's chunks end as if all were well after the read that failed."""
+
+    class BreaksOff(io.BytesIO):
+        failed = False
+
+        def read(self, size: int | None = -1) -> bytes:
+            data = super().read(size)
+            if data or self.failed:
+                return data
+            self.failed = True
+            raise error("broken off")
+
+    def first(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        with pytest.raises(error):
+            list(iter(lambda: environ["wsgi.input"].read(2), b""))
+        return replies("404 Not Found")(environ, start_response)
+
+    def second(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        with pytest.raises(OSError, match="broke off"):
+            environ["wsgi.input"].read()
+        start_response("400 Bad Request", TEXT)
+        return []
+
+    environ = environ_for("/new/x", "POST", HTTP_TRANSFER_ENCODING="chunked")
+    environ |= {"CONTENT_LENGTH": "", "wsgi.input_terminated": True, "wsgi.input": BreaksOff(begins)}
+    assert call(over(first, second), environ, validate=False).status == "400 Bad Request"
+
+
 class FullDisk(io.BytesIO):
     """A temporary file that has room for 100,000 bytes."""
 
