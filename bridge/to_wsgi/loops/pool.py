@@ -52,6 +52,9 @@ class LoopPool:
         self._changed = threading.Condition(self._lock)
         # The loops that may be waiting, each with what ends the wait when the pool is closed.
         self._waiting: dict[asyncio.AbstractEventLoop, Callable[[], object]] = {}
+        # No __del__(): where a pool is garbage together with its loops, as in the circle that an error makes with its
+        # frames, the collector may have closed the loops' sockets before it calls that. This has them alive until then.
+        weakref.finalize(self, _forgotten, self._idle, self.pid).atexit = False
         _pools.add(self)
 
     def __repr__(self) -> str:
@@ -137,12 +140,15 @@ class LoopPool:
         if self.pid == os.getpid() and not self._closed:
             self.close()
 
-    def __del__(self) -> None:
-        # An adapter that nobody closed. In a forked child the loops are the parent's: see the module's text.
-        if self.pid == os.getpid():
-            self.close()
-        else:
-            leave_alone(self._idle)
+
+def _forgotten(idle: deque[KeptLoop], pid: int) -> None:
+    """Close the idle loops of a pool that nobody closed. None of its loops is in use: a request has its pool."""
+    if pid != os.getpid():
+        # In a forked child the loops are the parent's: see the module's text.
+        leave_alone(idle)
+        return
+    while idle:
+        idle.pop().loop.close()
 
 
 # Every pool that is alive. At its exit the interpreter waits for threads that are no daemons, and anyio's are none:

@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 import warnings
+import weakref
 
 import pytest
 
@@ -103,6 +104,24 @@ class TestPool:
             del pool
             gc.collect()
         assert kept.loop.is_closed()
+
+    def test_a_pool_that_is_garbage_together_with_its_loops_closes_them(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The collector ends objects in an order of its own, here the loop's sockets before the pool."""
+        unraisable: list[object] = []
+        monkeypatch.setattr("sys.unraisablehook", unraisable.append)
+        pools = [LoopPool(None)]
+        kept = pools[0].take()
+        loop = weakref.ref(kept.loop)
+        assert isinstance(kept, RequestLoop)
+        pool = LoopPool(None)
+        pool.give_back(kept)
+        setattr(pool, "itself", pool)  # noqa: B010 - it has no such attribute
+        del pool, kept
+        gc.collect()
+        assert loop() is None
+        assert unraisable == []
 
     def test_closing_wakes_who_waits(self) -> None:
         pool = LoopPool(None)
