@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge import ApplicationError, ConnectionClosed, WebSocket, WsgiToAsgi
@@ -121,7 +121,7 @@ class Model:
             self._close(value)
             return
         if what == "send" and not isinstance(value, (str, bytes)):
-            raise TypeError  # whatever has become of the WebSocket
+            raise TypeError  # a mistake in the program, also where the WebSocket is closed
         if self.state == "closed":
             raise ConnectionClosed(1000)
         if what == "accept":
@@ -208,6 +208,7 @@ def test_any_app_and_any_client(caplog: pytest.LogCaptureFixture) -> None:
 
     @examples(300)
     @given(plans)
+    @example(Plan([Step("close", 1000), Step("send", 1)], [], leaves=False, denial=False))
     def check(plan: Plan) -> None:
         app.plan, app.calls, app.received = plan, 0, []
         events = [{"type": "websocket.connect"}, *map(received, plan.messages)]

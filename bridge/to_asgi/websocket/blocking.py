@@ -112,6 +112,7 @@ class WebSocket:
 
         Raises:
             ConnectionClosed: it is closed, or the client is gone.
+            TypeError: ``data`` is none of these types, whether it is closed or not.
             ValueError: the text has half of a surrogate pair, which UTF-8 can't have (RFC 6455, section 5.6).
         """
         message: Message
