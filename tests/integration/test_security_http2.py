@@ -12,6 +12,7 @@ import h2.events
 import pytest
 
 from tests.conftest import ServerPool
+from tests.support.faults import hold
 from tests.support.servers import RunningServer
 
 HANG = 30.0
@@ -77,8 +78,10 @@ def test_the_client_can_ask(server: RunningServer) -> None:
     assert b'"HTTP_X_USER": "ada"' in body
 
 
-@pytest.mark.parametrize("name", MALFORMED)
-def test_a_malformed_request_reaches_no_app(name: str, server: RunningServer) -> None:
-    status, body = ask(server, *MALFORMED[name])
-    assert status in {"", "400"}
-    assert b"evil" not in body
+def test_a_malformed_request_reaches_no_app(server: RunningServer) -> None:
+    reached = []
+    for name in sorted(MALFORMED):
+        status, body = ask(server, *MALFORMED[name])
+        if status not in {"", "400"} or b"evil" in body:
+            reached.append(name)
+    hold("malformed request of HTTP/2", server.kind.name, reached, right=[])

@@ -74,11 +74,30 @@ SECURITY = (
         for name in ("waitress", "cheroot")
     ),
     Fault(
+        name="malformed request of HTTP/2",
+        servers=("hypercorn-h2c",),
+        versions="h2<4.3",
+        does="it passes on CR, LF and NUL in the values of headers, and in the method and the path",
+        right="the stream is reset (RFC 9113, sections 8.2.1 and 10.3)",
+        wrong=[
+            *("NUL in a value (8.2.1)", "a blank in the method (10.3)", "a blank in the path (10.3)"),
+            "a line break in a value (8.2.1)",
+        ],
+    ),
+    Fault(
+        name="limit of a WebSocket message",
+        servers=("uvicorn-wsproto",),
+        versions="uvicorn<0.46",
+        does="with wsproto it has none, whatever ws_max_size is",
+        right="it ends the WebSocket with 1009, as with websockets",
+        wrong=[1000],
+    ),
+    Fault(
         name="WebSocket message that inflates",
         servers=("uvicorn-wsproto", "hypercorn"),
         versions="wsproto",
         does="it inflates all that came at once before anybody asks for the size: some 64 MiB for 64 KiB",
         right="it inflates no more than the limit, as websockets does",
-        wrong=([1009], True),
+        wrong=True,
     ),
 )
