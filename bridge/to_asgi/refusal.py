@@ -65,17 +65,26 @@ def denies(scope: Scope) -> bool:
 
 
 def denial(send: Send) -> Send:
-    """``send()`` for the messages of an HTTP response, which refuses a handshake. A short body goes out as one."""
+    """``send()`` for the messages of an HTTP response, which refuses a handshake.
+
+    A short body goes out as one, and the head right before it: with websockets' older protocol (uvicorn 0.50 has
+    another as its default) uvicorn answers in the loop's next turn, with what it has of the body.
+    """
     held = bytearray()
+    start: list[Message] = []
 
     async def send_denial(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            held.extend(message["body"])
-            if message["more_body"] and len(held) < _DENIAL:
-                return
-            message = {**message, "body": bytes(held)}
-            held.clear()
-        await send({**message, "type": f"websocket.{message['type']}"})
+        if message["type"] == "http.response.start":
+            start.append({**message, "type": "websocket.http.response.start"})
+            return
+        held.extend(message["body"])
+        if message["more_body"] and len(held) < _DENIAL:
+            return
+        body = bytes(held)
+        held.clear()
+        if start:
+            await send(start.pop())
+        await send({**message, "type": "websocket.http.response.body", "body": body})
 
     return send_denial
 

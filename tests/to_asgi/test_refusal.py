@@ -148,6 +148,7 @@ def test_a_short_denial_goes_out_as_one(pieces: list[bytes], sent: list[tuple[in
     async def main() -> None:
         send_denial = denial(send)
         await send_denial({"type": "http.response.start", "status": 403, "headers": []})
+        assert not messages, "the head goes out right before the body"
         for number, piece in enumerate(pieces, 1):
             more = number < len(pieces)
             await send_denial({"type": "http.response.body", "body": piece, "more_body": more})

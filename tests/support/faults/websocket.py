@@ -161,6 +161,27 @@ WEBSOCKET = (
         bridge=("to_asgi/refusal.py",),
     ),
     Fault(
+        name="denial in two messages",
+        servers=(
+            "uvicorn-h11",
+            "uvicorn-httptools",
+        ),
+        versions="uvicorn<0.50",
+        does="it answers as soon as it has the head, with what has come of the body",
+        right="the whole body",
+        unshown="bridge sends head and body at once, 256 KiB at most; tests/to_asgi/test_refusal.py shows that",
+        bridge=("to_asgi/refusal.py",),
+    ),
+    Fault(
+        name="denial in two messages",
+        servers=("uvicorn-websockets",),
+        versions="uvicorn",
+        does="it answers as soon as it has the head, with what has come of the body",
+        right="the whole body",
+        unshown="bridge sends head and body at once, 256 KiB at most; tests/to_asgi/test_refusal.py shows that",
+        bridge=("to_asgi/refusal.py",),
+    ),
+    Fault(
         name="end of a refused handshake",
         servers=("granian-ws",),
         versions="granian",
