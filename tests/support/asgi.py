@@ -82,7 +82,10 @@ class Exchange:
     async def receive(self) -> Message:
         self.receives_waiting += 1
         try:
-            await self._until(lambda: bool(self._events))
+            # For as long as the app likes: what the test does has a bound. With one here too, a lifespan would end
+            # by itself beside a test that waits in vain, and leave the app's threads to all tests after it.
+            async with self._changed:
+                await self._changed.wait_for(lambda: bool(self._events))
             return self._events.popleft()
         finally:
             self.receives_waiting -= 1

@@ -150,17 +150,20 @@ def test_an_accept_that_breaks_a_rule(accept: Callable[[WebSocket], object], rul
 
 def test_accepting_after_the_client_has_left() -> None:
     async def main() -> None:
-        left = threading.Event()
+        called, left = threading.Event(), threading.Event()
 
         class Leaving(Exchange):
             async def receive(self) -> Message:
                 message = await super().receive()
                 if message["type"] == "websocket.disconnect":
+                    # Before that the call would be withdrawn.
+                    await arrival(called)
                     # When the adapter has taken it in.
                     asyncio.get_running_loop().call_soon(left.set)
                 return message
 
         def app(websocket: WebSocket) -> None:
+            called.set()
             assert left.wait(HANG)
             websocket.accept()
 

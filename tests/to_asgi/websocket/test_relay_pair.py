@@ -20,7 +20,7 @@ from bridge.to_asgi.websocket.relay import Relay, RelayPair
 from bridge.types import Environ, StartResponse
 from tests.support.asgi import HANG
 from tests.support.relays import Library, Speaker, no_descriptors_left, serve_accepted
-from tests.support.served import Served
+from tests.support.served import Served, arrival
 from tests.support.websockets import connect, disconnect, sent
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
@@ -149,7 +149,7 @@ def test_without_wsproto(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_app_that_takes_it_after_the_client_has_left() -> None:
     errors: list[BaseException] = []
-    go, ended = threading.Event(), threading.Event()
+    called, go, ended = threading.Event(), threading.Event(), threading.Event()
     release = RelayPair.release
 
     def release_and_go(pair: RelayPair) -> None:
@@ -159,6 +159,7 @@ def test_an_app_that_takes_it_after_the_client_has_left() -> None:
     async def main() -> None:
 
         def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+            called.set()
             assert go.wait(HANG)
             try:
                 simple_websocket.Server.accept(environ)
@@ -172,6 +173,7 @@ def test_an_app_that_takes_it_after_the_client_has_left() -> None:
         async with Served(app) as adapter:
             exchange = connect(adapter)
             async with exchange:
+                await arrival(called)  # before that the call would be withdrawn
                 exchange.feed(disconnect(1006))
             assert ended.is_set()
         assert exchange.messages == []

@@ -121,9 +121,9 @@ def test_a_message_over_the_limit_closes_with_1009() -> None:
     async def main() -> None:
         ending = Ending(echo_forever)
         async with Served(ending, max_body_size=10) as adapter:
-            exchange = connect(adapter)
-            exchange.feed(received("x" * 10), received(b"x" * 10), received("é" * 6))
-            await exchange.run()
+            async with connect(adapter) as exchange:
+                await exchange.wait_for("websocket.accept")
+                exchange.feed(received("x" * 10), received(b"x" * 10), received("é" * 6))
             await arrival(ending.ended)
         assert closing(exchange) == (1009, "a message may have 10 bytes")
         assert isinstance(ending.error, ConnectionClosed)

@@ -1,4 +1,8 @@
-"""How a WebSocket ends: by the app's error, by the client, by its server, and when that is over."""
+"""How a WebSocket ends: by the app's error, by the client, by its server, and when that is over.
+
+A client that leaves before a thread has come to the app's call has that call withdrawn. So where a test looks at what
+the app sees of the end, the end comes after the app's accept.
+"""
 
 import asyncio
 import logging
@@ -79,9 +83,9 @@ def test_an_error_after_the_client_has_left_is_logged(caplog: pytest.LogCaptureF
 
         ending = Ending(app)
         async with Served(ending) as adapter:
-            exchange = connect(adapter, "/chat")
-            exchange.feed(disconnect())
-            await exchange.run()
+            async with connect(adapter, "/chat") as exchange:
+                await exchange.wait_for("websocket.accept")
+                exchange.feed(disconnect())
             await arrival(ending.ended)
 
     asyncio.run(main())
@@ -121,6 +125,7 @@ def test_it_is_over_when_the_app_is_after_the_client_has_left() -> None:
         async with Served(handler(app)) as adapter:
             exchange = connect(adapter)
             async with exchange:
+                await exchange.wait_for("websocket.accept")
                 exchange.feed(received("x"), disconnect())
                 await arrival(app.entered)
                 await turn()
@@ -236,13 +241,13 @@ def test_the_client_s_close(code: int, caplog: pytest.LogCaptureFixture) -> None
     async def main() -> None:
         ending = Ending(lambda websocket: [websocket.receive() for _ in range(3)])
         async with Served(ending) as adapter:
-            exchange = connect(adapter)
-            exchange.feed(received("1"), disconnect(code, "why"))
-            await exchange.run()
+            async with connect(adapter) as exchange:
+                await exchange.wait_for("websocket.accept")
+                exchange.feed(received("1"), disconnect(code, "why"))
             await arrival(ending.ended)
         assert isinstance(ending.error, ConnectionClosed)
         assert (ending.error.code, ending.error.reason) == (code, "why")
-        assert [message["type"] for message in exchange.messages] in ([], ["websocket.accept"])
+        assert [message["type"] for message in exchange.messages] == ["websocket.accept"]
 
     asyncio.run(main())
     assert not caplog.records
@@ -258,9 +263,9 @@ def test_a_close_without_code_or_reason() -> None:
         ):
             ending = Ending(lambda websocket: websocket.receive())
             async with Served(ending) as adapter:
-                exchange = connect(adapter)
-                exchange.feed(event)
-                await exchange.run()
+                async with connect(adapter) as exchange:
+                    await exchange.wait_for("websocket.accept")
+                    exchange.feed(event)
                 await arrival(ending.ended)
             assert isinstance(ending.error, ConnectionClosed)
             assert (ending.error.code, ending.error.reason) == (1005, "")
@@ -381,8 +386,9 @@ def test_a_server_whose_receive_raises(caplog: pytest.LogCaptureFixture) -> None
                 return message
 
         async with Served(ending) as adapter:
-            exchange = Broken(adapter, websocket_scope(), [{"type": "websocket.connect"}, received("x")])
-            await exchange.run()
+            async with Broken(adapter, websocket_scope(), [{"type": "websocket.connect"}]) as exchange:
+                await exchange.wait_for("websocket.accept")
+                exchange.feed(received("x"))
             await arrival(ending.ended)
         assert isinstance(ending.error, ConnectionClosed)
 
