@@ -26,11 +26,13 @@ __all__ = ["ExecutorPool"]
 class _Turn:
     """A job in the queue of an executor."""
 
-    __slots__ = ("job", "number")
+    __slots__ = ("job", "number", "submitter")
 
     def __init__(self, job: Job, number: int) -> None:
         self.job: Job | None = job
         self.number = number
+        # The thread that waits for submit(), which the job must not run on. Never changed.
+        self.submitter = threading.get_ident()
 
 
 class ExecutorPool:
@@ -54,7 +56,8 @@ class ExecutorPool:
 
         Raises:
             Overloaded: ``backlog`` jobs wait already.
-            RuntimeError: the executor is shut down, or the system gives it no thread.
+            RuntimeError: the executor is shut down, or the system gives it no thread; or it runs jobs in ``submit()``,
+                and does not keep what they raise.
         """
         with self._lock:
             if len(self._turns) > self._backlog:
@@ -127,6 +130,13 @@ class ExecutorPool:
     # The threads of the executor.
 
     def _run(self, turn: _Turn) -> None:
+        if threading.get_ident() == turn.submitter:
+            # The submitter is a loop. A call on its thread would stop it, and wait for it for ever where the client
+            # has to take something first. submit() raises this, or the executor keeps it for _settle().
+            raise RuntimeError(
+                "the executor ran the request inside its submit(), on the thread of the event loop; "
+                "executor= has to be one whose threads run what is submitted"
+            )
         job = self._take(turn, running=1)
         if job is None:
             return

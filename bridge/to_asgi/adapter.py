@@ -37,6 +37,13 @@ AsyncViews = Literal["own", "server"]
 #: WebSockets at a time, unless the user says: each holds a thread, which mostly sleeps.
 _WEBSOCKET_THREADS = 512
 
+#: Executors of the standard library that run what can be pickled, which a call of an app can't: module, name, what they
+#: run. The second one is there from Python 3.14 on, as a subclass of ``ThreadPoolExecutor``.
+_NO_THREADS = (
+    ("concurrent.futures.process", "ProcessPoolExecutor", "processes"),
+    ("concurrent.futures.interpreter", "InterpreterPoolExecutor", "interpreters"),
+)
+
 
 class WsgiToAsgi:
     """A WSGI app (PEP 3333) as an ASGI 3 app: it runs in worker threads, on any ASGI server.
@@ -129,12 +136,13 @@ class WsgiToAsgi:
             )
         if async_views not in get_args(AsyncViews):
             raise ValueError(f'async_views is {async_views!r}; it has to be "own" or "server"')
-        # An instance is there only if its module is; importing it for the check would cost each start of a server.
-        processes = sys.modules.get("concurrent.futures.process")
-        if processes is not None and isinstance(executor, processes.ProcessPoolExecutor):
-            raise TypeError(
-                "executor runs processes; a WSGI call can't leave its process, so it has to run threads"
-            )
+        for module, name, runs in _NO_THREADS:
+            # An instance is there only if its module is; importing it for the check would cost each start of a server.
+            kind = getattr(sys.modules.get(module), name, None)
+            if kind is not None and isinstance(executor, kind):
+                raise TypeError(
+                    f"executor runs {runs}; a WSGI call can't leave its own, so it has to run threads"
+                )
         if not shutdown_timeout >= 0:
             raise ValueError(f"shutdown_timeout is {shutdown_timeout!r}; it has to be seconds, 0 or more")
         self.app = app

@@ -128,7 +128,9 @@ def test_a_job_is_withdrawn_or_begun_or_abandoned() -> None:
                 took.append(str(pool.withdraw(job)))
                 future.cancel()
                 return future
-            call(*args)
+            thread = threading.Thread(target=call, args=args)
+            thread.start()
+            thread.join(HANG)
             took.append(str(pool.withdraw(job)))
             future.set_result(None)
             return future

@@ -3,6 +3,8 @@
 import asyncio
 import concurrent.futures
 import contextvars
+import importlib
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -64,9 +66,46 @@ def test_what_is_no_executor_is_refused(executor: Any) -> None:
 def test_an_executor_of_processes_is_refused() -> None:
     with (
         concurrent.futures.ProcessPoolExecutor(1) as executor,
-        pytest.raises(TypeError, match="can't leave its process"),
+        pytest.raises(TypeError, match="runs processes"),
     ):
         WsgiToAsgi(hello, executor=executor)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="Python has it from 3.14 on")
+def test_an_executor_of_interpreters_is_refused() -> None:
+    kind = importlib.import_module("concurrent.futures").InterpreterPoolExecutor
+    with kind(1) as executor, pytest.raises(TypeError, match="runs interpreters"):
+        WsgiToAsgi(hello, executor=executor)
+
+
+class Inline(concurrent.futures.Executor):
+    """Runs in ``submit()`` what is submitted; what that raises is kept, or let through."""
+
+    def __init__(self, keeps: bool) -> None:
+        self.keeps = keeps
+
+    def submit(self, function: Any, /, *arguments: Any, **named: Any) -> concurrent.futures.Future[Any]:
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        try:
+            future.set_result(function(*arguments, **named))
+        except BaseException as error:
+            if not self.keeps:
+                raise
+            future.set_exception(error)
+        return future
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_an_executor_that_runs_the_app_on_the_loop_s_thread_is_told_so(keeps: bool) -> None:
+    """More than ``response_buffer`` would wait there for the loop, which waits for it."""
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", TEXT)
+        for _ in range(3):
+            yield b"x" * 1000
+
+    with pytest.raises(RuntimeError, match="on the thread of the event loop"):
+        call(app, options={"executor": Inline(keeps), "response_buffer": 1000})
 
 
 # One hop out, one hop back.
