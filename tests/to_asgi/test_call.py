@@ -289,6 +289,21 @@ def test_responses_that_have_no_content(
         assert body.closed == 1
 
 
+def test_a_stream_without_an_end_holds_no_head_request() -> None:
+    ended = []
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        try:
+            while True:
+                yield b"event"
+        finally:
+            ended.append(True)
+
+    assert call(app, method="HEAD").complete
+    assert ended == [True]
+
+
 def test_a_head_request_may_write_and_end_short() -> None:
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
         write = start_response("200 OK", [("Content-Length", "4")])
