@@ -4,7 +4,7 @@
 
 - what is asked: ``requests`` (a built-in set, and the app's routes), ``routes`` (by its framework), ``look`` (the
   process that imports the app for them), ``recorded`` (files of the user's, and of browsers);
-- a run: ``serving`` starts a server and sends the requests by ``exchange``; in its process ``served`` is the app,
+- a run: ``serving`` starts a server as a ``child`` and sends the requests by ``exchange``; there ``served`` is the app,
   ``target`` says how, ``probe_wsgi`` and ``probe_asgi`` are around it, hold it against ``rules``, and write down what
   they see by ``recorder``; ``watch`` looks at what is kept between requests, with ``source`` for who writes to it;
 - what comes of it, data in and data out: ``compare`` says what differs in the answers, ``inside`` what was seen in the

@@ -20,12 +20,13 @@ from ..cli.errors import UsageError
 from ..cli.parser import Parser
 from ..cli.servers import SERVERS, Server
 from ..kind import Kind
+from .child import ENDINGS, child
 from .costs import costs
 from .judge import differing, judge, only_errors
 from .model import Plan, Request, Route, Run
 from .recorded import from_har, from_lines, wire_text
 from .requests import BUILT_IN, of_routes
-from .serving import CannotRunError, end_group, run_on
+from .serving import CannotRunError, run_on
 
 __all__ = ["run"]
 
@@ -45,8 +46,6 @@ examples:
 
 exit status: 0 if nothing was found, 1 if something was, 2 if it couldn't run."""
 
-#: What ends the check: SIGINT is Ctrl-C, SIGHUP that of a terminal that is closed. The exit status is a shell's.
-_ENDINGS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 #: Seconds for the import of the app: as many as a server has to start.
 _IMPORT = 30.0
 #: Seconds in which a process that has answered may do what it does at its end.
@@ -59,7 +58,7 @@ _ORDER: dict[Kind, tuple[str, ...]] = {
 
 
 class _EndedError(KeyboardInterrupt):
-    """A signal of ``_ENDINGS`` has come."""
+    """A signal of ``ENDINGS`` has come."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -81,7 +80,7 @@ def run(words: list[str]) -> int:
     # All as Ctrl-C, so that the servers end first: they are in sessions of their own, which no terminal ends. Ctrl-C by
     # an exception of our own, too: where Python's own passes a string that is executed, as for a dataclass, the process
     # ends by the signal later, whatever its exit status.
-    before = {number: signal.getsignal(number) for number in _ENDINGS}
+    before = {number: signal.getsignal(number) for number in ENDINGS}
     for number, handler in before.items():
         if handler in {signal.SIG_DFL, signal.default_int_handler}:  # nohup ignores one
             signal.signal(number, _end)
@@ -204,26 +203,23 @@ def _progress(title: str, count: int) -> Iterator[Callable[[str], Callable[[], N
 def _look(app: str, kind: str) -> dict[str, Any] | None:
     """Look at the app in a process of its own; None if something is wrong, which it has said."""
     command = [sys.executable, "-m", "bridge.check.look", app, kind]
-    # In a session of its own, so that what the app starts at its import ends with it, such as a reloader's process.
-    process = subprocess.Popen(  # noqa: S603 - ours
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
-    )
     is_late = threading.Event()
+    # In a session of its own, so that what the app starts at its import ends with it, such as a reloader's process.
+    with child(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
 
-    def give_up() -> None:
-        is_late.set()
-        process.kill()
+        def give_up() -> None:
+            is_late.set()
+            process.kill()
 
-    timer = threading.Timer(_IMPORT, give_up)
-    timer.start()
-    try:
-        with cast("IO[bytes]", process.stdout) as answer:
-            line = answer.read()  # ends with the process, or when it has answered
-        with contextlib.suppress(subprocess.TimeoutExpired):  # a thread of the app may keep it
-            process.wait(_LEAVING)
-    finally:
-        timer.cancel()
-        end_group(process)
+        timer = threading.Timer(_IMPORT, give_up)
+        timer.start()
+        try:
+            with cast("IO[bytes]", process.stdout) as answer:
+                line = answer.read()  # ends with the process, or when it has answered
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a thread of the app may keep it
+                process.wait(_LEAVING)
+        finally:
+            timer.cancel()
     if line:
         found: dict[str, Any] = json.loads(line)
         return found

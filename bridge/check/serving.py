@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -20,16 +19,16 @@ from typing import Any
 
 from ..cli.servers import SERVERS, Server
 from ..errors import BridgeError
+from .child import child
 from .compare import LEAVING
 from .exchange import Cookies, ask
 from .model import Plan, Record, Request, Run
 from .target import Checked
 
-__all__ = ["CannotRunError", "Served", "end_group", "run_on", "serving"]
+__all__ = ["CannotRunError", "Served", "run_on", "serving"]
 
 _HOST = "127.0.0.1"
 _START = 30.0
-_END = 10.0
 _INTERVAL = 0.02
 #: How often each request of ``repeated()`` is sent, in a row.
 REPEATS = 6
@@ -84,26 +83,6 @@ class Served:
             time.sleep(_INTERVAL)
         raise CannotRunError(self._what_happened(f"it does not listen after {_START:.0f} seconds"))
 
-    def stop(self) -> None:
-        """End the server; nothing of its process group is left."""
-        end_group(self.process)
-
-
-def end_group(process: "subprocess.Popen[bytes]") -> None:
-    """End a process that leads a session: by SIGTERM, and what is left of its group after that by SIGKILL.
-
-    An exception in between, such as that of a second Ctrl-C, leaves nothing of it either.
-    """
-    try:
-        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-            process.send_signal(signal.SIGTERM)
-            process.wait(_END)
-    finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if sys.platform != "win32":
-                os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
 
 @contextlib.contextmanager
 def serving(plan: Plan, name: str) -> Iterator[Served]:
@@ -125,22 +104,20 @@ def serving(plan: Plan, name: str) -> Iterator[Served]:
         environment["PYTHONUNBUFFERED"] = "1"
         # What an app makes from a set has the same order in all runs.
         environment.setdefault("PYTHONHASHSEED", "0")
-        with (directory / "log").open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603 - the server that the user asked for
+        with (
+            (directory / "log").open("wb") as log,
+            child(
                 [sys.executable, "-m", "bridge", *_words(server, port)],
                 cwd=plan.directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        served = Served(process, port, directory, token)
-        try:
+            ) as process,
+        ):
+            served = Served(process, port, directory, token)
             served.wait()
             yield served
-        finally:
-            served.stop()
 
 
 def _words(server: Server, port: int) -> list[str]:

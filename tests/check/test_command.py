@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from bridge.check import command
+from bridge.check.child import end_group
 from bridge.check.command import run
 from bridge.check.model import label
-from bridge.check.serving import end_group
 from tests.support.servers import REPOSITORY
 
 
