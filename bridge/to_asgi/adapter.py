@@ -218,6 +218,9 @@ class WsgiToAsgi:
         """What the adapter does now, in this process. Any thread may ask at any time; nothing waits for it.
 
         It costs requests nothing: what is said is read from what is there anyway.
+
+        Not for signal handlers: one may interrupt the holder of a lock that is taken here, and would wait for ever.
+        Have it start a thread that asks.
         """
         websockets = self._websockets
         return take_stats(

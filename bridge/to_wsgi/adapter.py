@@ -192,6 +192,9 @@ class AsgiToWsgi:
         """What the adapter does now, in this process. Any thread may ask at any time; nothing waits for it.
 
         It costs requests nothing: what is said is read from what is there anyway.
+
+        Not for signal handlers: one may interrupt the holder of a lock that is taken here, and would wait for ever.
+        Have it start a thread that asks.
         """
         return take_stats(self._runtime, self.loop, self.lifespan, self._tally)
 
