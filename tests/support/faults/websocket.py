@@ -180,7 +180,6 @@ WEBSOCKET = (
         does="it answers as soon as it has the head, with what has come of the body",
         right="the whole body",
         unshown="bridge sends head and body at once, 256 KiB at most; tests/to_asgi/test_refusal.py shows that",
-        docs=("and so it is on uvicorn before 0.50 and with `--ws websockets`",),
         bridge=("to_asgi/refusal.py",),
     ),
     Fault(
