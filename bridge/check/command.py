@@ -35,8 +35,8 @@ Run an app natively and through the bridge, on real servers on loopback, send
 both the same requests, and say what differs.
 
 APP says where the app is, as for bridge serve: module:app, path/to/file.py:app.
-An adapter that the module has put around it (WsgiToAsgi(app, threads=8)) is used
-with its options."""
+An adapter that the module has put around it (WsgiToAsgi(app, threads=8)) is
+used with its options."""
 
 _EPILOG = """\
 examples:
@@ -302,20 +302,26 @@ def _server(asked: str | None, interface: Kind, option: str) -> Server:
     return server
 
 
+def _servers() -> str:
+    """The servers of each kind, for the help."""
+    rows = [f"  for {kind.upper():<5} {', '.join(names)}\n" for kind, names in _ORDER.items()]
+    return f"servers (without the option, the first that is installed):\n{''.join(rows)}\n"
+
+
 def _parser() -> Parser:
     parser = Parser(
         prog="bridge check",
         usage="bridge check APP [options]",
         description=_HELP,
-        epilog=_EPILOG,
+        epilog=_servers() + _EPILOG,
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=23, width=80),
         allow_abbrev=False,
     )
     parser.add_argument("app", metavar="APP", help=argparse.SUPPRESS)
     add = parser.add_argument
     add("--kind", choices=("wsgi", "asgi"), help="what APP is, where it does not show")
-    add("--native", choices=tuple(SERVERS), metavar="SERVER", help="the server of the app's own kind")
-    add("--bridged", choices=tuple(SERVERS), metavar="SERVER", help="the server of the other kind")
+    add("--native", choices=tuple(SERVERS), metavar="SERVER", help="of the app's own kind; see below")
+    add("--bridged", choices=tuple(SERVERS), metavar="SERVER", help="of the other kind; see below")
     add("--loop", choices=("request", "shared"), help="loop= of AsgiToWsgi, for an ASGI app")
     add("--all-methods", action="store_true", help="ask the app's routes by POST, PUT, PATCH and DELETE too")
     add("--requests", metavar="FILE", help="requests of your own: a line each, as curl takes them")

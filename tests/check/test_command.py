@@ -281,3 +281,12 @@ def test_a_report_that_cannot_be_printed_is_no_finding(how: str, where: str, why
         )
     expected = f"bridge: error: the report can't be written to standard output: {why}\n"
     assert (done.returncode, done.stderr) == (2, expected)
+
+
+def test_the_help_names_the_servers_of_each_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(["--help"])
+    said = capsys.readouterr().out
+    assert "for WSGI  gunicorn, waitress, wsgiref\n" in said
+    assert "for ASGI  uvicorn, hypercorn, granian, daphne\n" in said
+    assert max(map(len, said.splitlines())) <= 80
