@@ -4,6 +4,7 @@ Django's page and mail are in ``test_secrets``. Pages and consoles are for devel
 whom its author lets see them.
 """
 
+import importlib
 import io
 import re
 import sys
@@ -162,9 +163,10 @@ def by_rich(error: BaseException) -> str:
 
 def by_cgitb(error: BaseException) -> str:
     with warnings.catch_warnings(action="ignore"):
-        import cgitb
+        # By name: a checker of types that has a newer Python in mind knows no such module.
+        cgitb = importlib.import_module("cgitb")
     assert error.__traceback__ is not None
-    text = cgitb.text((type(error), error, error.__traceback__), context=3)
+    text: str = cgitb.text((type(error), error, error.__traceback__), context=3)
     # It looks attributes up as well. gunicorn's frame that calls the app shows the environ, too.
     return re.sub(r"^self\._environ = .*$", "", text, flags=re.MULTILINE)
 
