@@ -259,8 +259,11 @@ class WsgiCall:
     def _look(self) -> None:
         """At an empty chunk: an app that waits for something may yield many, to hear whether its client has left.
 
-        One alone is how an empty body looks (Werkzeug makes such ones), and has nobody listen.
+        One alone is how an empty body looks (Werkzeug makes such ones), and has nobody listen. Behind a complete
+        response there is nothing to hear: the loop may be done with the request, and nobody has left.
         """
+        if self._started and self._remaining == 0:
+            return
         if self._polls:
             self._channel.ask()
         self._polls = True

@@ -12,6 +12,7 @@ from bridge import ApplicationError
 from bridge.types import Environ, StartResponse
 from tests.support.asgi import HANG, Exchange, http_scope, request
 from tests.support.served import Served, call, fail
+from tests.support.servers import poll
 from tests.support.validation import validated
 from tests.support.wsgi_apps import Body, kinds, respond
 
@@ -302,6 +303,24 @@ def test_a_stream_without_an_end_holds_no_head_request() -> None:
 
     assert call(app, method="HEAD").complete
     assert ended == [True]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_nobody_has_left_whose_response_is_complete(method: str) -> None:
+    """An empty write() asks whether the client has left. The loop is done with the request here, and it has not."""
+    body = Body([])
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        write = start_response("200 OK", [("Content-Length", "4")])
+        write(b"abcd")
+        channel = environ["waitress.client_disconnected"].__self__
+        poll(lambda: channel.aborted, HANG, lambda: "the loop goes on with the request")
+        write(b"")
+        write(b"")
+        return body
+
+    assert call(app, method=method).complete
+    assert body.closed == 1
 
 
 def test_a_head_request_may_write_and_end_short() -> None:
