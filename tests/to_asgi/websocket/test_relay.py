@@ -16,6 +16,7 @@ from bridge.types import Environ, StartResponse
 from tests.support.asgi import HANG
 from tests.support.relays import Library, Speaker, no_descriptors_left, serve_accepted
 from tests.support.served import Served, arrival
+from tests.support.servers import poll
 from tests.support.websockets import closing, connect, disconnect, received, sent
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
@@ -266,7 +267,10 @@ def test_an_app_that_waits_in_two_threads_is_told_of_the_end() -> None:
         assert go.wait(HANG)
         sending = threading.Thread(target=end, args=(lambda: websocket.send("x" * 400_000),))
         sending.start()
-        channels.append(websocket._channel)
+        channel: Channel = websocket._channel
+        # If the socket were taken first, that would have nothing to wait for.
+        poll(lambda: len(channel._items) == 1, HANG, lambda: "send() has put nothing")
+        channels.append(channel)
         end(lambda: environ["werkzeug.socket"].fileno())  # noqa: PLW0108 - the attribute is what opens it
         sending.join(HANG)
         assert not sending.is_alive()
