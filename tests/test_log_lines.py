@@ -26,6 +26,7 @@ OURS = {
     "self._remedy",
     "library",
     "what",
+    "what_follows",
     "tasks[task]",
     "self._label",
     "event",

@@ -24,7 +24,7 @@ PROJECTS = (
     *("gunicorn", "waitress", "uWSGI", "mod_wsgi", "cheroot", "wsgiref"),
 )
 #: Libraries that do it in a server's place.
-LIBRARIES = {"zttp": "uvicorn", "wsproto": "uvicorn"}
+LIBRARIES = {"zttp": "uvicorn", "wsproto": "uvicorn", "h2": "hypercorn"}
 #: The servers of rows that are about a part of one.
 PARTS = {
     ("granian-wsgi",): ("WSGI",),
