@@ -28,19 +28,19 @@ def _is_first(target: Target) -> bool:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM end a worker that imports the app; natively they wait for the import.
+    """Have Ctrl-C and SIGTERM end a process that imports the app; natively they wait for the import.
 
-    hypercorn's workers ignore SIGINT, uvicorn's and granian's note both for a loop that doesn't run yet. An import
-    that waits, for a database say, would hold the main process too: it waits for its workers without a limit.
+    hypercorn's workers ignore SIGINT, uvicorn's and granian's note both for a loop that doesn't run yet, and so does
+    uvicorn's only process (0.35). An import that waits, for a database say, would hold the main process too: it waits
+    for its workers without a limit.
     """
-    if multiprocessing.parent_process() is None:
-        yield
-        return
-    # None: a handler that is not Python's, and can't be put back by it.
+    worker = multiprocessing.parent_process() is not None
+    # None: a handler that is not Python's, and can't be put back by it. What the main process ignores, or leaves to the
+    # system, is the user's choice.
     before = {
         number: handler
         for number in (signal.SIGINT, signal.SIGTERM)
-        if (handler := signal.getsignal(number)) is not None
+        if (handler := signal.getsignal(number)) is not None and (worker or callable(handler))
     }
     for number in before:
         signal.signal(number, signal.default_int_handler)
