@@ -69,15 +69,6 @@ def configuration(language: str, page: Any = DEPLOYMENT) -> str:
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    opened = Page(tmp_path)
-    try:
-        yield opened
-    finally:
-        opened.stop()
-
-
-@pytest.fixture
 def nginx(page: Page) -> Iterator[RunningServer]:
     """nginx by the page's configuration, before ``APP`` on the page's first command line."""
     command = shutil.which("nginx")

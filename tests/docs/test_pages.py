@@ -1,6 +1,5 @@
 """Each page of docs/ does what it says; ``tests.support.pages`` has the rules."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,6 @@ from tests.support.pages import DOCS, Page, blocks
 #: These have tests of their own: the one with a client for WebSocket, the other with Ray.
 APART = {"websocket", "ray"}
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "```" in path.read_text() and path.stem not in APART)
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    opened = Page(tmp_path)
-    try:
-        yield opened
-    finally:
-        opened.stop()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())

@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,15 +33,6 @@ CONTRIBUTING = shell_lines("CONTRIBUTING.md")
 
 def test_a_reader_is_through_it_soon() -> None:
     assert len(README.splitlines()) <= 150
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    opened = Page(tmp_path)
-    try:
-        yield opened
-    finally:
-        opened.stop()
 
 
 def test_it_does_what_it_says(page: Page) -> None:

@@ -23,7 +23,8 @@ from werkzeug.debug import DebuggedApplication
 
 from bridge import AsgiToWsgi, WsgiToAsgi
 from bridge.types import Environ
-from tests.security.test_frames import SECRET, asgi_fails, fails_at_once, serve, take
+from tests.security.secret_request import SECRET
+from tests.security.test_frames import asgi_fails, fails_at_once, serve, take
 from tests.support.asgi import http_scope, request
 from tests.support.served import call as serve_http
 from tests.support.wsgi import call, environ_for

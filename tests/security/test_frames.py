@@ -10,7 +10,6 @@ The variables are read as these tools do, after the error has left the frames.
 
 import asyncio
 import inspect
-import io
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,16 +26,15 @@ import bridge
 from bridge import AsgiToWsgi, Dispatcher, Mount, WebSocket, WsgiToAsgi
 from bridge.cli.proxy import Trusted, asgi_behind, wsgi_behind
 from bridge.types import Environ, Receive, Scope, Send, StartResponse
+from tests.security.secret_request import SECRET, secret_environ
 from tests.support.asgi import Exchange, http_scope, request
 from tests.support.served import Served
 from tests.support.websockets import handler, websocket_scope
-from tests.support.wsgi import environ_for
 from tests.to_wsgi.apps import START, part
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
 
 PACKAGE = f"{Path(bridge.__file__).parent}/"
-SECRET = "s3cr3t"
 HEADERS = [
     (b"host", b"testserver"),
     (b"cookie", f"sessionid={SECRET}".encode()),
@@ -212,15 +210,7 @@ ASGI_APPS = [
 
 
 def environ() -> Environ:
-    return environ_for(
-        "/a",
-        method="POST",
-        body=b"body",
-        query=f"token={SECRET}",
-        RAW_URI=f"/a?token={SECRET}",
-        HTTP_COOKIE=f"sessionid={SECRET}",
-        HTTP_AUTHORIZATION=f"Bearer {SECRET}",
-    ) | {"wsgi.errors": io.StringIO()}
+    return secret_environ("/a", b"body")
 
 
 def take(app: Any) -> None:

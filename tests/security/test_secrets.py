@@ -7,7 +7,6 @@ looked at that the bridge says of it, at every level. ``test_frames`` has the lo
 
 import asyncio
 import contextlib
-import io
 import logging
 import traceback
 from collections.abc import Callable, Iterator
@@ -26,15 +25,15 @@ from django.utils.log import AdminEmailHandler
 
 from bridge import AsgiToWsgi, Dispatcher, WebSocket
 from bridge.types import Environ, Receive, Scope, Send, StartResponse
+from tests.security.secret_request import SECRET, secret_environ
 from tests.support.asgi import Exchange, disconnect, http_scope, request
 from tests.support.served import Served
 from tests.support.websockets import handler, serve
-from tests.support.wsgi import call, environ_for
+from tests.support.wsgi import call
 from tests.to_wsgi.apps import START, part
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
 
-SECRET = "s3cr3t"
 HEADERS = [
     (b"host", b"testserver"),
     (b"cookie", b"sessionid=" + SECRET.encode()),
@@ -48,15 +47,7 @@ SCOPE = http_scope(
 
 
 def environ() -> Environ:
-    return environ_for(
-        "/login",
-        method="POST",
-        body=BODY,
-        query=f"token={SECRET}",
-        RAW_URI=f"/login?token={SECRET}",
-        HTTP_COOKIE=f"sessionid={SECRET}",
-        HTTP_AUTHORIZATION=f"Bearer {SECRET}",
-    ) | {"wsgi.errors": io.StringIO()}
+    return secret_environ("/login", BODY)
 
 
 def assert_hidden(error: BaseException) -> None:
