@@ -2,6 +2,7 @@
 
 Run it from the directory above, and open http://127.0.0.1:8000/:
 
+    pip install '.[serve]' django
     uvicorn examples.django_app:app
 
     curl --output numbers.csv http://127.0.0.1:8000/numbers.csv

@@ -2,6 +2,7 @@
 
 Run it from the directory above:
 
+    pip install '.[serve]' django
     gunicorn --worker-class gthread --threads 8 examples.django_asgi:wsgi_app
 
     curl http://127.0.0.1:8000/

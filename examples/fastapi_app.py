@@ -2,6 +2,7 @@
 
 Run it from the directory above:
 
+    pip install '.[serve]' fastapi python-multipart
     gunicorn examples.fastapi_app:wsgi_app
 
     curl http://127.0.0.1:8000/

@@ -2,6 +2,7 @@
 
 Run it from the directory above:
 
+    pip install '.[serve]' fastmcp
     gunicorn --worker-class gthread --threads 8 examples.fastmcp_app:wsgi_app
 
     fastmcp list http://127.0.0.1:8000/mcp

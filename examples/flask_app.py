@@ -2,6 +2,7 @@
 
 Run it from the directory above, and open http://127.0.0.1:8000/:
 
+    pip install '.[serve]' flask
     bridge serve examples.flask_app:app
 
 Without a browser:

@@ -2,6 +2,7 @@
 
 Run it from the directory above:
 
+    pip install '.[serve]' flask
     uvicorn examples.sse:app
 
     curl --no-buffer --max-time 3 http://127.0.0.1:8000/

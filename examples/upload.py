@@ -2,6 +2,7 @@
 
 Run it from the directory above:
 
+    pip install '.[serve]' flask
     uvicorn examples.upload:app
 
     curl --upload-file LICENSE http://127.0.0.1:8000/

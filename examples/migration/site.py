@@ -2,6 +2,7 @@
 
 Run it from the directory above, and open http://127.0.0.1:8000/:
 
+    pip install '.[serve]' flask flask-sock fastapi
     uvicorn examples.migration.site:app
 
     curl http://127.0.0.1:8000/api/products

@@ -1,12 +1,73 @@
 """Each example runs as its own first lines say: the server of its command line, then each client's line."""
 
+import ast
 import hashlib
 import json
+import shlex
+import sys
+from importlib import metadata
 from pathlib import Path
 
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from tests.conftest import StartServer
-from tests.support.examples import Example
+from tests.support.examples import Example, lines_of
 from tests.support.servers import REPOSITORY
+
+EXAMPLES = sorted({*(REPOSITORY / "examples").glob("*.py"), REPOSITORY / "examples/migration/site.py"})
+INSTALL = "pip install '.[serve]' "
+#: Has a section of its own on what it needs, for it is in no environment of the tests.
+APART = {"ray_serve"}
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level modules that a file, or one of the same package beside it, imports from elsewhere."""
+    names: set[str] = set()
+    beside = path.parent.glob("*.py") if (path.parent / "__init__.py").exists() else [path]
+    for file in beside:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
+                names.add(node.module.partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"bridge"}
+
+
+def installed_by(words: list[str]) -> set[str]:
+    """The distributions that these need as well, themselves included, as far as they are installed here."""
+    found: set[str] = set()
+    waiting = [canonicalize_name(word) for word in words]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        try:
+            requirements = [Requirement(text) for text in metadata.requires(name) or ()]
+        except metadata.PackageNotFoundError:
+            continue
+        waiting += [
+            canonicalize_name(requirement.name)
+            for requirement in requirements
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        ]
+    return found
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_it_says_what_it_needs(path: Path) -> None:
+    if path.stem in APART:
+        assert "pip install" in path.read_text()
+        return
+    install, *_ = lines_of(path)
+    assert install.startswith(INSTALL)
+    there = installed_by(shlex.split(install.removeprefix(INSTALL)))
+    distributions = metadata.packages_distributions()
+    for module in imported(path):
+        assert there & {canonicalize_name(name) for name in distributions[module]}, module
+
 
 LICENSE = (REPOSITORY / "LICENSE").read_bytes()
 LICENSE_DIGEST = hashlib.sha256(LICENSE).hexdigest()

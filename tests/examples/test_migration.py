@@ -1,6 +1,5 @@
 """The shop of ``examples/migration`` on an ASGI server and on a WSGI one, as its first lines say, without a browser."""
 
-import ast
 import json
 import os
 import shlex
@@ -15,12 +14,12 @@ import websockets.exceptions
 import websockets.sync.client
 
 from tests.conftest import ServerPool
+from tests.support.examples import lines_of
 from tests.support.servers import REPOSITORY, RunningServer, ServerKind, free_port
 from tests.support.versions import NO_CONTROL_SOCKET
 
 SITE = REPOSITORY / "examples" / "migration" / "site.py"
-DOCSTRING = ast.get_docstring(ast.parse(SITE.read_text())) or ""
-LINES = [line.strip() for line in DOCSTRING.splitlines() if line.startswith("    ")]
+LINES = lines_of(SITE)
 APP = "examples.migration.site:app"
 
 # Server -> who answers: the old part and the new one.

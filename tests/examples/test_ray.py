@@ -3,7 +3,6 @@
 Ray is not in the tests' environment; ``make test-ray`` has it.
 """
 
-import ast
 import importlib
 import sys
 import threading
@@ -19,6 +18,7 @@ import pytest
 import websockets.sync.client
 
 from bridge import Dispatcher, WsgiToAsgi
+from tests.support.examples import lines_of
 from tests.support.pages import DOCS, blocks
 from tests.support.processes import alive
 from tests.support.servers import REPOSITORY, free_port, poll
@@ -98,8 +98,8 @@ def states(name: str) -> dict[str, int]:
 
 def command_lines() -> list[list[str]]:
     """Those of the example's first lines that start it."""
-    text = ast.get_docstring(ast.parse((REPOSITORY / "examples/ray_serve.py").read_text())) or ""
-    return [line.split() for line in text.splitlines() if line.startswith("    serve run ")]
+    lines = lines_of(REPOSITORY / "examples/ray_serve.py")
+    return [line.split() for line in lines if line.startswith("serve run ")]
 
 
 def test_its_first_lines_serve_what_it_has() -> None:

@@ -11,7 +11,7 @@ from tests.conftest import StartServer
 
 from .servers import REPOSITORY, RunningServer
 
-__all__ = ["Example"]
+__all__ = ["Example", "lines_of"]
 
 # The servers' command lines in the examples, without the app, as rows of the harness's table.
 _KINDS = {
@@ -23,13 +23,18 @@ _KINDS = {
 _TIME_OVER = 28
 
 
+def lines_of(example: Path) -> list[str]:
+    """The command lines of an example: what it needs, its server, its clients."""
+    docstring = ast.get_docstring(ast.parse(example.read_text()))
+    assert docstring is not None
+    return [line.strip() for line in docstring.splitlines() if line.startswith("    ")]
+
+
 class Example:
-    """An example, its server started, and the other lines of its docstring: those of its clients."""
+    """An example, its server started, and the lines of its clients."""
 
     def __init__(self, name: str, start_server: StartServer, environ: dict[str, str] | None = None) -> None:
-        docstring = ast.get_docstring(ast.parse((REPOSITORY / "examples" / f"{name}.py").read_text()))
-        assert docstring is not None
-        serve, *self.lines = [line.strip() for line in docstring.splitlines() if line.startswith("    ")]
+        _, serve, *self.lines = lines_of(REPOSITORY / "examples" / f"{name}.py")
         command, _, app = serve.rpartition(" ")
         assert app.startswith(f"examples.{name}:")
         self.server: RunningServer = start_server(_KINDS[command], app, environ=environ or {})
