@@ -1,6 +1,5 @@
 """``bridge serve`` on every server that it knows, as its user runs it: a command, a client, a signal."""
 
-import ast
 import contextlib
 import hashlib
 import importlib.util
@@ -23,6 +22,7 @@ import httpx
 import pytest
 
 from bridge.cli.servers import SERVERS
+from tests.support.examples import lines_of
 from tests.support.faults import hold, known
 from tests.support.servers import HOST, REPOSITORY, RunningServer, ServerKind, free_port, poll
 from tests.support.versions import NO_CONTROL_SOCKET
@@ -471,10 +471,7 @@ def test_threads_are_the_servers_own_on_a_wsgi_server(server: str) -> None:
 
 
 def test_the_flask_example_runs_as_its_first_lines_say() -> None:
-    example = REPOSITORY / "examples" / "flask_app.py"
-    docstring = ast.get_docstring(ast.parse(example.read_text()))
-    assert docstring is not None
-    serve, *requests = [line.strip() for line in docstring.splitlines() if line.startswith("    ")]
+    _, serve, *requests = lines_of(REPOSITORY / "examples" / "flask_app.py")
     assert serve == "bridge serve examples.flask_app:app"
 
     with serving(serve.split()[-1], "uvicorn", directory=REPOSITORY) as server:
