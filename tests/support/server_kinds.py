@@ -58,6 +58,8 @@ _RUNNER = "tests.support.wsgi_runner"
 _UWSGI = (
     str(Path(sys.executable).with_name("uwsgi")),
     *("--master", "--need-app", "--die-on-term", "--http-chunked-input", "--enable-threads"),
+    # Where its worker does not end: tests/support/faults has a row of it, "SIGTERM to a worker with threads".
+    *("--worker-reload-mercy", "5"),
     *("--processes", "1", "--threads", "8", "--module", "{module}", "--callable", "{attribute}"),
 )
 
