@@ -152,6 +152,9 @@ WSGI = (
         does="soon after its first request a worker may stay, until its master kills it",
         right="it ends",
         unshown="a race: 8 of 395 starts of a native app stayed for more than 6 seconds",
+        docs=(
+            "uWSGI with threads may keep a worker after SIGTERM, if that comes soon after its first request",
+        ),
     ),
     Fault(
         name="early hints",
