@@ -60,12 +60,13 @@ def close_loop(loop: asyncio.AbstractEventLoop) -> None:
     """Close ``loop`` as ``asyncio.run()`` does: tasks, async generators, default executor go first."""
     if isinstance(loop, RequestLoop):
         loop.unmark_root()
-    # A stop() that waits to be called would stop the runner's runs; uvloop's stop() is a callback.
-    loop.call_soon(loop.stop)
-    loop.run_forever()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.get_loop()
         _end_tasks(loop)
+        # A stop() that waits to be called would stop the runner's own runs: uvloop's stop() is a callback, and a run
+        # that an error ended leaves one.
+        loop.call_soon(loop.stop)
+        loop.run_forever()
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:

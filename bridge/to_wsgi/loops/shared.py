@@ -16,7 +16,7 @@ from typing import Any
 
 from .exit_and_fork import in_forked_child
 from .greenlets import GreenletLoop, patched_by
-from .kept import LoopFactory, make_loop
+from .kept import LoopFactory, close_loop, make_loop
 
 __all__ = ["SharedLoop"]
 
@@ -93,8 +93,8 @@ class SharedLoop:
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=self._make_loop) as runner:
-                loop = runner.get_loop()
+            loop = self._make_loop()
+            try:
                 with self._lock:
                     self.loop, self._has_loop = loop, True
                     if self._closing:
@@ -105,8 +105,10 @@ class SharedLoop:
                 try:
                     self._run_until_closed(loop)
                 finally:
-                    # The runner runs it once more.
+                    # The loop runs once more as it is closed.
                     ready.cancel()
+            finally:
+                close_loop(loop)
         except BaseException as exc:
             if self._ready.is_set():
                 raise

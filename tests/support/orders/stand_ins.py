@@ -213,6 +213,7 @@ class Loop:
         self._ready: deque[asyncio.Handle] = deque()
         self._timers: list[asyncio.TimerHandle] = []
         self._closed = False
+        self._stopping = False
 
     def _self(self) -> Any:
         """It has what the code under test calls, and no more of what a loop has."""
@@ -243,6 +244,19 @@ class Loop:
         finally:
             asyncio._set_running_loop(None)
         return future.result()
+
+    def run_forever(self) -> None:
+        """Run it until a callback has stopped it, and what is ready by then is left to the next run."""
+        asyncio._set_running_loop(self._self())
+        try:
+            while not self._stopping:
+                self._step()
+        finally:
+            self._stopping = False
+            asyncio._set_running_loop(None)
+
+    def stop(self) -> None:
+        self._stopping = True
 
     def close(self) -> None:
         self._order.pause()

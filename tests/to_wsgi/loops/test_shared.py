@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import anyio
 import anyio.lowlevel
@@ -47,6 +47,54 @@ class TestShared:
         began.wait()
         shared.release()
         assert ended == ["ended"]
+
+    @pytest.mark.parametrize("factory", [None, uvloop.new_event_loop])
+    def test_a_task_that_stops_the_loop_at_the_end_keeps_no_other_from_ending(
+        self, factory: Callable[[], asyncio.AbstractEventLoop] | None
+    ) -> None:
+        shared = SharedLoop.acquire(factory)
+        began = threading.Barrier(2)
+        ended: list[str] = []
+
+        async def stops() -> None:
+            began.wait(30)
+            try:
+                await asyncio.sleep(100)
+            finally:
+                asyncio.get_running_loop().stop()
+                asyncio.get_running_loop().stop()
+
+        async def takes_its_time() -> None:
+            began.wait(30)
+            try:
+                await asyncio.sleep(100)
+            finally:
+                for _ in range(5):
+                    await asyncio.sleep(0)
+                ended.append("ended")
+
+        async def generator() -> AsyncIterator[None]:
+            try:
+                yield
+            finally:
+                ended.append("generator")
+
+        async def begin() -> AsyncIterator[None]:
+            left = generator()
+            await anext(left)
+            return left
+
+        left = asyncio.run_coroutine_threadsafe(begin(), shared.loop).result(30)
+        tasks = []
+        for work in (takes_its_time, stops):
+            tasks.append(asyncio.run_coroutine_threadsafe(work(), shared.loop))
+            began.wait(30)
+        shared.release()
+        assert ended == ["ended", "generator"]
+        assert all(task.cancelled() for task in tasks)
+        assert shared.loop.is_closed()
+        del left
+        wait_for_no_bridge_threads()
 
     def test_a_closed_loop_refuses(self) -> None:
         shared = SharedLoop.acquire(None)
