@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -48,6 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         figures = json.loads((options.draw / "figures.json").read_text())
         print(*report.draw(options.draw, figures), sep="\n")
         return 0
+    # Terminated, it ends its servers, as it does for Ctrl-C.
+    signal.signal(signal.SIGTERM, _end)
     prefixes = options.only or [""]
     for prefix in prefixes:
         if not any(name.startswith(prefix) for name in _NAMES):
@@ -61,6 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
         settings = replace(settings, seconds=options.seconds)
     _run([name for name in _NAMES if name.startswith(tuple(prefixes))], settings, options.output)
     return 0
+
+
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _run(names: list[str], settings: Settings, output: Path | None) -> None:

@@ -3,12 +3,17 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import psutil
 import pytest
+
+from tests.support.processes import alive
+from tests.support.servers import poll
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -114,6 +119,28 @@ def test_a_run_leaves_its_figures_and_plots(tmp_path: Path) -> None:
         assert "currentColor" in text
         assert f"uvicorn {data['machine']['versions']['uvicorn']}" in text
         assert data["machine"]["date"] in text
+
+
+def test_a_run_that_is_terminated_leaves_no_server() -> None:
+    pytest.importorskip("rich", reason="the benchmarks' own dependency")
+    command = [sys.executable, "-m", "benchmarks", "--only", "servers.uvicorn.chunks"]
+    benchmarks = subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    started: list[psutil.Process] = []
+    try:
+        run_by_it = psutil.Process(benchmarks.pid)
+        poll(lambda: len(run_by_it.children()) > 1, 60, lambda: "it starts no servers")
+        started = run_by_it.children(recursive=True)
+        benchmarks.terminate()
+        said, _ = benchmarks.communicate(timeout=90)
+        left = alive(started)
+    finally:
+        benchmarks.kill()
+        for process in alive(started):
+            process.kill()
+    assert benchmarks.returncode == 128 + signal.SIGTERM, said
+    assert not left
 
 
 def test_a_name_that_no_benchmark_has_is_refused_with_the_names_there_are() -> None:
