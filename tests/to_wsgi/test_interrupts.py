@@ -5,6 +5,9 @@ applications put time limits on requests in the same way.
 """
 
 import asyncio
+import ctypes
+import functools
+import signal
 import threading
 from collections.abc import Callable, Iterator
 
@@ -19,6 +22,7 @@ from bridge.to_wsgi.loops.shared import SharedLoop
 from bridge.to_wsgi.request_body import find_body
 from bridge.to_wsgi.shared_loop import Running, SharedExchange
 from bridge.types import Receive, Scope, Send
+from tests.support.faults import hold
 from tests.support.interrupts import Interrupt, interrupted
 from tests.support.threads import wait_for_no_bridge_threads
 from tests.support.wsgi import environ_for
@@ -157,3 +161,32 @@ def test_it_raises_at_each_call() -> None:
     assert len(lines) == 3  # one for each call
     assert all(place.startswith(f"{__name__}.test_it_raises_at_each_call") for place in lines)
     assert issubclass(Interrupt, BaseException)
+
+
+def test_python_leaves_no_lock_that_a_with_statement_has_taken() -> None:
+    """What the product stands on: a signal that comes in an ``__enter__()`` of C is handled in the block, or later."""
+    library = ctypes.CDLL(None)
+    left: list[object] = []
+
+    class Lock:
+        # In C, as that of a lock; the signal is there when it returns.
+        __enter__ = staticmethod(functools.partial(getattr(library, "raise"), signal.SIGUSR1))
+
+        def __exit__(self, *error: object) -> None:
+            left.append(error)
+
+    def handler(*_: object) -> None:
+        raise Interrupt
+
+    def take() -> None:
+        with Lock():
+            len("")
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with pytest.raises(Interrupt):
+            take()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    seen = "called" if left else "left"
+    hold("signal handler that raises as a lock is taken", "gunicorn-sync", seen, right="called")

@@ -21,7 +21,7 @@ class Fault:
     versions: str
     """A requirement, with the project's name: ``granian``, ``granian<2.8.9``, ``hypercorn; python_version>="3.12"``.
 
-    Without a bound: all versions, as far as tested. wsgiref has the version of Python."""
+    Without a bound: all versions, as far as tested. wsgiref has the version of Python, which is "python" itself."""
     does: str
     right: str = ""
     """What it should do. Empty: see ``lawful``."""
@@ -53,8 +53,8 @@ def installed(versions: str) -> bool:
 
 
 def version_of(project: str) -> str:
-    """Return the installed version of a distribution; of wsgiref, which is Python's; or of Apache's mod_wsgi."""
-    if project == "wsgiref":
+    """Return the installed version of a distribution; of Python or its wsgiref; or of Apache's mod_wsgi."""
+    if project in ("python", "wsgiref"):
         return python_version()
     if project == "mod_wsgi":
         return mod_wsgi.version()
