@@ -4,7 +4,8 @@ One meaning for every server. Servers differ: uvicorn rewrites both, gunicorn th
 address whoever sent it, hypercorn, granian, waitress and wsgiref rewrite nothing. Here:
 
 - The headers count if the peer is trusted: its address is listed, or it came by a Unix socket, which the file's
-  permissions guard. Otherwise anybody could say anything.
+  permissions guard. Otherwise anybody could say anything. A peer without an address is not at a Unix socket for that:
+  see ``_at_unix_socket()``.
 - Each proxy appends the address of its peer to ``X-Forwarded-For``. So it is read from the right, and the first one
   that is not a trusted proxy's is the client's; if all are, the leftmost.
 - The scheme is the last one of ``X-Forwarded-Proto``, which the nearest proxy said, if it is http or https.
@@ -57,7 +58,10 @@ class Trusted:
         return any(address in network for network in self._networks)
 
     def peer(self, host: str | None) -> bool:
-        """Whether what this peer says counts. An empty one is at a Unix socket; waitress calls it localhost."""
+        """Whether what this peer says counts. An empty one is at a Unix socket; waitress calls it localhost.
+
+        WSGI servers have the address from ``accept()``, so that one of TCP is never empty.
+        """
         return not host or host == "localhost" or host in self
 
     def client(self, forwarded_for: str) -> tuple[str, int] | None:
@@ -95,7 +99,8 @@ def asgi_behind(trusted: Trusted, app: ASGIApp) -> ASGIApp:
     async def behind(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:
             client = scope.get("client")
-            if trusted.peer(client[0] if client else None):
+            host = client[0] if client else ""
+            if trusted.peer(host) if host or _at_unix_socket(scope) else host in trusted:
                 _rewrite_scope(scope, trusted)
         try:
             await app(scope, receive, send)
@@ -103,6 +108,17 @@ def asgi_behind(trusted: Trusted, app: ASGIApp) -> ASGIApp:
             scope = {}  # an error of the app's would show it: see mapping.hidden
 
     return behind
+
+
+def _at_unix_socket(scope: Scope) -> bool:
+    """Whether a client without an address is at a Unix socket: then the server's own address has no port either.
+
+    A client that has reset its TCP connection has no address any more, and uvicorn serves what it sent before. Whoever
+    took that for a Unix socket would believe anybody who sends and leaves.
+    """
+    host, port = scope.get("server") or ("", None)
+    # On a Unix socket the port is None, on granian "0". Of a path gunicorn's ASGI worker (27.0) gives two letters.
+    return not host or host[0] == "/" or str(port) == "0" or not str(port).isdigit()
 
 
 def _rewrite_scope(scope: Scope, trusted: Trusted) -> None:

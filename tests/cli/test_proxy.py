@@ -1,12 +1,17 @@
 """The client behind proxies: the same rules for scopes and environs."""
 
 import asyncio
+import socket
+import struct
+import threading
 from typing import Any
 
 import pytest
+import uvicorn
 
 from bridge.cli.proxy import Trusted, asgi_behind, wsgi_behind
 from bridge.types import ASGIApp, Receive, Scope, Send
+from tests.support.asgi import HANG
 
 
 def environ_seen(trusted: str, peer: str, headers: dict[str, str]) -> tuple[Any, ...]:
@@ -96,6 +101,69 @@ def test_lifespan_passes() -> None:
     lifespan: Scope = {"type": "lifespan"}
     call(asgi_behind(Trusted("*"), app), lifespan)
     assert seen[0] is lifespan
+
+
+def _unnamed(server: object, trusted: str = "10.0.0.1") -> Scope:
+    """The scope of a request whose peer has no address, as the app gets it."""
+    scope: Scope = {
+        "type": "http",
+        "scheme": "http",
+        "client": None,
+        "server": server,
+        "headers": [(b"x-forwarded-for", b"1.2.3.4"), (b"x-forwarded-proto", b"https")],
+    }
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    call(asgi_behind(Trusted(trusted), app), scope)
+    return scope
+
+
+# None: hypercorn and daphne; then uvicorn, granian, and gunicorn's ASGI worker with a relative path.
+@pytest.mark.parametrize("server", [None, ("/run/s", None), ("s", None), ("/run/s", "0"), ("a", "p")])
+def test_a_peer_without_an_address_counts_at_a_unix_socket(server: object) -> None:
+    scope = _unnamed(server)
+    assert (scope["client"], scope["scheme"]) == (("1.2.3.4", 0), "https")
+
+
+@pytest.mark.parametrize("server", [("127.0.0.1", 8000), ("::1", 8000), ("127.0.0.1", "8000")])
+def test_a_peer_without_an_address_does_not_count_at_a_port(server: object) -> None:
+    scope = _unnamed(server)
+    assert (scope["client"], scope["scheme"]) == (None, "http")
+    assert _unnamed(server, trusted="*")["client"] == ("1.2.3.4", 0), "everyone is trusted"
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_client_that_resets_its_connection_is_not_believed(loop: str, http: str) -> None:
+    """uvicorn serves what came before the reset, and finds no address of its client any more."""
+    seen: list[tuple[Any, ...]] = []
+    served = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append((scope["client"], scope["scheme"]))
+        served.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        # It has gone before anybody accepts: the connection waits in the socket, with the request and the reset.
+        with socket.create_connection(listening.getsockname()) as client:
+            client.sendall(
+                b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\n\r\n"
+            )
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        config: Any = {"loop": loop, "http": http, "lifespan": "off", "log_level": "critical"}
+        server = uvicorn.Server(
+            uvicorn.Config(asgi_behind(Trusted("192.0.2.1"), app), proxy_headers=False, **config)
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            assert served.wait(HANG)
+        finally:
+            server.should_exit = True
+            thread.join(HANG)
+    assert not thread.is_alive()
+    assert seen == [(None, "http")]
 
 
 def test_what_is_no_address_is_refused() -> None:
