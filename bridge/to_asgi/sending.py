@@ -5,7 +5,8 @@ raises, and the server cuts the connection. uvicorn, granian, and hypercorn for 
 (hypercorn 0.18, daphne 4.2):
 
 - hypercorn, HTTP/2: an ``Exception`` leaves the stream open for ever, and its client waiting. What is no ``Exception``
-  ends the connection, with the other streams on it: the lesser evil.
+  ends the connection, with the other streams on it: the lesser evil. In HTTP/3 it would be the greater one: all
+  connections are in one group of tasks, and with it ends the server's HTTP/3. There the stream is left open.
 - daphne: an exception after the start of a response ends its task that watches over all requests, which from then on
   never answers an error again. So nothing may leave the application; its own protocol object resets the connection.
 
@@ -103,7 +104,7 @@ def break_off(error: BaseException, scope: Scope, send: Send) -> BaseException |
         _log(error, scope)
         protocol.channel.forceAbortClient()
         return None
-    if scope.get("http_version") in {"2", "3"}:
+    if scope.get("http_version") == "2":
         _log(error, scope)
         return ResponseCut(
             "the WSGI app failed in the middle of a response: the log has its error before this"

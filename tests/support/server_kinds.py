@@ -157,6 +157,18 @@ _UVICORN_H2C = ServerKind(
     missing=lambda: None if installed("uvicorn>=0.53") else "uvicorn has HTTP/2 since 0.53",
 )
 
+# HTTP/3 beside HTTP/2, on one port. Its client is a test's own (test_http3): httpx doesn't speak it.
+_HYPERCORN_H3 = ServerKind(
+    "hypercorn-h3",
+    "asgi",
+    # It has nothing to wait for at its end, and waits all the same.
+    (*_HYPERCORN, "--certfile", "{cert}", "--keyfile", "{key}", "--graceful-timeout", "1"),
+    tcp=(*_HYPERCORN_TCP, "--quic-bind", "{host}:{port}"),
+    http="2",
+    tls=True,
+    missing=lambda: None if find_spec("aioquic") else "aioquic is not installed",
+)
+
 # What a server runs for WebSocket, where it is no row of ASGI_SERVERS. uvicorn's default is the protocol of websockets
 # without its threads; it calls its first implementation on websockets deprecated.
 _WEBSOCKET_KINDS = (
@@ -175,7 +187,9 @@ _WEBSOCKET_KINDS = (
     ServerKind("granian-ws", "asgi", (*_GRANIAN, "--interface", "asgi", "--ws"), tcp=_HOST_PORT),
 )
 
-SERVERS: dict[str, ServerKind] = {kind.name: kind for kind in (*_KINDS, _UVICORN_H2C, *_WEBSOCKET_KINDS)}
+SERVERS: dict[str, ServerKind] = {
+    kind.name: kind for kind in (*_KINDS, _UVICORN_H2C, _HYPERCORN_H3, *_WEBSOCKET_KINDS)
+}
 ASGI_SERVERS = tuple(kind.name for kind in _KINDS if kind.interface == "asgi")
 WSGI_SERVERS = tuple(kind.name for kind in _KINDS if kind.interface == "wsgi")
 WEBSOCKET_SERVERS = (

@@ -63,6 +63,17 @@ ASGI = (
         bridge=("to_asgi/sending.py",),
     ),
     Fault(
+        name="error in the middle, HTTP/3",
+        servers=("hypercorn-h3",),
+        versions="hypercorn",
+        does="an app's Exception leaves the stream open for ever, and its client waiting; what is no Exception ends "
+        "all HTTP/3 of the process",
+        right="the stream is reset",
+        wrong="open",
+        docs=("With HTTP/3 it leaves its stream open",),
+        bridge=("to_asgi/sending.py",),
+    ),
+    Fault(
         name="send() to a stream that has ended",
         servers=_HYPERCORN_2,
         versions="hypercorn",
