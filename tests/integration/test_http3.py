@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import StartServer
-from tests.integration.cases_server import CASES
+from tests.integration.cases_server import CASES, options
 from tests.support.asgi import HANG
 from tests.support.faults import hold
 from tests.support.servers import RunningServer
@@ -149,3 +149,25 @@ def test_an_error_in_the_middle_ends_nothing_but_its_own_response(
     # The stream's end, if there were any, would have come before the answers.
     hold("error in the middle, HTTP/3", "hypercorn-h3", asyncio.run(main()), right="reset")
     assert server.log().count(f"RuntimeError: {says}") == 1
+
+
+def test_a_client_that_leaves(start_server: StartServer) -> None:
+    # What a server doesn't tell of can't end the app's thread: it is left behind here.
+    server = start_server("hypercorn-h3", CASES, environ=options(shutdown_timeout=0.1))
+
+    async def main() -> str:
+        async with AsyncExitStack() as stack:
+            (stays,) = await connections(server, stack, 1)
+            async with AsyncExitStack() as short:
+                (leaves,) = await connections(server, short, 1)
+                endless = leaves.ask("/endless/t?paced")
+                await until(endless, lambda: bool(endless.body))
+            # Its close is before these in the server's socket. The third chunk is made when all have been told.
+            facts: dict[str, int] = {"chunks": 1, "closes": 0}
+            for number in range(1, 4):
+                await stays.get(f"/signal/t-{number}")
+                while facts["chunks"] <= number and not facts["closes"]:
+                    facts = json.loads((await stays.get("/facts/t")).body)
+            return "ends" if facts["closes"] else "goes on"
+
+    hold("leaving, HTTP/3", "hypercorn-h3", asyncio.run(main()), right="ends")

@@ -74,6 +74,15 @@ ASGI = (
         bridge=("to_asgi/sending.py",),
     ),
     Fault(
+        name="leaving, HTTP/3",
+        servers=("hypercorn-h3",),
+        versions="hypercorn",
+        does="it tells no app that its client has left, whatever the app",
+        right="http.disconnect",
+        wrong="goes on",
+        docs=("It tells no app there that its client has left",),
+    ),
+    Fault(
         name="send() to a stream that has ended",
         servers=_HYPERCORN_2,
         versions="hypercorn",
