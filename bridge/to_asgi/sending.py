@@ -10,7 +10,8 @@ raises, and the server cuts the connection. uvicorn, granian, and hypercorn for 
 - daphne: an exception after the start of a response ends its task that watches over all requests, which from then on
   never answers an error again. So nothing may leave the application; its own protocol object resets the connection.
 
-And a WebSocket's close, which daphne's ``send()`` takes a part of only.
+And two things that daphne does with WebSockets: its ``send()`` takes a part of a close only; and if it accepts one that
+was dropped, nobody hears of its end.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ from ..log import log_app_error, scope_name
 from ..types import Message, Scope, Send
 from .channel import Batch, End
 
-__all__ = ["ResponseCut", "break_off", "messages_of", "send_batch", "send_close"]
+__all__ = ["ResponseCut", "break_off", "is_dropped", "messages_of", "send_batch", "send_close"]
 
 # Looked up once: Python 3.11 takes as long for that as for a call.
 _COMPLETE = End.COMPLETE
@@ -118,7 +119,18 @@ def _log(error: BaseException, scope: Scope) -> None:
     )
 
 
-# The end of a WebSocket.
+# WebSockets on daphne.
+
+
+def is_dropped(server_send: Send) -> bool:
+    """Whether daphne has dropped the connection of a handshake that is not answered yet, and has still to say so.
+
+    It does so 4 to 5 seconds after the request. An app that a busy machine has kept waiting may accept right then. If
+    daphne got that, autobahn would take the connection for an open one again, and raise at its end, which it has had:
+    the app would wait for messages for ever, and never be told that its client is gone (daphne 4.2).
+    """
+    protocol = _daphne_protocol(server_send)
+    return protocol is not None and protocol.state == protocol.STATE_CLOSED
 
 
 async def send_close(server_send: Send, send: Send, code: int, reason: str) -> None:

@@ -71,3 +71,15 @@ def test_message_of_a_client_whose_handshake_was_refused(start_server: StartServ
     server.stop()
     seen = "a traceback" if "can't handle event type Response" in server.log() else "dropped"
     hold("message after a refused handshake", "hypercorn", seen, right="dropped")
+
+
+def test_accept_of_a_handshake_that_daphne_has_dropped(start_server: StartServer) -> None:
+    server = start_server("daphne", APP)
+    with RawWebSocket(server, "/dropped", wait=False) as client, pytest.raises(ConnectionError):
+        client.receive()
+    with server.client() as requests:
+        requests.get(
+            "/whole"
+        ).raise_for_status()  # it tells the app, and logs that, in the step that ends the connection
+    seen = "told" if '"WSDISCONNECT /dropped"' in server.log() else "never told"
+    hold("accept of a handshake that was dropped", "daphne", seen, right="told")

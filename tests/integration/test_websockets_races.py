@@ -10,12 +10,13 @@ import pytest
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
-from tests.conftest import ServerPool
+from tests.conftest import ServerPool, StartServer
 from tests.support.faults import known
 from tests.support.servers import RunningServer
 from tests.support.websocket_client import (
     HANG,
     WEBSOCKETS,
+    RawWebSocket,
     connect,
     leftovers,
     wait_for_no_leftovers,
@@ -59,6 +60,17 @@ def test_clients_that_leave_at_any_moment(name: str, app: str, server_pool: Serv
     with connect(server, ECHOES[app]) as client:
         client.send("after")
         assert client.recv(HANG) == "after"
+    server.assert_no_traceback()
+
+
+def test_app_that_accepts_when_daphne_drops_the_connection(start_server: StartServer) -> None:
+    """Its timer does so after 4 to 5 seconds: on a busy machine that and an app's accept meet by themselves."""
+    server = start_server("daphne", "tests.integration.apps.dropped_handshake:app")
+    before = leftovers(server)
+    with RawWebSocket(server, "/dropped/x", wait=False) as client, pytest.raises(ConnectionError):
+        client.receive()
+    server.wait_for_log("the app was told: 1006")
+    wait_for_no_leftovers(server, before)
     server.assert_no_traceback()
 
 

@@ -20,7 +20,7 @@ from ...types import Message, Scope, Send
 from ..channel import Batch, Channel, End, Item
 from ..lost import log_beside
 from ..refusal import denial, denies
-from ..sending import send_batch, send_close
+from ..sending import is_dropped, send_batch, send_close
 from ..watch import Watch
 from .codes import APP_ERROR, NORMAL, POLICY
 from .inbox import Inbox
@@ -214,6 +214,8 @@ class Session:
         state = self._next.get(item["type"])
         if state is self._state:
             await self._send(item)
+        elif state and self._state is ClientState.CONNECTING and is_dropped(self._server_send):
+            self._lose()
         elif state is ClientState.CLOSED:
             await self._close(item["code"], item["reason"])
         elif state is ClientState.OPEN:

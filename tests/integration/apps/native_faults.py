@@ -8,8 +8,15 @@ __all__ = ["app"]
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Read the whole request, and answer it in full. ``/early``: read nothing; ``/fail``: fail in the middle.
 
-    Refuse a WebSocket, and wait until its client has left.
+    Refuse a WebSocket, and wait until its client has left. ``/dropped``: have daphne drop the connection, as its timer
+    does where an app takes 5 seconds; and accept in the same moment.
     """
+    if scope["type"] == "websocket" and scope["path"] == "/dropped":
+        await receive()
+        send.args[0].onOpenHandshakeTimeout()  # type: ignore[attr-defined]  # daphne's own, of its own class
+        await send({"type": "websocket.accept"})
+        await receive()
+        return
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close"})

@@ -211,6 +211,16 @@ WEBSOCKET = (
         bridge=("to_asgi/websocket/session.py",),
     ),
     Fault(
+        name="accept of a handshake that was dropped",
+        servers=("daphne",),
+        versions="daphne",
+        does="native: autobahn, which drops a handshake after 4 to 5 s, takes it for open again if the app accepts "
+        "in that moment, and raises at its end",
+        right="the app gets websocket.disconnect",
+        wrong="never told",
+        bridge=("to_asgi/sending.py",),
+    ),
+    Fault(
         name="half of a surrogate pair",
         servers=("granian-ws",),
         versions="granian",

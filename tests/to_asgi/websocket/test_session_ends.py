@@ -8,6 +8,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -15,8 +16,9 @@ import pytest
 
 from bridge import ConnectionClosed, WebSocket
 from bridge.to_asgi.websocket import session as session_module
-from bridge.types import Environ, StartResponse
+from bridge.types import Environ, Message, StartResponse, WSGIApp
 from tests.support.asgi import HANG, Exchange
+from tests.support.relays import Library
 from tests.support.served import Served, arrival
 from tests.support.websockets import (
     Ending,
@@ -370,6 +372,49 @@ def test_a_server_whose_send_raises_when_the_client_has_left(error: type[Excepti
             await Gone(adapter, websocket_scope(), [{"type": "websocket.connect"}]).run()
             await arrival(ending.ended)
         assert isinstance(ending.error, ConnectionClosed)
+
+    asyncio.run(main())
+
+
+class Daphne:
+    """The part of its server that a ``send()`` leads to. It has dropped the connection, and says so when it is fed."""
+
+    def __init__(self) -> None:
+        self.state = self.STATE_CLOSED = 0
+        self.messages: list[Message] = []
+
+    async def handle_reply(self, protocol: "Daphne", message: Message) -> None:
+        assert protocol is self
+        self.messages.append(message)
+
+
+Daphne.__module__ = "daphne.server"
+
+
+def accept_and_wait(websocket: WebSocket) -> None:
+    websocket.accept()
+    with pytest.raises(ConnectionClosed, match="1006"):
+        websocket.receive()
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        handler(accept_and_wait),
+        handler(lambda websocket: websocket.close(1008)),
+        Library(lambda ws: ws.receive()),
+    ],
+    ids=["accept", "close", "library"],
+)
+def test_a_handshake_that_daphne_has_dropped_is_not_answered(app: WSGIApp) -> None:
+    """It would take an accept, and never say that the client is gone; and raise for the code of a close."""
+
+    async def main() -> None:
+        async with Served(app) as adapter:
+            server = Daphne()
+            exchange = connect(adapter)
+            await adapter(exchange.scope, exchange.receive, partial(server.handle_reply, server))
+            assert server.messages == []
 
     asyncio.run(main())
 
