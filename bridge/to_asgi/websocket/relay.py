@@ -147,13 +147,15 @@ class _LazySocket:
 
 
 class Relay:
-    """The loop's end of the pair. All of it is on the loop's thread, in two tasks.
+    """The loop's end of the pair. All of it is on the loop's thread, in two tasks, and a third one for pongs.
 
-    The session's own task goes through ``messages()``, which reads what the app writes, and answers its pings and its
-    close. The task that listens to the client calls ``deliver()``. Both write to the socket, and wait while the app
-    does not read; so a frame is made and written under ``_writing``, and nothing comes between its parts.
-    ``disconnect()`` is called from anywhere on the loop, and can't wait: where a frame is half written, it writes
-    nothing.
+    The session's own task goes through ``messages()``, which reads what the app writes. It never waits for the app to
+    read: an app may read only when it has sent what it has, and that waits for ``messages()``. The task that listens to
+    the client calls ``deliver()``, which does wait, and so does the task that answers the app's pings. Both write to
+    the socket; so a frame is made and written under ``_writing``, and nothing comes between its parts.
+
+    A close, the client's or the answer to the app's, can't wait: where a frame is half written, or the app has no room
+    for it, it is not written. The app learns the end from its socket, for whoever closes releases the pair next.
     """
 
     def __init__(self, pair: RelayPair, path: str) -> None:
@@ -171,6 +173,9 @@ class Relay:
         self._http.send(h11.Request(method="GET", target="/", headers=upgrade))
         self._http.send(h11.EndOfMessage())
         self._writing = asyncio.Lock()
+        # The answer to the app's last ping, until it is written, and the task that does so.
+        self._pong: events.Pong | None = None
+        self._answering: asyncio.Task[None] | None = None
         # The frames of a message that is not complete.
         self._parts: list[Any] = []
 
@@ -189,15 +194,21 @@ class Relay:
             return
         yield _accept(response)
         data: bytes | None = self._http.trailing_data[0]
-        while data is not None:
-            self._frames.receive_data(data)
-            for event in self._frames.events():
-                message = await self._event(event)
-                if message is not None:
-                    yield message
-                    if message["type"] == "websocket.close":
-                        return
-            data = await self._read()
+        try:
+            while data is not None:
+                self._frames.receive_data(data)
+                for event in self._frames.events():
+                    message = self._event(event)
+                    if message is not None:
+                        yield message
+                        if message["type"] == "websocket.close":
+                            return
+                data = await self._read()
+        finally:
+            # Forgotten at once: the error of a cancelled task leads back here.
+            answering, self._answering = self._answering, None
+            if answering is not None:
+                answering.cancel()
 
     async def _read(self) -> bytes | None:
         """What the app has written; ``None`` at its end."""
@@ -233,7 +244,7 @@ class Relay:
                 )
                 return None
 
-    async def _event(self, event: events.Event) -> Message | None:
+    def _event(self, event: events.Event) -> Message | None:
         """Answers what the app wants answered. Returns what the client gets; ``None``: nothing, or not yet."""
         from wsproto import events
         from wsproto.connection import ConnectionState
@@ -241,11 +252,14 @@ class Relay:
         if isinstance(event, events.Message):
             return self._message(event)
         if isinstance(event, events.Ping):
-            await self._write(event.response())
+            # One pong is enough for several pings, the last one's (RFC 6455, section 5.5.3).
+            self._pong = event.response()
+            if self._answering is None or self._answering.done():
+                self._answering = self._loop.create_task(self._answer())
         elif isinstance(event, events.CloseConnection):
             if self._frames.state is ConnectionState.OPEN:  # wsproto's own, for what it can't read
                 raise ApplicationError(f"the app wrote no WebSocket frame to its socket: {event.reason}")
-            await self._write(event.response())
+            self._write_now(event.response())
             code = NORMAL if event.code == NO_CODE else int(event.code)
             return {"type": "websocket.close", "code": code, "reason": event.reason or ""}
         return None
@@ -258,6 +272,13 @@ class Relay:
         if isinstance(event.data, str):
             return {"type": "websocket.send", "text": "".join(parts)}
         return {"type": "websocket.send", "bytes": b"".join(parts)}
+
+    # A task of its own.
+
+    async def _answer(self) -> None:
+        while self._pong is not None:
+            pong, self._pong = self._pong, None
+            await self._write(pong)
 
     # The listening task; disconnect() is called by whoever closes the WebSocket.
 
@@ -272,20 +293,24 @@ class Relay:
         )
 
     def disconnect(self, code: int, reason: str) -> None:
-        """Tells the app that the client is gone, and by which code, if the app has read what came before.
-
-        If not, the app learns it from the end of its socket: whoever calls this releases the pair next.
-        """
+        """Tells the app that the client is gone, and by which code, if the app has read what came before."""
         from wsproto import events
         from wsproto.connection import ConnectionState
         from wsproto.frame_protocol import CloseReason
 
-        if code == LOST or self._frames.state is not ConnectionState.OPEN or self._writing.locked():
+        if code == LOST or self._frames.state is not ConnectionState.OPEN:
             return
         # wsproto sends none for this very object, and 1000 for its number.
         sent = CloseReason.NO_STATUS_RCVD if code == NO_CODE else code
-        close = events.CloseConnection(code=sent, reason=reason or None)
-        with contextlib.suppress(OSError):  # it does not read, or has closed its end
+        self._write_now(events.CloseConnection(code=sent, reason=reason or None))
+
+    def _write_now(self, close: events.CloseConnection) -> None:
+        from wsproto.utilities import LocalProtocolError
+
+        if self._writing.locked():
+            return
+        # It has closed its end, or has no room; or it is the answer to the client's close, and nothing follows.
+        with contextlib.suppress(OSError, LocalProtocolError):
             self._socket.send(self._frames.send(close))
 
     async def _write(self, event: events.Event) -> None:

@@ -181,6 +181,40 @@ def test_an_app_that_does_not_read_holds_the_client() -> None:
     asyncio.run(main())
 
 
+def test_an_app_that_reads_when_it_has_sent_gets_on() -> None:
+    """It has pinged before, and the client sends as much: the loop does not wait for it to take the pong."""
+    full = threading.Event()
+
+    def speak(sock: socket.socket, connection: WSConnection) -> None:
+        sock.sendall(connection.send(events.AcceptConnection()))
+        assert full.wait(HANG)
+        sock.sendall(
+            connection.send(events.Ping(payload=b"first")) + connection.send(events.Ping(payload=b"last"))
+        )
+        sock.sendall(connection.send(events.BytesMessage(data=b"y" * 2_000_000)))
+        seen: list[Any] = []
+        while not any(isinstance(event, events.Pong) for event in seen):
+            connection.receive_data(sock.recv(65536))
+            seen += connection.events()
+        assert sum(len(event.data) for event in seen if isinstance(event, events.Message)) == 2_000_000
+        assert bytes(seen[-1].payload) in (b"first", b"last")
+        sock.sendall(connection.send(events.CloseConnection(code=4000)))
+
+    async def main() -> None:
+        async with Served(Speaker(speak)) as adapter:
+            async with connect(adapter) as exchange:
+                await exchange.wait_for("websocket.accept")
+                exchange.feed(received(b"x" * 2_000_000))
+                for _ in range(1000):
+                    await asyncio.sleep(0)
+                full.set()
+                await exchange.wait_for("websocket.close")
+            assert sent(exchange) == [b"y" * 2_000_000]
+            assert closing(exchange) == (4000, "")
+
+    asyncio.run(main())
+
+
 # Apps that speak for themselves.
 
 

@@ -7,6 +7,7 @@ closes it. The sockets take a few bytes at a time, so that each frame is written
 import asyncio
 import contextlib
 import gc
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -48,8 +49,9 @@ ACCEPT = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection:
 #: Room for a part of each frame that goes to the app, and for all that it sends.
 TO_APP, TO_LOOP = 5, 200
 
-#: Who ends it: the app by returning, by its close; the client; the server by a shutdown, or by cancelling the task.
-ENDS = ("return", "close", "client", "shutdown", "cancel")
+#: Who ends it: the app by returning, by its close, or as one of a single thread, which reads when it has sent more than
+#: there is room for; the client; the server by a shutdown, or by cancelling the task.
+ENDS = ("return", "close", "single", "client", "shutdown", "cancel")
 
 
 @pytest.fixture(autouse=True)
@@ -78,11 +80,12 @@ def scenario(
         sent: list[Message] = []
         ended: list[str] = []
         task: list[asyncio.Task[None]] = []
+        by_app = end in ("return", "close", "single")
 
         def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
             own = environ["werkzeug.socket"]
 
-            def reader() -> None:
+            def read_on() -> None:
                 with contextlib.suppress(OSError):
                     while data := own.recv(4096):
                         read.append(data)
@@ -90,10 +93,14 @@ def scenario(
 
             with contextlib.suppress(OSError):
                 own.send(ACCEPT)
-                order.spawn(reader, "app-reader")
+                if end != "single":
+                    order.spawn(read_on, "app-reader")
                 own.send(library.send(Ping()))
-                own.send(library.send(TextMessage("a")))
-                if end == "close":
+                own.send(library.send(TextMessage("a" * TO_LOOP if end == "single" else "a")))
+                if end == "single":
+                    own.shutdown(socket.SHUT_WR)
+                    read_on()
+                elif end == "close":
                     own.send(library.send(CloseConnection(4000, "enough")))
                 elif end != "return":
                     # As one that waits for messages. The reader ends with the socket.
@@ -154,12 +161,12 @@ def scenario(
         def check() -> None:
             assert task[0].cancelled() or task[0].exception() is None
             # One whose client has left before, or whose server has stopped, is not called.
-            assert ended or end in ("client", "shutdown", "cancel")
+            assert ended or not by_app
             assert all(one.closed and one.reader is one.writer is None for one in sockets.ends), (
                 "it stays open"
             )
             told = [message["type"].removeprefix("websocket.") for message in sent]
-            if end in ("return", "close"):
+            if by_app:
                 assert told == ["accept", "send", "close"]
                 assert sent[-1]["code"] == (4000 if end == "close" else 1000)
             elif told not in ([], ["close"]):
@@ -231,6 +238,15 @@ class WritesInParts(Relay):
         self._writing: Any = NoLock()
 
 
+class WaitsForItsAnswer(Relay):
+    """It reads on when the app has taken the answer to its ping."""
+
+    async def _read(self) -> bytes | None:
+        if self._answering is not None:
+            await self._answering
+        return await super()._read()
+
+
 class InterruptsItself(Relay):
     """Its close may come between the parts of a frame."""
 
@@ -249,6 +265,7 @@ class InterruptsItself(Relay):
         ("return", EndsInSilence, Relay, "wait for ever"),
         ("cancel", ClosesAtOnce, Relay, "the loop still waits"),
         ("return", RelayPair, WritesInParts, "two write at once"),
+        ("single", RelayPair, WaitsForItsAnswer, "wait for ever"),
         ("shutdown", RelayPair, InterruptsItself, "between the halves of one"),
     ],
 )
