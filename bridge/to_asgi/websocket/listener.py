@@ -84,6 +84,10 @@ class Listener:
         """The client's messages go to ``relay`` from here on."""
         self._relay = relay
 
+    def stuck(self) -> int | None:
+        """How many messages the app has taken so far. ``None``: none waits for it to take more."""
+        return self._inbox.stuck() if self._relay is None else self._relay.stuck()
+
     def end(self, code: int, reason: str) -> None:
         """Tells the app that nothing comes any more. The first call counts."""
         self._inbox.close(code, reason)

@@ -173,6 +173,9 @@ class Relay:
         self._http.send(h11.Request(method="GET", target="/", headers=upgrade))
         self._http.send(h11.EndOfMessage())
         self._writing = asyncio.Lock()
+        # Messages of the client that the app has had room for, and whether one waits for that.
+        self._taken = 0
+        self._delivering = False
         # The answer to the app's last ping, until it is written, and the task that does so.
         self._pong: events.Pong | None = None
         self._answering: asyncio.Task[None] | None = None
@@ -286,11 +289,20 @@ class Relay:
         """Gives the client's ``message`` to the app; waits while the app does not read."""
         from wsproto import events
 
-        await self._write(
-            events.TextMessage(data=message)
-            if isinstance(message, str)
-            else events.BytesMessage(data=message)
-        )
+        self._delivering = True
+        try:
+            await self._write(
+                events.TextMessage(data=message)
+                if isinstance(message, str)
+                else events.BytesMessage(data=message)
+            )
+        finally:
+            self._delivering = False
+        self._taken += 1
+
+    def stuck(self) -> int | None:
+        """How many messages the app has had room for so far. ``None``: ``deliver()`` does not wait for it to read."""
+        return self._taken if self._delivering else None
 
     def disconnect(self, code: int, reason: str) -> None:
         """Tells the app that the client is gone, and by which code, if the app has read what came before."""

@@ -146,12 +146,12 @@ class Session:
         self._listener.close(code, reason)
 
     def _look(self) -> None:
-        """Closes it where the app sends, and takes nothing of what fills the inbox.
+        """Closes it where the app sends, and takes nothing of what waits for it.
 
         Nobody sees the client leave behind that: hypercorn and granian say so by ``receive()`` alone. An app that
         neither sends nor receives may be at work.
         """
-        stuck, sends = self._inbox.stuck(), self._sends
+        stuck, sends = self._listener.stuck(), self._sends
         if stuck is not None and stuck == self._seen[0] and (self._sending or sends != self._seen[1]):
             logger.warning(
                 "closed the WebSocket to %r: the app sends, and in %s s it has taken none of the messages that wait",
@@ -267,7 +267,7 @@ class Session:
         except RuntimeError:
             # granian (2.8) and daphne (4.2) raise it in that case. So it is an error only if the client has not left,
             # which granian does not say of one whose handshake is denied, and nobody says behind messages that wait.
-            told = self._state is not ClientState.DENIED and self._inbox.stuck() is None
+            told = self._state is not ClientState.DENIED and self._listener.stuck() is None
             if told and not await self._watch.has_left():
                 raise
             self._lose()

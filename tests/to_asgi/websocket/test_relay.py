@@ -1,6 +1,7 @@
 """The relay: libraries that take the WebSocket's socket from the environ, and apps that speak the protocol on it."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -12,12 +13,13 @@ from wsproto import WSConnection, events
 
 from bridge import ApplicationError
 from bridge.to_asgi.channel import Channel
+from bridge.to_asgi.websocket import session as session_module
 from bridge.types import Environ, StartResponse
-from tests.support.asgi import HANG
+from tests.support.asgi import HANG, Exchange
 from tests.support.relays import Library, Speaker, no_descriptors_left, serve_accepted
 from tests.support.served import Served, arrival
 from tests.support.servers import poll
-from tests.support.websockets import closing, connect, disconnect, received, sent
+from tests.support.websockets import closing, connect, disconnect, received, sent, websocket_scope
 
 pytestmark = pytest.mark.usefixtures("no_bridge_threads")
 
@@ -211,6 +213,66 @@ def test_an_app_that_reads_when_it_has_sent_gets_on() -> None:
                 await exchange.wait_for("websocket.close")
             assert sent(exchange) == [b"y" * 2_000_000]
             assert closing(exchange) == (4000, "")
+
+    asyncio.run(main())
+
+
+class SendsAndNeverReads:
+    """It begins when the client's message has filled its socket."""
+
+    def __init__(self) -> None:
+        self.full = threading.Event()
+
+    def __call__(self, sock: socket.socket, connection: WSConnection) -> None:
+        sock.sendall(connection.send(events.AcceptConnection()))
+        assert self.full.wait(HANG)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                sock.sendall(connection.send(events.TextMessage(data="tick")))
+
+    async def fill(self, exchange: Exchange) -> None:
+        await exchange.wait_for("websocket.accept")
+        exchange.feed(received(b"x" * 2_000_000))
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        self.full.set()
+
+
+def test_an_app_that_sends_and_never_reads(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would not learn that the client leaves behind what it does not read, and hold its thread for ever."""
+    monkeypatch.setattr(session_module, "_STUCK", 0.05)
+    app = SendsAndNeverReads()
+
+    async def main() -> None:
+        async with Served(Speaker(app)) as adapter:
+            async with connect(adapter) as exchange:
+                await app.fill(exchange)
+                exchange.feed(disconnect(1006))
+            assert closing(exchange) == (1008, "the app does not take the messages")
+
+    asyncio.run(main())
+    assert any(
+        "it has taken none of the messages that wait" in record.getMessage() for record in caplog.records
+    )
+
+
+def test_a_server_whose_send_raises_behind_what_the_app_does_not_read() -> None:
+    """granian and daphne raise ``RuntimeError`` when the client has left, which nobody says behind messages."""
+    app = SendsAndNeverReads()
+
+    class Gone(Exchange):
+        async def send(self, message: Any) -> None:
+            await super().send(message)
+            if message["type"] == "websocket.send":
+                raise RuntimeError("closed")
+
+    async def main() -> None:
+        async with Served(Speaker(app)) as adapter:
+            async with Gone(adapter, websocket_scope(), [{"type": "websocket.connect"}]) as exchange:
+                await app.fill(exchange)
+            assert sent(exchange) == ["tick"]
 
     asyncio.run(main())
 
