@@ -88,7 +88,8 @@ def test_each_message_ends_one_of_several_waits(inbox: Inbox, loop_thread: LoopT
             got.append(inbox.get(HANG))
 
     def give_up() -> None:
-        with contextlib.suppress(TimeoutError):
+        # On a busy machine it may come to its look after the close.
+        with contextlib.suppress(TimeoutError, ConnectionClosed):
             got.append(inbox.get(0.001))
 
     messages = [str(number) for number in range(50)]
