@@ -6,6 +6,6 @@ table ``options``, with ``parser``, ``address`` and ``discovery``, into an ``Ask
 ``completion`` is for shells.
 
 In the server's processes: ``served``, or for gunicorn ``gunicorn``, is what the server imports. ``loading`` gets the
-app that the ``target`` names (``find_app``), once; ``root_path`` and ``proxy`` stand around it, and ``meaning`` says
-what it is. ``wsgiref`` is the server of the standard library.
+app that the ``target`` names (``find_app``, in the ``folders``), once; ``root_path`` and ``proxy`` stand around it, and
+``meaning`` says what it is. ``wsgiref`` is the server of the standard library.
 """

@@ -33,8 +33,8 @@ def discover(directory: Path, interface: Kind) -> str:
         return _of_django(directory, interface)
     names = f"{', '.join(_FILES[:-1])} or {_FILES[-1]}"
     raise UsageError(
-        f"there is no app to serve: say APP, or --mount /prefix=APP (looked for app, application, create_app() and "
-        f"make_app() in {names}, and for manage.py, in {directory})"
+        f"there is no app to be found: say APP (looked for app, application, create_app() and make_app() in {names}, "
+        f"and for manage.py, in {directory}; --app-dir DIR names another folder)"
     )
 
 

@@ -10,12 +10,13 @@ import inspect
 import os
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 
 from ..errors import BridgeError
 from ..kind import describe
+from .folders import no_file, not_found, search_first
 
-__all__ = ["APP_NAMES", "FACTORY_NAMES", "AppNotFoundError", "find_app"]
+__all__ = ["APP_NAMES", "FACTORY_NAMES", "AppNotFoundError", "find_app", "user_frames"]
 
 APP_NAMES = ("app", "application")
 FACTORY_NAMES = ("create_app", "make_app")
@@ -25,8 +26,10 @@ class AppNotFoundError(BridgeError, ImportError):
     """The name leads to no app; the message is one line that says where the way ended."""
 
 
-def find_app(spec: str, *, factory: bool = False) -> object:
+def find_app(spec: str, *, factory: bool = False, app_dir: str = "") -> object:
     """Return what ``spec`` names, after importing the module that it is in.
+
+    Modules are looked for in ``app_dir``, if it isn't empty, then in the current folder, then on Python's path.
 
     ``spec`` is ``place:expression``, or ``place`` alone for its ``app`` or ``application``, or for what its
     ``create_app()`` or ``make_app()`` returns. The place is a module or the path of a ``.py`` file. The expression is
@@ -37,7 +40,8 @@ def find_app(spec: str, *, factory: bool = False) -> object:
     is none. What the user's own code raises while it is imported or called is passed on as it is.
     """
     place, expression = _split(spec)
-    module = _import_file(place) if _is_path(place) else _import_module(place)
+    folders = search_first(app_dir)
+    module = _import_file(place, folders) if _is_path(place) else _import_module(place, folders)
     if expression is not None:
         node = _parse(expression)
         found = _evaluate(node, module)
@@ -68,27 +72,28 @@ def _is_path(place: str) -> bool:
     return place.endswith(".py") or "/" in place or os.sep in place
 
 
-def _import_module(name: str) -> ModuleType:
+def _import_module(name: str, folders: list[str]) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise AppNotFoundError(f"{name!r} is neither the name of a module nor the path of a .py file")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as exc:
-        # Raised for another name, it is about an import inside the user's module, and the user's to see.
-        if exc.name != name and not name.startswith(f"{exc.name}."):
+        # It may be about an import inside the user's module, and then it is the user's to see: of another name, or of
+        # this one in the package's own code.
+        missing = exc.name
+        if missing is None or not f"{name}.".startswith(f"{missing}.") or user_frames(exc) is not None:
             raise
         parent, _, last = name.rpartition(".")
-        hint = f"; write {parent}:{last}" if hasattr(sys.modules.get(parent), last) else ""
-        raise AppNotFoundError(f"{exc.msg}{hint}") from exc
+        if hasattr(sys.modules.get(parent), last):
+            raise AppNotFoundError(f"{exc.msg}; write {parent}:{last}") from exc
+        raise AppNotFoundError(f"{exc.msg}{not_found(name, missing, folders)}") from exc
 
 
-def _import_file(place: str) -> ModuleType:
+def _import_file(place: str, folders: list[str]) -> ModuleType:
     """Import a file under the name that its package gives it, so that its relative imports work."""
     path = Path(place).resolve()
     if not path.is_file():
-        source = path.with_name(f"{path.name}.py")
-        hint = f"; did you mean {place}.py?" if source.is_file() else ""
-        raise AppNotFoundError(f"there is no file {place!r}{hint}")
+        raise AppNotFoundError(f"there is no file {place!r}{no_file(place, folders)}")
     parts = [] if path.stem == "__init__" else [path.stem]
     root = path.parent
     while (root / "__init__.py").is_file():
@@ -165,3 +170,19 @@ def _no_expression(expression: str) -> AppNotFoundError:
     return AppNotFoundError(
         f"{expression!r} is not a name, a dotted attribute or a call with literal arguments"
     )
+
+
+def user_frames(exc: BaseException) -> TracebackType | None:
+    """The traceback without its beginning in bridge and the import system; None if it all happened there."""
+    own = Path(__file__).parents[1]
+    frames = exc.__traceback__
+    while frames is not None:
+        file = frames.tb_frame.f_code.co_filename
+        if (
+            own not in Path(file).parents
+            and file != importlib.__file__
+            and not file.startswith("<frozen importlib")
+        ):
+            return frames
+        frames = frames.tb_next
+    return None

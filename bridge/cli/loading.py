@@ -6,17 +6,14 @@ log; so does what the logger ``bridge`` says later, in the server's format, unle
 """
 
 import copy
-import importlib
 import logging
 import sys
 import traceback
-from pathlib import Path
-from types import TracebackType
 
 from ..errors import BridgeError
 from ..kind import UnknownKindError
 from .errors import UsageError
-from .find_app import AppNotFoundError
+from .find_app import AppNotFoundError, user_frames
 from .meaning import lines
 from .servers import SERVERS, Server
 from .target import AppKind, Target
@@ -61,7 +58,7 @@ def why_not(name: str, exc: Exception | SystemExit, *, mounted: bool = False) ->
     """
     if isinstance(exc, SystemExit):  # such as of a script without "if __name__ == ..."
         return f"{name}: it ends the process instead of making an app, by {_place(exc)}"
-    frames = _user_frames(exc)
+    frames = user_frames(exc)
     if frames is None and isinstance(exc, (AppNotFoundError, TypeError, ValueError)):
         if mounted and not isinstance(exc, AppNotFoundError):
             return str(exc)
@@ -90,24 +87,8 @@ def tell(target: Target, kinds: list[AppKind], *, first: bool, also: str = "") -
 
 def _place(exc: SystemExit) -> str:
     what = f"SystemExit({'' if exc.code is None else repr(exc.code)})"
-    frames = traceback.extract_tb(_user_frames(exc))
+    frames = traceback.extract_tb(user_frames(exc))
     return f"{what} in line {frames[-1].lineno} of {frames[-1].filename}" if frames else what
-
-
-def _user_frames(exc: BaseException) -> TracebackType | None:
-    """The traceback without its beginning in bridge and the import system; None if it all happened there."""
-    own = Path(__file__).parents[1]
-    frames = exc.__traceback__
-    while frames is not None:
-        file = frames.tb_frame.f_code.co_filename
-        if (
-            own not in Path(file).parents
-            and file != importlib.__file__
-            and not file.startswith("<frozen importlib")
-        ):
-            return frames
-        frames = frames.tb_next
-    return None
 
 
 # --- the server's log ---------------------------------------------------------------------------------------

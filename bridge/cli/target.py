@@ -9,9 +9,7 @@ anew, so each of them finds the same target without a file, an argument or a hoo
 import dataclasses
 import json
 import os
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias, cast
 
 from ..kind import Kind, check_kind, guess_kind, is_async, is_both
@@ -88,11 +86,7 @@ class Target:
 
     def find(self, name: str) -> object:
         """Return the app of that name. Raises what ``find_app`` raises, and what the user's module raises."""
-        # First on the path, as python -m has it: PYTHONSAFEPATH leaves it out, granian puts one before.
-        for directory in (Path.cwd(), Path(self.app_dir) if self.app_dir else None):
-            if directory is not None and sys.path[0] not in {"", str(directory)}:
-                sys.path.insert(0, str(directory))
-        return find_app(name, factory=self.factory)
+        return find_app(name, factory=self.factory, app_dir=self.app_dir)
 
     def assemble(self, apps: list[object]) -> tuple[object, list[AppKind]]:
         """Return what the server is to call, and the kind of each app, of those in ``names``.
@@ -127,7 +121,7 @@ class Target:
         parameters = dict(self.to_wsgi)
         if "loop_factory" in parameters:
             try:
-                parameters["loop_factory"] = find_app(parameters["loop_factory"])
+                parameters["loop_factory"] = find_app(parameters["loop_factory"], app_dir=self.app_dir)
             except AppNotFoundError as exc:
                 raise UsageError(f"--loop-factory {parameters['loop_factory']}: {exc}") from None
         return AsgiToWsgi(cast("ASGIApp", app), **parameters)

@@ -58,7 +58,9 @@ def test_projects_of_django(
 
 
 def test_where_there_is_none(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no app to serve: say APP, or --mount"):
+    with pytest.raises(
+        UsageError, match=r"there is no app to be found: say APP .*; --app-dir DIR names another folder"
+    ):
         discover(tmp_path, "asgi")
     (tmp_path / "manage.py").write_text("")
     with pytest.raises(UsageError, match=r"manage\.py names no DJANGO_SETTINGS_MODULE"):

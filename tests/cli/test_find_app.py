@@ -88,8 +88,11 @@ def test_a_file_outside_of_the_import_path_is_found_with_its_package(modules: Pa
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("no_such_module:app", "No module named 'no_such_module'"),
-        ("package.no_such:app", "No module named 'package.no_such'"),
+        (
+            "no_such_module:app",
+            "No module named 'no_such_module' in {here}, nor among what is installed; --app-dir DIR names another",
+        ),
+        ("package.no_such:app", "No module named 'package.no_such' in {here}/package"),
         ("found_site.app", "'found_site' is not a package; write found_site:app"),
         ("found_site.nothing", "'found_site' is not a package"),
         ("found_site:ap", "module 'found_site' has no attribute 'ap'; did you mean 'app'?"),
@@ -97,6 +100,7 @@ def test_a_file_outside_of_the_import_path_is_found_with_its_package(modules: Pa
         ("empty", "'empty' has neither 'app', 'application', 'create_app' nor 'make_app'; name it"),
         ("nowhere/site.py:app", "there is no file 'nowhere/site.py'"),
         ("./found_site:app", "there is no file './found_site'; did you mean ./found_site.py?"),
+        ("./fuond_site.py:app", "there is no file './fuond_site.py'; did you mean found_site.py?"),
         ("found_site:create_later({[]: 1})", "'create_later({[]: 1})' is not a name"),
         ("found_site:create_later()", "'create_later' is a coroutine function"),
         ("found_site:app()", "'app' can't be called: it is an object of class 'str'"),
@@ -117,7 +121,7 @@ def test_what_is_not_found_is_told_in_one_line(modules: Path, spec: str, message
     write(modules, "json.py", "app = None")
     with pytest.raises(AppNotFoundError) as caught:
         find_app(spec)
-    assert message in str(caught.value)
+    assert message.replace("{here}", str(modules)) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -130,6 +134,7 @@ def test_what_is_not_found_is_told_in_one_line(modules: Path, spec: str, message
         ("raise LookupError('x')", LookupError),
         ("raise SystemExit(3)", SystemExit),
         ("def app(): raise AttributeError('mine')", AttributeError),
+        ("import broken_site.models", ModuleNotFoundError),
     ],
 )
 def test_the_errors_of_the_users_own_code_are_passed_on(
@@ -139,6 +144,14 @@ def test_the_errors_of_the_users_own_code_are_passed_on(
     write(modules, "broken_site.py", source)
     with pytest.raises(error) as caught:
         find_app("broken_site:app()")
+    assert not isinstance(caught.value, AppNotFoundError)
+
+
+def test_a_module_of_the_package_that_the_package_itself_misses_is_an_error_of_its_own(modules: Path) -> None:
+    """Not one of the name that was asked for: there is a line of the user's that is wrong."""
+    write(modules, "broken_package/__init__.py", "import broken_package.wsgi")
+    with pytest.raises(ModuleNotFoundError, match=r"broken_package\.wsgi") as caught:
+        find_app("broken_package.wsgi:app")
     assert not isinstance(caught.value, AppNotFoundError)
 
 
