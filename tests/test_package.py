@@ -155,6 +155,8 @@ TESTED_ELSEWHERE = {
     "check.serving": "integration/test_check",
     "check.target": "integration/test_check",
     "check.look": "check/test_command",
+    "check.parser": "check/test_command",
+    "check.start": "integration/test_check",
     "check.inside": "integration/test_check",
     # Parts of one craft, which one file shows.
     "check.costs": "check/test_report",

@@ -16,45 +16,31 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any, NoReturn, cast
 
+from ..cli.asked import Asked
 from ..cli.errors import UsageError
-from ..cli.parser import Parser
+from ..cli.serve import prepared
 from ..cli.servers import SERVERS, Server
+from ..cli.sources import asked_for, from_environment, from_pyproject, from_words
+from ..cli.target import Target
 from ..kind import Kind
 from .child import ENDINGS, child
 from .costs import costs
 from .judge import differing, judge, only_errors
 from .model import Plan, Request, Route, Run
-from .recorded import from_har, from_lines, wire_text
+from .parser import ORDER, check_parser
+from .recorded import from_har, from_lines
 from .requests import BUILT_IN, of_routes
 from .serving import CannotRunError, run_on
 
 __all__ = ["run"]
 
-_HELP = """\
-Run an app natively and through the bridge, on real servers on loopback, send
-both the same requests, and say what differs.
-
-APP says where the app is, as for bridge serve: module:app, path/to/file.py:app.
-An adapter that the module has put around it (WsgiToAsgi(app, threads=8)) is
-used with its options."""
-
-_EPILOG = """\
-examples:
-  bridge check shop.wsgi:application
-  bridge check api.main:app --native uvicorn --bridged waitress --loop shared
-  bridge check shop:app --requests requests.txt --html report.html
-
-exit status: 0 if nothing was found, 1 if something was, 2 if it couldn't run."""
+#: What is said of the app alone, not of its server. "host" is another thing here.
+_OF_THE_APP = ("app", "kind", "factory", "app_dir", "env_file", "loop")
 
 #: Seconds for the import of the app: as many as a server has to start.
 _IMPORT = 30.0
 #: Seconds in which a process that has answered may do what it does at its end.
 _LEAVING = 2.0
-
-_ORDER: dict[Kind, tuple[str, ...]] = {
-    "wsgi": ("gunicorn", "waitress", "wsgiref"),
-    "asgi": ("uvicorn", "hypercorn", "granian", "daphne"),
-}
 
 
 class _EndedError(KeyboardInterrupt):
@@ -85,7 +71,7 @@ def run(words: list[str]) -> int:
         if handler in {signal.SIG_DFL, signal.default_int_handler}:  # nohup ignores one
             signal.signal(number, _end)
     try:
-        return _check(_parser().parse_args(words))
+        return _check(check_parser().parse_args(words))
     except (UsageError, CannotRunError) as exc:
         return _refuse(str(exc))
     except _EndedError as exc:
@@ -113,10 +99,11 @@ def _check(options: argparse.Namespace) -> int:
 
     if options.html and not Path(options.html).resolve().parent.is_dir():
         raise UsageError(f"--html {options.html}: there is no such directory")
-    looked = _look(options.app, options.kind or "")
+    asked = _asked(options)
+    looked = _look(asked)
     if looked is None:
         return 2
-    plan = _plan(options, looked)
+    plan = _plan(options, asked, looked)
     host = options.host or looked["host"]
     interface = SERVERS[plan.bridged].interface
     with _progress(headline(plan), len(plan.requests)) as step:
@@ -200,12 +187,30 @@ def _progress(title: str, count: int) -> Iterator[Callable[[str], Callable[[], N
 # --- what is to be checked ----------------------------------------------------------------------------------
 
 
-def _look(app: str, kind: str) -> dict[str, Any] | None:
+def _asked(options: argparse.Namespace) -> Asked:
+    """What is said of the app: what is no word is taken from where ``bridge serve`` takes it."""
+    words = {name: said for name, said in vars(options).items() if name in _OF_THE_APP}
+    asked = asked_for([from_words(words), from_environment(os.environ), from_pyproject(Path.cwd())], ())
+    if asked.mount:
+        raise UsageError("one app is checked at a time: say which of those mounted, as APP")
+    return prepared(asked, "wsgi")
+
+
+def _look(asked: Asked) -> dict[str, Any] | None:
     """Look at the app in a process of its own; None if something is wrong, which it has said."""
-    command = [sys.executable, "-m", "bridge.check.look", app, kind]
+    command = [sys.executable, "-m", "bridge.check.look"]
+    app = asked.app or ""
+    target = Target(
+        app=app,
+        kind=asked.kind,
+        factory=bool(asked.factory),
+        app_dir=asked.app_dir or "",
+        interface="wsgi",
+    )
+    environment = target.environment(os.environ)
     is_late = threading.Event()
     # In a session of its own, so that what the app starts at its import ends with it, such as a reloader's process.
-    with child(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+    with child(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
 
         def give_up() -> None:
             is_late.set()
@@ -233,27 +238,29 @@ def _look(app: str, kind: str) -> dict[str, Any] | None:
     raise CannotRunError(f"{app}: importing it ended the process (status {process.returncode})")
 
 
-def _plan(options: argparse.Namespace, looked: dict[str, Any]) -> Plan:
-    kind = looked["kind"]
+def _plan(options: argparse.Namespace, asked: Asked, looked: dict[str, Any]) -> Plan:
+    kind, loop = looked["kind"], asked.adapter.get("loop")
     first: Kind = "asgi" if kind == "both" else kind
     second: Kind = "wsgi" if first == "asgi" else "asgi"
     routes = [Route(**{**route, "methods": tuple(route["methods"])}) for route in looked["routes"]]
     own = of_routes(routes, all_methods=options.all_methods)
-    asked = {(request.method, request.target, request.note) for request in own}
+    there = {(request.method, request.target, request.note) for request in own}
     requests = [
-        request for request in BUILT_IN if (request.method, request.target, request.note) not in asked
+        request for request in BUILT_IN if (request.method, request.target, request.note) not in there
     ]
     recorded, cookies = _recorded(options)
     requests += own + recorded
     return Plan(
-        app=options.app,
+        app=asked.app or "",
+        factory=bool(asked.factory),
+        app_dir=asked.app_dir or "",
         kind=kind,
         native=_server(options.native, first, "--native").name,
         bridged=_server(options.bridged, second, "--bridged").name,
         requests=requests,
         routes=routes,
-        loop=options.loop,
-        one_loop=(options.loop or looked["loop"]) == "shared",
+        loop=loop,
+        one_loop=(loop or looked["loop"]) == "shared",
         directory=str(Path.cwd()),
         cookies=cookies,
     )
@@ -284,54 +291,19 @@ def _recorded(options: argparse.Namespace) -> tuple[list[Request], dict[str, str
 def _server(asked: str | None, interface: Kind, option: str) -> Server:
     """The server that was asked for, or the first one of this kind that is installed."""
     if asked is None:
-        installed = [SERVERS[name] for name in _ORDER[interface] if SERVERS[name].installed]
+        installed = [SERVERS[name] for name in ORDER[interface] if SERVERS[name].installed]
         if not installed:
-            requirement = SERVERS[_ORDER[interface][0]].requirement
+            requirement = SERVERS[ORDER[interface][0]].requirement
             raise UsageError(
                 f"no {interface.upper()} server is installed: python -m pip install {requirement}"
             )
         return installed[0]
     server = SERVERS[asked]
     if server.interface != interface:
-        able = ", ".join(_ORDER[interface])
+        able = ", ".join(ORDER[interface])
         raise UsageError(
             f"{option} {asked}: it calls {server.interface.upper()} apps; here it has to be one of {able}"
         )
     if not server.installed:
         raise UsageError(f"{asked} is not installed: python -m pip install {server.requirement}")
     return server
-
-
-def _servers() -> str:
-    """The servers of each kind, for the help."""
-    rows = [f"  for {kind.upper():<5} {', '.join(names)}\n" for kind, names in _ORDER.items()]
-    return f"servers (without the option, the first that is installed):\n{''.join(rows)}\n"
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog="bridge check",
-        usage="bridge check APP [options]",
-        description=_HELP,
-        epilog=_servers() + _EPILOG,
-        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=23, width=80),
-        allow_abbrev=False,
-    )
-    parser.add_argument("app", metavar="APP", help=argparse.SUPPRESS)
-    add = parser.add_argument
-    add("--kind", choices=("wsgi", "asgi"), help="what APP is, where it does not show")
-    add("--native", choices=tuple(SERVERS), metavar="SERVER", help="of the app's own kind; see below")
-    add("--bridged", choices=tuple(SERVERS), metavar="SERVER", help="of the other kind; see below")
-    add("--loop", choices=("request", "shared"), help="loop= of AsgiToWsgi, for an ASGI app")
-    add("--all-methods", action="store_true", help="ask the app's routes by POST, PUT, PATCH and DELETE too")
-    add("--requests", metavar="FILE", help="requests of your own: a line each, as curl takes them")
-    add("--har", metavar="FILE", help="requests that a browser has recorded (HAR), with their cookies")
-    add("--json", action="store_true", help="print the report as JSON")
-    add("--html", metavar="FILE", help="write the report as a page, too")
-    add(
-        "--host",
-        metavar="NAME",
-        type=wire_text,
-        help="the Host header (default: one that the app answers to)",
-    )
-    return parser

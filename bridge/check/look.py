@@ -1,19 +1,17 @@
 """Looking at the app before it is served, in a process of its own: what it is, and which routes it has.
 
-``python -m bridge.check.look APP KIND`` writes a line of JSON to its standard output, or says what is wrong and ends
-with status 2.
+``python -m bridge.check.look`` takes the ``Target`` of its environment, and writes a line of JSON to its standard
+output, or says what is wrong and ends with status 2.
 """
 
 import dataclasses
 import json
 import os
 import sys
-from pathlib import Path
 from typing import cast
 
-from ..cli.find_app import find_app
 from ..cli.loading import why_not
-from ..cli.target import AppKind, kind_of
+from ..cli.target import AppKind, Target, kind_of
 from ..kind import Kind, check_kind
 from .routes import allowed_host, routes_of
 from .target import unwrapped
@@ -21,18 +19,19 @@ from .target import unwrapped
 __all__ = ["main"]
 
 
-def main(name: str, kind: str) -> int:
+def main() -> int:
     """Import the app, and write down what there is to know."""
+    target = Target.from_environment()
+    kind = target.kind
     answer = os.dup(1)
     os.dup2(2, 1)  # what the user's module prints must not end up in the answer
-    sys.path.insert(0, str(Path.cwd()))
     try:
-        app, adapter = unwrapped(find_app(name))
-        if kind:
+        app, adapter = unwrapped(target.find(target.app))
+        if kind is not None:
             check_kind(app, cast("Kind", kind), f"--kind {kind}", "leave the option out")
-        found = cast("AppKind", kind) if kind else kind_of(app)
+        found: AppKind = kind or kind_of(app)
     except (Exception, SystemExit) as exc:  # noqa: BLE001 - told to the user, whatever it is
-        return _refuse(why_not(name, exc))
+        return _refuse(why_not(target.app, exc))
     try:
         routes = [dataclasses.asdict(route) for route in routes_of(app)]
     except Exception as exc:  # noqa: BLE001 - a framework that is unlike those known: the built-in requests remain
@@ -59,4 +58,4 @@ def _refuse(message: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

@@ -111,6 +111,9 @@ class Plan:
     """What is checked, and how."""
 
     app: str
+    factory: bool = False
+    app_dir: str = ""
+    """Where its module is looked for before the current folder; absolute. Empty: nowhere."""
     kind: AppKind
     native: str
     bridged: str

@@ -93,6 +93,8 @@ def serving(plan: Plan, name: str) -> Iterator[Served]:
         directory = Path(place)
         checked = Checked(
             app=plan.app,
+            factory=plan.factory,
+            app_dir=plan.app_dir,
             kind=plan.kind,
             interface=server.interface,
             loop=plan.loop,
@@ -107,7 +109,7 @@ def serving(plan: Plan, name: str) -> Iterator[Served]:
         with (
             (directory / "log").open("wb") as log,
             child(
-                [sys.executable, "-m", "bridge", *_words(server, port)],
+                [sys.executable, "-m", "bridge.check.start", *_words(server, port)],
                 cwd=plan.directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -122,7 +124,7 @@ def serving(plan: Plan, name: str) -> Iterator[Served]:
 
 def _words(server: Server, port: int) -> list[str]:
     """The words of ``bridge serve``: one process, with threads as in production where the server has its own."""
-    words = ["serve", "bridge.check.served:app", "--kind", server.interface, "--server", server.name]
+    words = ["bridge.check.served:app", "--kind", server.interface, "--server", server.name]
     words += ["--host", _HOST, "--port", str(port)]
     words += ["--workers", "1"] if server.workers else []
     words += ["--threads", "8"] if server.threads else []

@@ -22,6 +22,8 @@ class Checked:
     VARIABLE: ClassVar[str] = "BRIDGE_CHECK"
 
     app: str
+    factory: bool
+    app_dir: str
     kind: AppKind
     interface: Kind
     """Of the server."""
@@ -50,7 +52,7 @@ class Checked:
         recorder = Recorder(self.file, self.token)
         recorder.watch_logs()
         watch = Watch(recorder, self.port, blocking=self.kind != "wsgi")
-        app, adapter = unwrapped(find_app(self.app))
+        app, adapter = unwrapped(find_app(self.app, factory=self.factory, app_dir=self.app_dir))
         watch.begin()
         inner = self.interface if self.kind == "both" else self.kind
         probed: Any = (

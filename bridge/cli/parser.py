@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from .options import APP, GROUPS, OPTIONS, Option
 from .servers import SERVERS
 
-__all__ = ["Parser", "serve_parser"]
+__all__ = ["Parser", "add_option", "serve_parser"]
 
 _DESCRIPTION = """\
 Serve a WSGI or an ASGI app on a server of either kind. bridge looks at the
@@ -82,26 +82,24 @@ def serve_parser() -> Parser:
             group.add_argument("app", metavar="APP", nargs="?", help="where it is, see above")
         for option in OPTIONS.values():
             if option.group == title:
-                _add(group, option)
+                add_option(group, option)
     parser.add_argument_group("more").add_argument("-h", "--help", action="help", help="show this and end")
     return parser
 
 
-def _add(group: Any, option: Option) -> None:
+def add_option(parser: Any, option: Option, **more: Any) -> None:
+    """Add the option to a parser or a group of one; what ``add_argument`` takes ``more``."""
     names = [option.flag] if option.short is None else [option.short, option.flag]
+    more |= {"dest": option.name, "help": option.help}
     match option.shape:
         case "switch":
-            group.add_argument(*names, dest=option.name, action="store_true", help=option.help)
+            parser.add_argument(*names, action="store_true", **more)
         case "pair":
-            group.add_argument(
-                *names, dest=option.name, action=argparse.BooleanOptionalAction, help=option.help
-            )
+            parser.add_argument(*names, action=argparse.BooleanOptionalAction, **more)
         case _:
             how = "append" if option.shape == "list" else "store"
             # Choices are checked with the values from elsewhere; completion reads them here.
-            added = group.add_argument(
-                *names, dest=option.name, action=how, metavar=option.metavar, help=option.help
-            )
+            added = parser.add_argument(*names, action=how, metavar=option.metavar, **more)
             added.bridge_choices = option.choices
 
 

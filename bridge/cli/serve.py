@@ -11,21 +11,23 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from ..kind import Kind
 from .address import probe
 from .asked import Asked
 from .commands import arguments, check_extra
 from .discovery import discover
 from .errors import UsageError
+from .folders import app_folder
 from .options import ADAPTER_OPTIONS
 from .parser import serve_parser
 from .proxy import DEFAULT_TRUSTED, Trusted
 from .servers import SERVERS, Server, check, has_option, own_configuration, url
-from .sources import asked_for, from_environment, from_pyproject, from_words
+from .sources import Layer, asked_for, from_environment, from_pyproject, from_words
 from .target import Target
 from .unknown import unrecognized
 from .unused import refuse_unused
 
-__all__ = ["run"]
+__all__ = ["prepared", "read", "run", "serve"]
 
 _DEFAULT_SERVER = "uvicorn"
 
@@ -35,17 +37,24 @@ def run(words: list[str]) -> int:
 
     Raises ``UsageError`` for what can't be served.
     """
+    return serve(read(words, from_environment(os.environ), from_pyproject(Path.cwd())))
+
+
+def read(words: list[str], *elsewhere: Layer) -> Asked:
+    """Return what the words ask for, and what the layers say that the words don't. Raises ``UsageError``."""
     # What follows the first "--" is the server's; argparse would not keep it apart.
     end = words.index("--") if "--" in words else len(words)
     said, unknown = serve_parser().parse_known_args(words[:end])
-    layers = [from_words(vars(said)), from_environment(os.environ), from_pyproject(Path.cwd())]
-    asked = asked_for(layers, tuple(words[end + 1 :]))
-    server = SERVERS[asked.server or _DEFAULT_SERVER]
+    asked = asked_for([from_words(vars(said)), *elsewhere], tuple(words[end + 1 :]))
     if unknown:
-        raise unrecognized(unknown, server)
-    asked = _with_app(asked, server)
-    if asked.env_file is not None:
-        _load_env_file(asked.env_file)  # first: variables of the server's are looked at too
+        raise unrecognized(unknown, SERVERS[asked.server or _DEFAULT_SERVER])
+    return asked
+
+
+def serve(asked: Asked) -> int:
+    """Serve what is asked for. As ``run``."""
+    server = SERVERS[asked.server or _DEFAULT_SERVER]
+    asked = prepared(asked, server.interface)  # first: variables of the server's are looked at too
     _check(server, asked)
     target = _target(server, asked)
     command = arguments(server, asked)
@@ -57,13 +66,17 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def _with_app(asked: Asked, server: Server) -> Asked:
-    directory = Path.cwd() if asked.app_dir is None else Path(asked.app_dir)
-    if not directory.is_dir():
-        raise UsageError(f"--app-dir: there is no directory {asked.app_dir!r}")
-    if asked.app or asked.mount:
-        return asked
-    return replace(asked, app=discover(directory, server.interface))
+def prepared(asked: Asked, interface: Kind) -> Asked:
+    """Return it with its app named, and the path of its folder absolute; the variables of its file are set.
+
+    ``interface`` is what the server calls. Raises ``UsageError``.
+    """
+    folder = app_folder(asked.app_dir)
+    if not asked.app and not asked.mount:
+        asked = replace(asked, app=discover(folder, interface))
+    if asked.env_file is not None:
+        _load_env_file(asked.env_file)
+    return replace(asked, app_dir=None if asked.app_dir is None else str(folder))
 
 
 # --- what is refused ----------------------------------------------------------------------------------------
@@ -126,7 +139,7 @@ def _target(server: Server, asked: Asked) -> Target:
         mounts=asked.mount,
         kind=asked.kind,
         factory=bool(asked.factory),
-        app_dir="" if asked.app_dir is None else str(Path(asked.app_dir).resolve()),
+        app_dir=asked.app_dir or "",
         interface=server.interface,
         server=server.name,
         to_asgi=to_asgi,

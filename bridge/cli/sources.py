@@ -14,7 +14,7 @@ from .asked import Asked
 from .errors import UsageError
 from .options import ADAPTER_OPTIONS, OPTIONS, Option
 
-__all__ = ["asked_for", "from_environment", "from_pyproject", "from_words"]
+__all__ = ["Layer", "asked_for", "from_environment", "from_pyproject", "from_words"]
 
 Layer: TypeAlias = dict[str, Any]
 """Option, or ``app``, -> its value. What was not said is not in it."""

@@ -16,6 +16,8 @@ from bridge.check import command
 from bridge.check.child import end_group
 from bridge.check.command import run
 from bridge.check.model import label
+from bridge.check.parser import check_parser
+from bridge.cli.asked import Asked
 from tests.support.servers import REPOSITORY
 
 
@@ -28,6 +30,10 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             return [b"fine"]
         """
     (tmp_path / "shop.py").write_text(dedent(app))
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "store.py").write_text(
+        "from os import environ\ndef make(): import shop; return shop.app"
+    )
     (tmp_path / "fails.py").write_text("raise LookupError('at import')")
     (tmp_path / "ends.py").write_text("import os; os._exit(3)")
     (tmp_path / "breaks.py").write_text("def app(environ): ...\napp()")
@@ -41,7 +47,18 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere:app"], "nowhere:app: No module named 'nowhere'"),
+        (["nowhere:app"], "nowhere:app: No module named 'nowhere' in {here}, nor among what is installed"),
+        (
+            ["nowhere:app", "--app-dir", "src"],
+            "nowhere:app: No module named 'nowhere' in {here}/src and {here}",
+        ),
+        (
+            ["store:app"],
+            "store:app: No module named 'store' in {here}, nor among what is installed; it is in src",
+        ),
+        (["shop:app", "--app-dir", "nowhere"], "--app-dir: there is no directory 'nowhere'"),
+        (["shop:app", "--env-file", "nowhere"], "--env-file: there is no file 'nowhere'"),
+        ([], "there is no app to be found: say APP"),
         (["shop:ap"], "shop:ap: module 'shop' has no attribute 'ap'; did you mean 'app'?"),
         (
             ["shop:app", "--native", "uvicorn"],
@@ -73,7 +90,7 @@ def test_what_is_refused(
     assert run(words) == 2
     output, errors = capfd.readouterr()
     assert output == ""
-    assert f"bridge: error: {message}" in errors
+    assert f"bridge: error: {message.replace('{here}', str(directory))}" in errors
     assert ("Traceback" in errors) == ("traceback" in message)
 
 
@@ -105,7 +122,7 @@ def test_a_thread_that_the_import_leaves(directory: Path, monkeypatch: pytest.Mo
         "import threading\nthreading.Thread(target=threading.Event().wait).start()\nfrom shop import app"
     )
     monkeypatch.setattr(command, "_LEAVING", 0.1)
-    looked = command._look("leaves:app", "")
+    looked = command._look(Asked(app="leaves:app"))
     assert looked is not None
     assert looked["kind"] == "wsgi"
 
@@ -135,7 +152,7 @@ def test_a_second_interrupt_leaves_no_server() -> None:
 def test_no_request_is_in_the_plan_twice(directory: Path) -> None:
     route = {"path": "/", "methods": ["GET", "HEAD", "OPTIONS"], "websocket": False}
     looked: dict[str, Any] = {"kind": "wsgi", "loop": None, "host": "localhost", "routes": [route]}
-    plan = command._plan(command._parser().parse_args(["shop:app"]), looked)
+    plan = command._plan(check_parser().parse_args([]), Asked(app="shop:app"), looked)
     labels = [label(request) for request in plan.requests]
     assert sorted(labels) == sorted(set(labels))
     assert {"GET /", "GET / (from a proxy)", "GET / (a range)"} <= set(labels)
@@ -196,7 +213,9 @@ def test_ctrl_c_in_a_string_that_is_executed_ends_it_by_a_status_and_not_by_the_
     assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "")
 
 
-@pytest.mark.parametrize("words", [[], ["shop:app", "--native", "nginx"], ["shop:app", "--nothing"]])
+@pytest.mark.parametrize(
+    "words", [["shop:app", "shop:app"], ["shop:app", "--native", "nginx"], ["shop:app", "--nothing"]]
+)
 def test_words_that_are_none(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         run(words)

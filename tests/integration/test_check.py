@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import psutil
@@ -76,8 +77,8 @@ REQUESTS = "POST /form -d a=1\ncurl -X PUT http://127.0.0.1/body --json '{}'\n"
 
 
 def check(directory: Path, *words: str) -> Done:
-    """``bridge check``, in a new directory of its own."""
-    directory.mkdir()
+    """``bridge check``, in a directory of its own."""
+    directory.mkdir(exist_ok=True)
     (directory / "requests").write_text(REQUESTS)
     (directory / "big").write_text(f"GET /big -H 'X-Token: {'v' * 9000}'")  # more than gunicorn takes
     with nothing_left(directory / "temporary") as environment:
@@ -258,3 +259,41 @@ def test_a_server_that_cannot_start(tmp_path: Path) -> None:
     assert done.status == 2
     assert "on gunicorn: " in done.errors
     assert "LookupError: not in a server" in done.errors
+
+
+STORE = """
+    import os
+
+    async def application(scope, receive, send):
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": os.environ["GREETING"].encode()})
+
+    def make():
+        return application
+    """
+PROJECT = """
+    [tool.bridge.serve]
+    app = "store:make"
+    app-dir = "src"
+    factory = true
+    env-file = ".env"
+    loop = "shared"
+    max-body-size = 100
+    ssl-certfile = "not there yet"
+    """
+
+
+@pytest.mark.parametrize("where", ["words", "pyproject.toml"])
+def test_the_app_is_found_where_bridge_serve_finds_it(where: str, tmp_path: Path) -> None:
+    """And what else is said to ``bridge serve``, of its server and its adapter, stops no check."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "store.py").write_text(dedent(STORE))
+    (tmp_path / ".env").write_text("GREETING=hello")
+    words = ["store:make", "--app-dir", "src", "--factory", "--env-file", ".env", "--loop", "shared"]
+    if where == "pyproject.toml":
+        (tmp_path / "pyproject.toml").write_text(dedent(PROJECT))
+        words = []
+    done = check(tmp_path, *words, "--json")
+    assert (done.status, done.errors, done.report["findings"]) == (0, "", [])
+    assert (done.report["app"], done.report["kind"]) == ("store:make", "asgi")
