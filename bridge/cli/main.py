@@ -18,15 +18,27 @@ class Command:
     module: str
     """It has ``run(words: list[str]) -> int``, which returns the exit status, and may raise ``UsageError``."""
     help: str
+    parser: str
+    """The function that makes its parser, for completion: ``module:function``."""
 
 
 COMMANDS = {
-    "serve": Command("bridge.cli.serve", "serve an app of either kind on a server of either kind"),
+    "serve": Command(
+        "bridge.cli.serve",
+        "serve an app of either kind on a server of either kind",
+        "bridge.cli.parser:serve_parser",
+    ),
     # Of a layer above this one.
     "check": Command(
-        "bridge.check.command", "run an app natively and through the bridge, and say what differs"
+        "bridge.check.command",
+        "run an app natively and through the bridge, and say what differs",
+        "bridge.check.parser:check_parser",
     ),
-    "completion": Command("bridge.cli.completion", "print a script that completes these words in a shell"),
+    "completion": Command(
+        "bridge.cli.completion",
+        "print a script that completes these words in a shell",
+        "bridge.cli.completion:completion_parser",
+    ),
 }
 
 
