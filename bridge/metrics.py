@@ -11,9 +11,10 @@ multiprocess mode, with ``PROMETHEUS_MULTIPROC_DIR``, doesn't help: it adds up w
 each change, and takes no collectors. To write files at each change is what a request would pay for. So:
 
 - Where that variable is set, each figure has the label ``pid``, as prometheus-client's own gauges have it there. The
-  figures of one worker are not taken for another's.
-- To have all workers in each scrape, give each a port of its own: ``prometheus_client.start_http_server(port)`` in
-  gunicorn's ``post_worker_init`` for example, with the number of the worker in the port.
+  figures of one worker are not taken for another's. A ``MultiProcessCollector`` and an ``AdapterCollector`` may be in
+  one registry.
+- To have all workers scraped, each has a port of its own, by ``prometheus_client.start_http_server(port)``: the first
+  one of a range that is free. docs/guides/logging.md has the lines.
 
 Threads: any may collect. A collector has no state of its own, and asks each adapter in turn.
 """
