@@ -13,7 +13,8 @@ __all__ = ["Answer", "Visit", "lines_of_app"]
 #: Of the server, or of one connection.
 _OF_SERVER = {"date", "server", "connection", "transfer-encoding", "keep-alive"}
 _RANDOM = re.compile(
-    r"\b[A-Za-z0-9]{64}\b|(?<=csrftoken=)\w+|(?<=sessionid=)\w+|(?<=messages=)[^;]+|\b\d\d:\d\d:\d\d\b|127\.0\.0\.1:\d+"
+    r"\b[A-Za-z0-9]{64}\b|(?<=csrftoken=)\w+|(?<=sessionid=)\w+|(?<=messages=)[^;]+"  # Django's tokens
+    r"|\w{3}, \d\d \w{3} \d{4} [\d:]+ GMT|\w+\.? \d+, \d{4}, (?:[\d:]+ [ap]\.m\.|noon|midnight)|127\.0\.0\.1:\d+"
 )
 
 
