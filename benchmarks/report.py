@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def as_data(
     settings: Settings,
     outcomes: Iterable[Outcome],
     curves: Iterable[Points],
-    accounts: Iterable[Account],
+    accounts: Sequence[Account],
 ) -> dict[str, Any]:
     """All figures of a run, as JSON takes them: medians, each round, and the ratio to the reference."""
     return {
@@ -90,6 +90,7 @@ def as_data(
             for outcome in outcomes
         },
         "account": {account.title: account.parts for account in accounts},
+        "beside": {account.title: account.beside for account in accounts},
         "curves": {
             points.curve.name: {
                 "title": points.curve.title,
@@ -170,7 +171,11 @@ def _tables(data: dict[str, Any]) -> str:
         whole = sum(parts.values())
         lines += [f"**One request, {title}**", "", "| | CPU us | share |", "|---|--:|--:|"]
         lines += [f"| {name} | {each:.1f} | {each / whole:.0%} |" for name, each in parts.items()]
-        lines += [f"| the whole | {whole:.1f} | |", ""]
+        lines.append(f"| the whole | {whole:.1f} | |")
+        # Figures of an older run have none.
+        beside = data.get("beside", {}).get(title, {})
+        lines += [f"| beside it: {name} | {each:.1f} | {each / whole:.0%} |" for name, each in beside.items()]
+        lines.append("")
     of = data["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in of["versions"].items())
     lines.append(

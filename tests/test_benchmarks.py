@@ -107,10 +107,17 @@ def test_a_run_leaves_its_figures_and_plots(tmp_path: Path) -> None:
     assert names[0] == "figures.inc"
     tables = (tmp_path / names.pop(0)).read_text()
     assert "| bare run_in_executor |" in tables
-    for title in ("a WSGI app on an ASGI server", "an ASGI app on a WSGI server"):
-        parts = data["account"][title]
+    for title, beside in (
+        ("a WSGI app on an ASGI server", "run_in_executor"),
+        ("a WSGI app on an ASGI server, 32 at once", "run_in_executor"),
+        ("an ASGI app on a WSGI server", "run_until_complete on a kept loop"),
+    ):
+        whole = sum(data["account"][title].values())
         assert f"**One request, {title}**" in tables
-        assert f"| the whole | {sum(parts.values()):.1f} | |" in tables
+        assert (
+            f"| the whole | {whole:.1f} | |\n| beside it: {beside} | {data['beside'][title][beside]:.1f} |"
+            in tables
+        )
     assert names == ["throughput.svg", "transfers.svg", "cost-uvicorn.svg", "cost-gthread.svg"]
     for name in names:
         text = (tmp_path / name).read_text()
