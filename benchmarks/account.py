@@ -69,7 +69,11 @@ class _Runs(NamedTuple):
 
 
 def measure(settings: Settings, progress: Progress) -> list[Account]:
-    """Both directions, in turn with their parts: medians of the rounds."""
+    """Both directions, in turn with their parts.
+
+    Of the rounds the lower quartile counts: what else the machine does only adds to a round, and what is left of the
+    whole would have all of that.
+    """
     with ExitStack() as stack:
         runner = stack.enter_context(asyncio.Runner())
         accounts = {
@@ -95,13 +99,13 @@ def measure(settings: Settings, progress: Progress) -> list[Account]:
                 if round_number:
                     figures[title, name].append(each)
                 progress.advance(bar)
-    medians = {key: statistics.median(values) for key, values in figures.items()}
+    each_of = {key: statistics.quantiles(values, n=4)[0] for key, values in figures.items()}
     return [
         _account(
             title,
-            medians[title, ""],
-            {name: medians[title, name] for name in runs.parts},
-            {name: medians[title, name] for name in runs.beside},
+            each_of[title, ""],
+            {name: each_of[title, name] for name in runs.parts},
+            {name: each_of[title, name] for name in runs.beside},
         )
         for title, runs in accounts.items()
     ]
