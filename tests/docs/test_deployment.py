@@ -6,8 +6,10 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,9 @@ import websockets.sync.client
 import yaml
 
 from tests.support import mod_wsgi
+from tests.support.apache import apache
 from tests.support.pages import DOCS, Page, blocks
-from tests.support.servers import RunningServer, ServerKind, free_port
+from tests.support.servers import REPOSITORY, RunningServer, ServerKind, free_port
 
 DEPLOYMENT = blocks(DOCS / "guides/deployment.md")
 KUBERNETES = blocks(DOCS / "guides/kubernetes.md")
@@ -162,6 +165,17 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     assert int(seconds[1]) > 30, "the default of shutdown_timeout"
 
 
+def test_the_unit_s_command_serves_and_ends_as_systemd_ends_it(page: Page) -> None:
+    command = re.search(r"^ExecStart=/srv/shop/.venv/bin/(.*)$", configuration("ini"), re.MULTILINE)
+    assert command is not None
+    (page.folder / "shop.py").write_text(APP)
+    server = page.serve(shlex.split(command[1]))
+    with server.client() as client:
+        assert client.get("/", headers={"X-Forwarded-Proto": "https"}).text.startswith("https ")
+    # KillMode=mixed: SIGTERM goes to the first process. For Restart=on-failure, these two are no failure.
+    assert server.stop() in {0, -signal.SIGTERM}
+
+
 def test_the_container_s_command_serves(page: Page) -> None:
     command = re.search(r"^CMD (\[.*\])$", configuration("docker"), re.MULTILINE)
     assert command is not None
@@ -174,25 +188,20 @@ def test_the_container_s_command_serves(page: Page) -> None:
 
 
 @pytest.mark.skipif(mod_wsgi.missing() is not None, reason=str(mod_wsgi.missing()))
-def test_apache_takes_the_configuration(tmp_path: Path) -> None:
-    """That the app runs by such lines is shown by the tests of mod_wsgi, whose configuration has them, too."""
-    text = configuration("apache")
-    lines = "".join(
-        f"LoadModule {name}_module {mod_wsgi.MODULES}/mod_{name}.so\n"
-        for name in ("mpm_event", "authz_core", "alias", "wsgi")
-    )
-    path = tmp_path / "httpd.conf"
-    path.write_text(
-        f'ServerRoot "{tmp_path}"\nErrorLog /dev/stderr\nServerName shop.example\n'
-        f"Listen 127.0.0.1:{free_port()}\n{lines}{text}"
-    )
-    done = subprocess.run(
-        ["apache2", "-t", "-f", str(path)], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert "Syntax OK" in done.stderr, done.stderr
-    for directive in ("WSGIScriptAlias", "process-group=", "application-group=%", "WSGIChunkedRequest On"):
-        assert directive in text
-        assert directive in mod_wsgi.CONFIGURATION
+def test_apache_serves_by_the_configuration(tmp_path: Path) -> None:
+    for title in ("api.py", "app.wsgi"):
+        (tmp_path / title).write_text(next(block.text for block in DEPLOYMENT if block.title == title))
+    # The environment that it names, of the Python that mod_wsgi has built in, with the packages of this one.
+    environment = tmp_path / ".venv"
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", environment], check=True, timeout=60)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "tests.pth").write_text(f"{sysconfig.get_path('purelib')}\n{REPOSITORY}\n")
+    rest = f'WSGISocketPrefix "{tmp_path}/"\n{configuration("apache").replace("/srv/shop", str(tmp_path))}'
+    with apache(tmp_path, free_port(), ("alias", "wsgi"), rest) as running, running.client() as client:
+        assert client.get("/").json() == {"hello": "world"}
+        # What the line of chunked uploads is for: the app's own answer.
+        assert client.post("/", content=iter([b"x"])).status_code == 405
+    running.assert_no_traceback()
 
 
 @pytest.mark.parametrize("release", RELEASES)

@@ -1,14 +1,19 @@
 """The files of the page on hosting platforms, called as the platforms call them: by their own Python packages, each in
-a process of its own.
+a process of its own. On Lambda that is AWS's runtime, which asks a server on this machine for its events.
 """
 
 import base64
+import http.server
 import json
 import os
+import queue
 import re
 import shlex
 import subprocess
 import sys
+import threading
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +24,6 @@ from tests.support.pages import DOCS, Page, blocks
 from tests.support.servers import REPOSITORY
 
 BLOCKS = blocks(DOCS / "guides/hosting.md")
-
-#: The runtime of Lambda: it imports the handler once, and calls it with one event after the other.
-LAMBDA = """
-import importlib, json, sys
-handler = importlib.import_module(sys.argv[1]).handler
-print(json.dumps([handler(event, None) for event in json.load(sys.stdin)]))
-"""
 
 #: The worker of Azure Functions: it finds the function in the app, and awaits it, or calls it in a thread.
 AZURE = """
@@ -76,13 +74,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def called(program: str, module: str, requests: list[Any], folder: Path) -> list[Any]:
-    """What the program prints that calls ``module`` with these requests; it ends, and complains of nothing.
-
-    Not each warning is an error: mangum asks for the current event loop in a way that newer versions of Python warn of.
-    """
+def called_by_azure(module: str, requests: list[Any], folder: Path) -> list[Any]:
+    """What the answers are; the process ends, and complains of nothing."""
     done = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", program, module],
+        [sys.executable, "-W", "error::ResourceWarning", "-c", AZURE, module],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": f"{folder}:{REPOSITORY}"},
         input=json.dumps(requests),
@@ -96,6 +91,88 @@ def called(program: str, module: str, requests: list[Any], folder: Path) -> list
     assert (done.returncode, complaints) == (0, [])
     answers: list[Any] = json.loads(done.stdout)
     return answers
+
+
+class RuntimeApi(http.server.ThreadingHTTPServer):
+    """Lambda's side of its Runtime API: it hands out one event after the other, and takes each one's answer.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+    """
+
+    def __init__(self, events: list[Any]) -> None:
+        super().__init__(("127.0.0.1", 0), RuntimeApiRequest)
+        self.events = iter(events)
+        self.answers: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self.ended = threading.Event()
+
+
+class RuntimeApiRequest(http.server.BaseHTTPRequestHandler):
+    server: RuntimeApi
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        event = next(self.server.events, None)
+        if event is None:
+            # Here Lambda freezes the process.
+            self.server.ended.wait(60)
+            self.close_connection = True
+            return
+        body = json.dumps(event).encode()
+        self.send_response(200)
+        self.send_header("Lambda-Runtime-Aws-Request-Id", str(uuid.uuid4()))
+        self.send_header("Lambda-Runtime-Deadline-Ms", str(int(time.time() * 1000) + 30_000))
+        self.send_header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:123:function:shop")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        # .../invocation/ID/response, .../invocation/ID/error or .../init/error
+        answer = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(202)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        self.server.answers.put((self.path.rpartition("/")[2], answer))
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def called_by_lambda(module: str, events: list[Any], folder: Path) -> list[Any]:
+    """What ``handler`` of this module answers to these events, in AWS's runtime, which logs nothing meanwhile.
+
+    Not each warning is an error: mangum asks for the current event loop in a way that newer versions of Python warn of.
+    """
+    output = folder / "output"
+    with RuntimeApi(events) as api, output.open("wb") as log:
+        thread = threading.Thread(target=api.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error::ResourceWarning", "-m", "awslambdaric", f"{module}.handler"],
+            cwd=folder,
+            env=os.environ
+            | {
+                "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.server_port}",
+                "LAMBDA_TASK_ROOT": str(folder),
+                "PYTHONPATH": f"{folder}:{REPOSITORY}",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            answers = [api.answers.get(timeout=60) for _ in events]
+        finally:
+            # As Lambda ends it: it may run nothing more.
+            process.kill()
+            process.wait()
+            api.ended.set()
+            api.shutdown()
+            thread.join()
+    assert [what for what, _ in answers] == ["response"] * len(events), answers
+    assert output.read_text() == ""
+    return [answer for _, answer in answers]
 
 
 def gateway_event(method: str, path: str, body: bytes = b"") -> dict[str, Any]:
@@ -121,6 +198,32 @@ def gateway_event(method: str, path: str, body: bytes = b"") -> dict[str, Any]:
     }
 
 
+def rest_event(method: str, path: str, body: bytes = b"") -> dict[str, Any]:
+    """What its REST API gives: version 1.0."""
+    headers = gateway_event(method, path, body)["headers"]
+    return {
+        "resource": "/{proxy+}",
+        "path": path,
+        "httpMethod": method,
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": {"proxy": path.strip("/")},
+        "stageVariables": None,
+        "requestContext": {
+            "resourcePath": "/{proxy+}",
+            "httpMethod": method,
+            "path": path,
+            "protocol": "HTTP/1.1",
+            "stage": "$default",
+            "identity": {"sourceIp": "203.0.113.7"},
+        },
+        "body": base64.b64encode(body).decode() or None,
+        "isBase64Encoded": bool(body),
+    }
+
+
 def balancer_event(method: str, path: str, body: bytes = b"") -> dict[str, Any]:
     """What an Application Load Balancer gives."""
     return {
@@ -134,7 +237,7 @@ def balancer_event(method: str, path: str, body: bytes = b"") -> dict[str, Any]:
     }
 
 
-EVENTS = pytest.mark.parametrize("event", [gateway_event, balancer_event])
+EVENTS = pytest.mark.parametrize("event", [gateway_event, rest_event, balancer_event])
 
 
 def body_of(answer: dict[str, Any]) -> str:
@@ -145,8 +248,8 @@ def body_of(answer: dict[str, Any]) -> str:
 
 @EVENTS
 def test_mangum_calls_a_flask_app(event: Any, folder: Path) -> None:
-    answers = called(
-        LAMBDA, "with_mangum", [event("GET", "/"), event("GET", "/"), event("GET", "/no")], folder
+    answers = called_by_lambda(
+        "with_mangum", [event("GET", "/"), event("GET", "/"), event("GET", "/no")], folder
     )
     assert [body_of(answer) for answer in answers[:2]] == ["the old page\n"] * 2
     assert answers[2]["statusCode"] == 404
@@ -155,12 +258,12 @@ def test_mangum_calls_a_flask_app(event: Any, folder: Path) -> None:
 @EVENTS
 def test_apig_wsgi_calls_a_fastapi_app(event: Any, folder: Path) -> None:
     events = [event("GET", "/"), event("POST", "/size", b"x" * 100_000), event("GET", "/")]
-    answers = [json.loads(body_of(answer)) for answer in called(LAMBDA, "with_apig_wsgi", events, folder)]
+    answers = [json.loads(body_of(answer)) for answer in called_by_lambda("with_apig_wsgi", events, folder)]
     assert answers == [{"hello": "world"}, {"size": 100_000}, {"hello": "world"}]
 
 
 def test_what_comes_after_a_response_has_run_when_the_handler_returns(folder: Path) -> None:
-    answers = called(LAMBDA, "after", [gateway_event("GET", "/")] * 2, folder)
+    answers = called_by_lambda("after", [gateway_event("GET", "/")] * 2, folder)
     assert [json.loads(body_of(answer)) for answer in answers] == [[], ["ran"]]
 
 
@@ -171,7 +274,7 @@ def test_azure_functions_calls_a_dispatcher(kind: str, folder: Path) -> None:
     size = base64.b64encode(b"x" * 100_000).decode()
     requests = [["GET", "/", ""], ["GET", "/api/", ""], ["POST", "/api/size", size], ["GET", "/api/", ""]]
     hello = [200, '{"hello":"world"}']
-    assert called(AZURE, "function_app", requests, folder) == [
+    assert called_by_azure("function_app", requests, folder) == [
         [200, "the old page\n"],
         hello,
         [200, '{"size":100000}'],
@@ -179,12 +282,19 @@ def test_azure_functions_calls_a_dispatcher(kind: str, folder: Path) -> None:
     ]
 
 
-def test_the_entry_point_of_app_engine(folder: Path) -> None:
+def entry_point() -> list[str]:
+    """The words of the page's configuration."""
     (configuration,) = [block for block in BLOCKS if block.language == "yaml"]
     loaded = yaml.safe_load(configuration.text)
     assert re.fullmatch(r"python3\d\d", loaded["runtime"])
     # The page's test puts in the port as it does elsewhere, and servers of tests are for this machine alone.
-    words = shlex.split(loaded["entrypoint"].replace("--host 0.0.0.0 --port $PORT ", ""))
+    return shlex.split(loaded["entrypoint"].replace("--host 0.0.0.0 --port $PORT ", ""))
+
+
+@pytest.mark.parametrize(
+    "words", [entry_point(), ["gunicorn", "main:app"]], ids=["of the page", "by default"]
+)
+def test_the_entry_point_of_app_engine(words: list[str], folder: Path) -> None:
     page = Page(folder)
     try:
         with page.serve(words).client() as client:

@@ -4,6 +4,7 @@
     server_kinds  the table of servers and their command lines
     faults        what servers do otherwise than they should, and in which versions
     mod_wsgi      configures and runs one of them, Apache's
+    apache        runs Apache by a configuration of a page
     gate          where an app waits until the test lets it go on
     raw           a socket client that sends any bytes and says how the response was framed, and if it was whole
     asgi          calls an ASGI app without a server, with events that the test scripts

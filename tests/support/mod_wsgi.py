@@ -15,7 +15,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-__all__ = ["CONFIGURATION", "missing", "version"]
+__all__ = ["CONFIGURATION", "MODULES", "foreground", "missing", "version"]
 
 MODULES = Path("/usr/lib/apache2/modules")
 # Requests in one process at the same time.
@@ -84,6 +84,16 @@ def version() -> str:
     return found[1]
 
 
+def foreground(configuration: Path) -> list[str]:
+    """The command line that runs Apache by this file."""
+    command = ["apache2", "-D", "FOREGROUND", "-f", str(configuration)]
+    if os.getuid() == 0:
+        # Apache gives up root, and with it, but for this, the right to read a checkout that is in root's own
+        # directory.
+        command = ["setpriv", "--securebits", "+no_setuid_fixup", *command]
+    return command
+
+
 def main(app: str, parent: str, host: str, port: str) -> None:
     """Become Apache."""
     directory = Path(tempfile.mkdtemp(dir=parent, prefix="apache-"))
@@ -103,11 +113,7 @@ def main(app: str, parent: str, host: str, port: str) -> None:
             packages=sysconfig.get_path("purelib"),
         )
     )
-    command = ["apache2", "-D", "FOREGROUND", "-f", str(configuration)]
-    if os.getuid() == 0:
-        # Apache gives up root, and with it, but for this, the right to read a checkout that is in root's own
-        # directory.
-        command = ["setpriv", "--securebits", "+no_setuid_fixup", *command]
+    command = foreground(configuration)
     os.execvp(command[0], command)
 
 
