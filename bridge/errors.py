@@ -1,13 +1,13 @@
 """The exceptions of bridge: one tree, split by whose fault it is.
 
     BridgeError
-    ├── ApplicationError        the application broke PEP 3333 or the ASGI specification
-    │   └── ApplicationExit     it raised what may not end a server: SystemExit, KeyboardInterrupt, StopIteration
-    ├── ClientDisconnected      the client left before its request or its response was complete
-    │   └── ConnectionClosed        a WebSocket is closed, by whichever side
-    ├── RequestBodyTooLarge     the client sent more than max_body_size
-    ├── Overloaded              nobody's: no thread is free, and backlog requests wait already
-    └── LifespanError           the ASGI application's startup failed
+    ├── ApplicationError      the application broke PEP 3333 or ASGI
+    │   └── ApplicationExit   it raised what may not end a server: SystemExit
+    ├── ClientDisconnected    the client left before the request's or response's end
+    │   └── ConnectionClosed  a WebSocket is closed, by whichever side
+    ├── RequestBodyTooLarge   the client sent more than max_body_size
+    ├── Overloaded            nobody's: all threads are busy, the backlog is full
+    └── LifespanError         the ASGI application's startup failed
 
 What an application raises itself is passed on as it is, never wrapped, as long as it is an ``Exception``.
 """

@@ -1,6 +1,6 @@
 """Figures of adapters for Prometheus: ``stats()`` as a collector of prometheus-client (the extra ``metrics``).
 
-    app = Dispatcher({"/metrics": prometheus_client.make_wsgi_app(), "/": flask_app})
+    app = Dispatcher({"/metrics": prometheus_client.make_wsgi_app(), "/": shop})
     prometheus_client.REGISTRY.register(AdapterCollector(app))
 
 The figures are read when Prometheus asks; a request does nothing for them. What each means is said by

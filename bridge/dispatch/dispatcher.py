@@ -47,7 +47,7 @@ _NOTHING_HERE = b"No app is mounted here.\n"
 class Dispatcher:
     """Several apps of either kind as one site, which ASGI servers and WSGI servers serve alike.
 
-        app = Dispatcher({"/api": fastapi_app, "/admin": django_wsgi_app, "/": flask_app})
+        app = Dispatcher({"/api": fastapi_app, "/admin": django_app, "/": flask_app})
 
     The longest prefix that the path is under gets the request; ``/api`` is for ``/api`` and ``/api/x``, not for
     ``/apix``. Each app finds its prefix in ``root_path`` or ``SCRIPT_NAME``, after what the server or an outer

@@ -32,7 +32,7 @@ PARTS = {
     ("uvicorn-wsproto",): ("--ws wsproto",),
 }
 #: Pages with drawings and plots as wide as the page: the list of headings beside them would cut these off.
-WIDE = {"benchmarks.md", "how-it-works.md"}
+WIDE = {"benchmarks.md", "how-it-works.md", "soak.md"}
 _TABLES = "<!-- a table for each server -->"
 _COMMENT = re.compile(r"\s*<!-- (tests/.+?) -->(</p>|)", re.DOTALL)
 #: Code that fits into the line of a phone.
