@@ -144,6 +144,7 @@ def called_by_lambda(module: str, events: list[Any], folder: Path) -> list[Any]:
 
     Not each warning is an error: mangum asks for the current event loop in a way that newer versions of Python warn of.
     """
+    pytest.importorskip("awslambdaric", reason="AWS's runtime is for Linux")
     output = folder / "output"
     with RuntimeApi(events) as api, output.open("wb") as log:
         thread = threading.Thread(target=api.serve_forever, kwargs={"poll_interval": 0.02})
