@@ -6,7 +6,9 @@ A kept loop serves one request at a time: ``RequestLoop`` is asyncio's own, ``Ot
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+import sys
+import weakref
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, TypeAlias
 
@@ -23,6 +25,11 @@ __all__ = [
     "new_kept_loop",
     "refuse_running_loop",
 ]
+
+# Tasks, and those that they begin as they are cancelled. Who goes on like that is left to the garbage collector.
+_GENERATIONS = range(3)
+# Seconds that asyncio.run() gives the threads of the default executor, where it gives them any number.
+_EXECUTOR: dict[str, Any] = {"timeout": 300.0} if sys.version_info >= (3, 12) else {}
 
 LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 KeptLoop: TypeAlias = RequestLoop | OtherLoop
@@ -57,47 +64,96 @@ def make_loop(factory: LoopFactory | None) -> asyncio.AbstractEventLoop:
 
 
 def close_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Close ``loop`` as ``asyncio.run()`` does: tasks, async generators, default executor go first."""
+    """Close ``loop`` as ``asyncio.run()`` does: tasks, async generators, default executor go first.
+
+    Each of them has its end, whatever another one does: who stops the loop has it run on, and ``SystemExit`` and
+    ``KeyboardInterrupt`` are raised when all is over. A signal handler may mean the very wait for that by them: the
+    second one that is of no task is raised at once, and cuts off what is left.
+    """
     if isinstance(loop, RequestLoop):
         loop.unmark_root()
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        runner.get_loop()
-        _end_tasks(loop)
-        # A stop() that waits to be called would stop the runner's own runs: uvloop's stop() is a callback, and a run
-        # that an error ended leaves one.
-        loop.call_soon(loop.stop)
-        loop.run_forever()
+    ending = _Ending(loop)
+    try:
+        ending.end_tasks()
+        ending.run(loop.shutdown_asyncgens())
+        ending.run(loop.shutdown_default_executor(**_EXECUTOR))
+    finally:
+        loop.close()
+    error, ending.error = ending.error, None
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error  # its traceback has this frame
 
 
-def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel the tasks, run the loop until they have ended, and tell its exception handler of those that failed.
+class _Ending:
+    """The last runs of a loop. All of it is in the thread that closes the loop.
 
-    ``Runner.close()`` does the same in a frame that keeps the tasks. From Python 3.12 on, the error of a cancelled task
-    keeps the frames that ran the task: there would be a circle, with the request in it. No frame here keeps a task.
+    ``Runner.close()`` does the same, in runs that a ``stop()`` or an error breaks off, and in a frame that keeps the
+    tasks. From Python 3.12 on, the error of a cancelled task keeps the frames that ran the task: there would be a
+    circle, with the request in it. No frame here keeps a task.
     """
-    left = 0
 
-    def count(task: asyncio.Task[Any]) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            loop.stop()
-        if not task.cancelled() and task.exception() is not None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        #: The first that was raised to end the process. Its traceback leads here: who takes it takes it away.
+        self.error: BaseException | None = None
+        self._interrupted = False
+        # What is waited for, and how many of them have not ended.
+        self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self._left = 0
+
+    def end_tasks(self) -> None:
+        """Cancel the tasks, and those that they begin then; and wait for their end."""
+        for _ in _GENERATIONS:
+            self._cancel_all()
+            self._run()
+
+    def run(self, coro: Coroutine[Any, Any, None]) -> None:
+        """As ``run_until_complete()``; what ``coro`` raises is told to the loop's exception handler."""
+        self._watch(self._loop.create_task(coro))
+        self._run()
+
+    def _cancel_all(self) -> None:
+        for task in asyncio.all_tasks(self._loop):
+            self._watch(task)
+            task.cancel()
+
+    def _watch(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        self._left += 1
+        task.add_done_callback(self._count)
+
+    def _count(self, task: asyncio.Task[Any]) -> None:
+        self._left -= 1
+        if not self._left:
+            self._loop.stop()
+        if not task.cancelled():
+            self._take(task.exception(), task=task)
+
+    def _take(self, error: BaseException | None, **context: object) -> None:
+        if self.error is None and isinstance(error, (SystemExit, KeyboardInterrupt)):
+            self.error = error
+        elif error is not None:
             message = "unhandled exception as the event loop is closed"
-            loop.call_exception_handler({"message": message, "exception": task.exception(), "task": task})
+            self._loop.call_exception_handler({"message": message, "exception": error, **context})
 
-    left = _cancel_tasks(loop, count)
-    while left:
-        loop.run_forever()
+    def _run(self) -> None:
+        while self._left:
+            try:
+                self._loop.run_forever()
+            except (SystemExit, KeyboardInterrupt) as exc:
+                if self._is_of_task(exc):
+                    continue  # see _count()
+                if self._interrupted:
+                    self.error = None
+                    raise
+                self._interrupted = True
+                self._take(exc)
 
-
-def _cancel_tasks(loop: asyncio.AbstractEventLoop, ended: Callable[[asyncio.Task[Any]], object]) -> int:
-    """How many tasks there are; ``ended`` will be called with each."""
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.add_done_callback(ended)
-        task.cancel()
-    return len(tasks)
+    def _is_of_task(self, error: BaseException) -> bool:
+        return any(task.done() and not task.cancelled() and task.exception() is error for task in self._tasks)
 
 
 def in_another_thread(function: Callable[[], None]) -> None:

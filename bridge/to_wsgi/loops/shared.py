@@ -108,7 +108,7 @@ class SharedLoop:
                     # The loop runs once more as it is closed.
                     ready.cancel()
             finally:
-                close_loop(loop)
+                _close(loop)
         except BaseException as exc:
             if self._ready.is_set():
                 raise
@@ -237,6 +237,16 @@ class SharedLoop:
                 return
             del _shared.loops[self._factory]
         self.close()
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        close_loop(loop)
+    except (SystemExit, KeyboardInterrupt):
+        # In this thread, whose end it is anyway, it would be lost, or a traceback without a log line.
+        logger.exception(
+            "an application raised SystemExit or KeyboardInterrupt as the shared event loop was closed"
+        )
 
 
 class _Shared:
