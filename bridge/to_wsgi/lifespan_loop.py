@@ -16,7 +16,7 @@ from .attempts import Attempts, closed_while
 from .client import GRACE
 from .loops.asyncio_names import running_loop
 from .loops.exit_and_fork import leave_alone
-from .loops.kept import LoopFactory, close_loop, in_another_thread, make_loop
+from .loops.kept import LoopFactory, close_loop, in_another_thread, make_loop, run_to_end
 from .loops.shared import SharedLoop
 from .shared_loop import SharedExchange
 
@@ -50,8 +50,8 @@ def start_on_own(
     try:
         startup = of_no_request().run(loop.create_task, work_for(owner, lifespan.startup(limit)))
         with attempts.cancelled_by(lambda: loop.call_soon_threadsafe(startup.cancel)):
-            loop.run_until_complete(startup)
-        left = loop.run_until_complete(lifespan.tasks_beside()) if lifespan.running else set()
+            run_to_end(loop, startup)
+        left = run_to_end(loop, lifespan.tasks_beside()) if lifespan.running else set()
         complete = True
     except asyncio.CancelledError:
         raise closed_while("its application started") from None
@@ -59,9 +59,6 @@ def start_on_own(
         if not lifespan.running:
             _close(lifespan, loop)
         elif not complete:
-            # What was cut off may have ended in the same round, and have told the loop to stop.
-            loop.call_soon(loop.stop)
-            loop.run_forever()
             shut_down_on_own(lifespan, loop)
     return (loop, left) if lifespan.running else None
 
@@ -88,7 +85,7 @@ def shut_down_on_own(lifespan: Lifespan, loop: asyncio.AbstractEventLoop) -> Non
         in_another_thread(lambda: shut_down_on_own(lifespan, loop))
         return
     try:
-        loop.run_until_complete(lifespan.shutdown())
+        run_to_end(loop, lifespan.shutdown())
     finally:
         _close(lifespan, loop)
 

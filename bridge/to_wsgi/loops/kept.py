@@ -8,11 +8,11 @@ import asyncio
 import contextvars
 import sys
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
-from .asyncio_names import missing_names
+from .asyncio_names import missing_names, running_loop
 from .other_loop import OtherLoop
 from .request_loop import RequestLoop
 
@@ -24,7 +24,10 @@ __all__ = [
     "make_loop",
     "new_kept_loop",
     "refuse_running_loop",
+    "run_to_end",
 ]
+
+_T = TypeVar("_T")
 
 # Tasks, and those that they begin as they are cancelled. Who goes on like that is left to the garbage collector.
 _GENERATIONS = range(3)
@@ -61,6 +64,18 @@ def make_loop(factory: LoopFactory | None) -> asyncio.AbstractEventLoop:
             "on event loops of asyncio's interface (asyncio.AbstractEventLoop): it doesn't serve those of trio"
         )
     return loop
+
+
+def run_to_end(loop: asyncio.AbstractEventLoop, work: Awaitable[_T]) -> _T:
+    """``run_until_complete()``, which goes on where an app stops the loop, or an error of an earlier run has."""
+    task = asyncio.ensure_future(work, loop=loop)
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except RuntimeError:
+            # Of the task, or one that says that the loop can't run.
+            if task.done() or loop.is_closed() or running_loop() is not None:
+                raise
 
 
 def close_loop(loop: asyncio.AbstractEventLoop) -> None:
