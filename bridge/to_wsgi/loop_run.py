@@ -22,7 +22,7 @@ from .client import DISCONNECT, DONE, HERE, LEFT, PROBE_INTERVAL, client_left, c
 from .exchange import Exchange
 from .heads import DUE, HEAD_WAIT, HELD, sends_head
 from .loop_hints import LoopHints
-from .loops.kept import close_loop
+from .loops.kept import CANCEL_LIMIT, close_loop
 from .loops.pool import LoopPool
 from .request_body import RequestBody
 from .response import BODY, COMPLETE, EMPTY, STARTED, UNSENT_LIMIT, early_hints
@@ -101,6 +101,23 @@ class LoopRun(Exchange):
                 self._run()
             if self._task.done():
                 return
+
+    def _run_out(self) -> None:
+        """As ``_run_to_end()``, for an app that is told to end: for ``CANCEL_LIMIT`` seconds at most."""
+        late = False
+
+        def give_up() -> None:
+            nonlocal late
+            late = True
+            self._stop()
+
+        timer = self._loop.call_later(CANCEL_LIMIT, give_up)
+        try:
+            while not (late or self._task.done()):
+                if not self._kept.run_ready(self._task):
+                    self._run()
+        finally:
+            timer.cancel()
 
     def _feed(self) -> bool:
         """Read a message of the body for who waits for it; false: the server has to have something first."""

@@ -148,10 +148,12 @@ class RequestExchange(LoopRun):
             in_another_thread(self.close)
             return
         if not self._task.done():
-            if self._response.phase is not COMPLETE:
-                self._leave()
             try:
-                self._run_to_end()
+                if self._response.phase is COMPLETE:
+                    self._run_to_end()
+                else:
+                    self._leave()
+                    self._run_out()
             except BaseException as exc:
                 self.abandon()
                 # gunicorn's worker that is told to quit raises it wherever it is, and ends by itself; it would log this
@@ -159,6 +161,9 @@ class RequestExchange(LoopRun):
                 if isinstance(exc, SystemExit) and raised_by("gunicorn", exc):
                     return
                 raise
+            if not self._task.done():
+                self._close_loop()
+                return
         ending = None
         left = self.client is LEFT
         try:
@@ -183,15 +188,21 @@ class RequestExchange(LoopRun):
             return
         self.client, self.head = LEFT, OUT
         try:
-            # Here, and not by close_loop(): asyncio's own frames would keep the task.
+            # Here, and not by close_loop(), which knows nothing of the request.
             if not self._task.done():
                 self._task.cancel()
-                self._run_to_end()
-            if not self._task.cancelled():
-                self._task.exception()  # it is known: asyncio need not log that nobody asked for it
+                self._run_out()
         finally:
-            self._end()
-            close_loop(self._loop)
+            self._close_loop()
+
+    def _close_loop(self) -> None:
+        """The end of a request whose loop serves no other."""
+        if not self._task.done():
+            logger.error("%s: the application was cancelled, and runs on; it is left behind", self._name())
+        elif not self._task.cancelled():
+            self._task.exception()  # it is known: asyncio need not log that nobody asked for it
+        self._end()
+        close_loop(self._loop)
 
     def _end(self) -> None:
         self.client = DONE

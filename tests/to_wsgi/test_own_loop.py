@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import io
 import logging
 import signal
@@ -17,8 +18,8 @@ import uvloop
 from gunicorn.workers.base import Worker
 
 from bridge.errors import ClientDisconnected
-from bridge.to_wsgi import own_loop
-from bridge.to_wsgi.loops import pool
+from bridge.to_wsgi import loop_run, own_loop
+from bridge.to_wsgi.loops import kept, pool
 from bridge.to_wsgi.loops.kept import close_loop
 from bridge.to_wsgi.loops.mode import LoopMode
 from bridge.types import Receive, Scope, Send
@@ -99,6 +100,40 @@ class TestRequestMode:
             call(adapt(app), environ_for())
         assert loops[0].is_closed()
         assert ended == ["child"]
+
+    @pytest.mark.parametrize("factory", [None, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+    @pytest.mark.parametrize("how", ["close", "fail"])
+    def test_an_app_that_never_ends_holds_no_thread(
+        self,
+        adapt: Any,
+        factory: Any,
+        how: str,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        for module in (loop_run, kept):
+            monkeypatch.setattr(module, "CANCEL_LIMIT", 0.1)
+        gone = False
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            loop = asyncio.get_running_loop()
+            await send(START)
+            await send(part(b"Hello"))
+            if how == "fail":
+                loop.call_later(0.01, sys.exit)
+            while not gone:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await loop.create_future()
+
+        body: Any = adapt(app, loop_factory=factory)(environ_for(), Answer().start_response)
+        assert next(body) == b"Hello"
+        if how == "fail":
+            with pytest.raises(SystemExit):
+                next(body)
+        body.close()
+        assert "GET '/': the application was cancelled, and runs on; it is left behind" in caplog.text
+        gone = True
+        gc.collect()
 
     @pytest.mark.parametrize("of_gunicorn", [False, True])
     def test_an_exit_after_the_response_on_gunicorn(self, adapt: Any, of_gunicorn: bool) -> None:

@@ -6,6 +6,7 @@ A kept loop serves one request at a time: ``RequestLoop`` is asyncio's own, ``Ot
 
 import asyncio
 import contextvars
+import logging
 import sys
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
@@ -17,6 +18,7 @@ from .other_loop import OtherLoop
 from .request_loop import RequestLoop
 
 __all__ = [
+    "CANCEL_LIMIT",
     "KeptLoop",
     "LoopFactory",
     "close_loop",
@@ -29,7 +31,12 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-# Tasks, and those that they begin as they are cancelled. Who goes on like that is left to the garbage collector.
+logger = logging.getLogger("bridge")
+
+#: Seconds that those have who are to end. Else one that never does would hold the server's thread for ever.
+CANCEL_LIMIT = 30.0
+
+# Tasks, and those that they begin as they are cancelled. Who goes on like that is not waited for.
 _GENERATIONS = range(3)
 # Seconds that asyncio.run() gives the threads of the default executor, where it gives them any number.
 _EXECUTOR: dict[str, Any] = {"timeout": 300.0} if sys.version_info >= (3, 12) else {}
@@ -84,14 +91,17 @@ def close_loop(loop: asyncio.AbstractEventLoop) -> None:
     Each of them has its end, whatever another one does: who stops the loop has it run on, and ``SystemExit`` and
     ``KeyboardInterrupt`` are raised when all is over. A signal handler may mean the very wait for that by them: the
     second one that is of no task is raised at once, and cuts off what is left.
+
+    Tasks and generators have ``CANCEL_LIMIT`` seconds, and are named in the log if they go on. Jobs are waited for.
     """
     if isinstance(loop, RequestLoop):
         loop.unmark_root()
     ending = _Ending(loop)
     try:
         ending.end_tasks()
-        ending.run(loop.shutdown_asyncgens())
-        ending.run(loop.shutdown_default_executor(**_EXECUTOR))
+        ending.run(loop.shutdown_asyncgens(), CANCEL_LIMIT)
+        ending.end_tasks()  # of generators: those that hang, and what they have begun
+        ending.run(loop.shutdown_default_executor(**_EXECUTOR), None)
     finally:
         loop.close()
     error, ending.error = ending.error, None
@@ -123,17 +133,18 @@ class _Ending:
         """Cancel the tasks, and those that they begin then; and wait for their end."""
         for _ in _GENERATIONS:
             self._cancel_all()
-            self._run()
+            self._run(CANCEL_LIMIT)
 
-    def run(self, coro: Coroutine[Any, Any, None]) -> None:
+    def run(self, coro: Coroutine[Any, Any, None], limit: float | None) -> None:
         """As ``run_until_complete()``; what ``coro`` raises is told to the loop's exception handler."""
         self._watch(self._loop.create_task(coro))
-        self._run()
+        self._run(limit)
 
     def _cancel_all(self) -> None:
         for task in asyncio.all_tasks(self._loop):
-            self._watch(task)
-            task.cancel()
+            if task not in self._tasks:
+                self._watch(task)
+                task.cancel()
 
     def _watch(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
@@ -154,7 +165,10 @@ class _Ending:
             message = "unhandled exception as the event loop is closed"
             self._loop.call_exception_handler({"message": message, "exception": error, **context})
 
-    def _run(self) -> None:
+    def _run(self, limit: float | None) -> None:
+        timer = (
+            self._loop.call_later(limit, self._give_up, limit) if self._left and limit is not None else None
+        )
         while self._left:
             try:
                 self._loop.run_forever()
@@ -166,6 +180,18 @@ class _Ending:
                     raise
                 self._interrupted = True
                 self._take(exc)
+        if timer is not None:
+            timer.cancel()
+
+    def _give_up(self, limit: float) -> None:
+        for task in self._tasks:
+            if task.remove_done_callback(self._count):
+                self._left -= 1
+                logger.error(
+                    "%r was to end with its event loop, and is waited for no longer, after %s s", task, limit
+                )
+        if not self._left:
+            self._loop.stop()
 
     def _is_of_task(self, error: BaseException) -> bool:
         return any(task.done() and not task.cancelled() and task.exception() is error for task in self._tasks)

@@ -1,6 +1,7 @@
 """The end of a loop: whatever one task, generator or job does there, each of the others has its own end."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from bridge.to_wsgi.loops import kept as module
 from bridge.to_wsgi.loops.kept import KeptLoop, close_loop, new_kept_loop
 from tests.support.asgi import HANG
 from tests.support.wsgi import call, environ_for
@@ -48,7 +50,7 @@ class Left:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.ended: list[str] = []
-        self._things: list[object] = []
+        self.things: list[object] = []
 
     def begin(self, *works: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async def run() -> None:
@@ -75,7 +77,7 @@ class Left:
                 await work()
                 raise
 
-        self._things.append(self.loop.create_task(waits()))
+        self.things.append(self.loop.create_task(waits()))
         await began.wait()
 
     async def add_generator(self, work: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
@@ -89,7 +91,7 @@ class Left:
                 self.ended.append("generator")
 
         each = generator()
-        self._things.append(each)
+        self.things.append(each)
         await anext(each)
 
     async def _slow(self) -> None:
@@ -181,7 +183,7 @@ def test_a_task_that_always_begins_another(kept: KeptLoop, caplog: pytest.LogCap
     close_loop(kept.loop)
     left.assert_all_ended()
     with caplog.at_level(logging.ERROR):
-        left._things.clear()
+        left.things.clear()
         gc.collect()
     assert "Task was destroyed but it is pending" in caplog.text
 
@@ -244,6 +246,43 @@ def test_a_second_interrupt_waits_for_nothing(kept: KeptLoop) -> None:
     with pytest.raises(SystemExit):
         close_loop(kept.loop)
     assert kept.loop.is_closed()
+
+
+def test_a_task_that_never_ends_is_not_waited_for(
+    kept: KeptLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "CANCEL_LIMIT", 0.1)
+    left = Left(kept.loop)
+    gone = False
+
+    async def hangs() -> None:
+        while not gone:
+            with contextlib.suppress(asyncio.CancelledError):
+                await kept.loop.create_future()
+
+    left.begin(hangs)
+    close_loop(kept.loop)
+    left.assert_all_ended()
+    assert "is waited for no longer, after 0.1 s" in caplog.text
+    gone = True
+    left.things.clear()
+    gc.collect()
+
+
+def test_a_generator_that_hangs_is_cancelled(kept: KeptLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CANCEL_LIMIT", 0.1)
+    left = Left(kept.loop)
+
+    async def hangs() -> None:
+        try:
+            await kept.loop.create_future()
+        finally:
+            left.ended.append("cancelled")
+
+    left.begin()
+    left.loop.run_until_complete(left.add_generator(hangs))
+    close_loop(kept.loop)
+    left.assert_all_ended("cancelled")
 
 
 @pytest.mark.parametrize("factory", [None, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
