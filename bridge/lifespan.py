@@ -142,13 +142,14 @@ class Lifespan:
     async def shutdown(self) -> bool:
         """Tell the app to shut down, and wait until it has, for ``SHUTDOWN_LIMIT`` seconds; then it is cancelled.
 
-        What goes wrong is logged. Return whether all went well.
+        What goes wrong is logged. Return whether all went well. If this is cancelled, another call waits on.
         """
-        if self._stage is not _Stage.RUNNING:
+        if self._stage is _Stage.RUNNING:
+            self._stage = _Stage.STOPPING
+            self._answered.clear()
+            self._shutdown.set()
+        elif self._stage is not _Stage.STOPPING:
             return True
-        self._stage = _Stage.STOPPING
-        self._answered.clear()
-        self._shutdown.set()
         answered = await self._answer("lifespan.shutdown", SHUTDOWN_LIMIT)
         await self._end_task(_LINGER if answered else 0.0)
         self._stage = _Stage.ENDED

@@ -6,10 +6,13 @@ to end by the thread that closes: see ``to_wsgi.attempts``.
 """
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Callable
 from concurrent import futures
 from typing import Any
 
+from ..errors import ApplicationError
 from ..lifespan import SHUTDOWN_LIMIT, Lifespan
 from .app_call import of_no_request, work_for
 from .attempts import Attempts, closed_while
@@ -54,7 +57,7 @@ def start_on_own(
         left = run_to_end(loop, lifespan.tasks_beside()) if lifespan.running else set()
         complete = True
     except asyncio.CancelledError:
-        raise closed_while("its application started") from None
+        raise _cancelled(attempts) from None
     finally:
         if not lifespan.running:
             _close(lifespan, loop)
@@ -73,10 +76,17 @@ def start_on_shared(
         with attempts.cancelled_by(future.cancel):
             future.result()
     except futures.CancelledError:
-        raise closed_while("its application started") from None
+        raise _cancelled(attempts) from None
     except BaseException:
         future.cancel()
         raise
+
+
+def _cancelled(attempts: Attempts) -> RuntimeError:
+    """Why a startup was cancelled."""
+    if attempts.progress()[0] == "trying":
+        return ApplicationError("the application has cancelled the task that starts it")
+    return closed_while("its application started")
 
 
 def shut_down_on_own(lifespan: Lifespan, loop: asyncio.AbstractEventLoop) -> None:
@@ -85,13 +95,26 @@ def shut_down_on_own(lifespan: Lifespan, loop: asyncio.AbstractEventLoop) -> Non
         in_another_thread(lambda: shut_down_on_own(lifespan, loop))
         return
     try:
-        run_to_end(loop, lifespan.shutdown())
+        _insist(lambda: run_to_end(loop, lifespan.shutdown()))
     finally:
         _close(lifespan, loop)
 
 
 def shut_down_on_shared(lifespan: Lifespan | None, shared: SharedLoop, running: set[SharedExchange]) -> None:
     """Ends the requests that are ``running``, and then shuts the app down."""
+    _insist(lambda: _shut_down_on_shared(lifespan, shared, running))
+
+
+def _insist(shut_down: Callable[[], object]) -> None:
+    """Call ``shut_down``, and once more if the app has cancelled it: many cancel all tasks there are as they end."""
+    for _ in range(2):
+        with contextlib.suppress(asyncio.CancelledError, futures.CancelledError):
+            shut_down()
+            return
+    logger.error("the application has cancelled its own shutdown")
+
+
+def _shut_down_on_shared(lifespan: Lifespan | None, shared: SharedLoop, running: set[SharedExchange]) -> None:
     future = asyncio.run_coroutine_threadsafe(_shut_down(lifespan, running), shared.loop)
     if futures.wait([future], _LIMIT).done:
         future.result()

@@ -202,7 +202,8 @@ def _close_all() -> None:
     for runtime in runtimes:
         try:
             runtime.close()
-        except Exception:
+        except (Exception, SystemExit):
+            # The others have their shutdown all the same; the process ends anyway.
             logger.exception("an application's shutdown failed at exit")
 
 

@@ -1,16 +1,25 @@
-"""Apps that stop the loop they run on: at any moment it runs on, for their lifespan as for their requests."""
+"""Apps that end more than what is theirs: they stop their loop, cancel all its tasks, or mean to end the process."""
 
 import asyncio
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
+from bridge.errors import ApplicationError
 from bridge.types import Receive, Scope, Send
 from tests.support.wsgi import call, environ_for
 from tests.to_wsgi.apps import START, hello, last, part, read_body
 
-pytestmark = pytest.mark.parametrize("factory", [None, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(params=[None, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def factory(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 async def stop() -> None:
@@ -44,6 +53,76 @@ def test_a_lifespan(adapt: Any, factory: Any, when: str) -> None:
     with adapt(app, lifespan="on", loop_factory=factory) as adapter:
         assert call(adapter, environ_for()).body == b"Hello"
     assert shut_down == [True]
+
+
+async def cancel_all() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_a_shutdown_that_cancels_all_tasks(adapt: Any, factory: Any) -> None:
+    """Many apps have it so; the task that shuts them down is one of these."""
+    shut_down: list[bool] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await hello(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await cancel_all()
+        await asyncio.sleep(0.01)
+        shut_down.append(True)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    with adapt(app, lifespan="on", loop_factory=factory) as adapter:
+        assert call(adapter, environ_for()).body == b"Hello"
+    assert shut_down == [True]
+
+
+def test_a_startup_that_cancels_all_tasks(adapt: Any, factory: Any) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await cancel_all()
+
+    with pytest.raises(ApplicationError, match="has cancelled the task that starts it"):
+        call(adapt(app, lifespan="on", loop_factory=factory), environ_for())
+
+
+@pytest.mark.parametrize("what", ["raise SystemExit(3)", "await cancel_all()", "loop.stop()"])
+def test_at_exit_each_app_has_its_shutdown(what: str) -> None:
+    """Whatever becomes of the others'."""
+    script = f"""
+import asyncio
+from bridge import AsgiToWsgi
+from tests.support.wsgi import call, environ_for
+from tests.to_wsgi.apps import hello
+from tests.to_wsgi.test_stopped_loops import cancel_all
+
+def make(name):
+    async def app(scope, receive, send):
+        loop = asyncio.get_running_loop()
+        if scope["type"] != "lifespan":
+            return await hello(scope, receive, send)
+        await receive()
+        await send({{"type": "lifespan.startup.complete"}})
+        await receive()
+        print(name, flush=True)
+        {what}
+        await send({{"type": "lifespan.shutdown.complete"}})
+    return AsgiToWsgi(app, loop="request", lifespan="on")
+
+adapters = [make(name) for name in "abcde"]
+for adapter in adapters:
+    assert call(adapter, environ_for()).body == b"Hello"
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, check=True, timeout=60, capture_output=True, text=True
+    )
+    assert sorted(done.stdout.split()) == list("abcde")
 
 
 @pytest.mark.parametrize("when", ["begun", "read", "headed", "body", "answered", "beside"])
