@@ -11,9 +11,10 @@ which is that of ``_changed``:
   (``client``).
 
 The thread waits on ``_changed`` and nowhere else, but for the server's own reads and writes. Its wait ends at the
-latest with the app's task, whose done callback says so. A task that is cancelled before its first step, or with the
-loop, has that callback called too. The loop never waits for the thread: ``send()`` and ``receive()`` await futures.
-The thread has them resolved on the loop; when it goes away, ``_leave()`` or ``_let_go()`` resolves them.
+latest with the app's task, whose done callback says so; where there can be no task, ``_start()`` does. A task that is
+cancelled before its first step, or with the loop, has that callback called too. The loop never waits for the thread:
+``send()`` and ``receive()`` await futures. The thread has them resolved on the loop; when it goes away, ``_leave()`` or
+``_let_go()`` resolves them.
 """
 
 import asyncio
@@ -279,7 +280,15 @@ class SharedExchange(Exchange):
 
     def _start(self) -> None:
         coro = call_app(self._app, self._scope, self._receive, self._send, self._running, self)
-        self.task = task = self._loop.create_task(coro)
+        try:
+            self.task = task = self._loop.create_task(coro)
+        except Exception as exc:  # noqa: BLE001 - of a task factory; it is the server's to handle
+            coro.close()
+            with self._lock:
+                self._ended = True
+                self._error = exc if self.client is HERE else None
+                self._changed.notify()
+            return
         task.add_done_callback(self._end)
         self._running.add(self)
 

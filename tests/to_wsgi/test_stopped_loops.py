@@ -125,6 +125,33 @@ for adapter in adapters:
     assert sorted(done.stdout.split()) == list("abcde")
 
 
+def test_a_task_factory_that_fails(adapt: Any, factory: Any) -> None:
+    """It stays on the shared loop. The request that can have no task is told of it, and does not wait for one."""
+
+    def fail(*_: object, **__: object) -> Any:
+        raise TypeError("no task")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(fail if scope["path"] == "/fail" else None)
+        await hello(scope, receive, send)
+
+    adapter = adapt(app, loop_factory=factory)
+    call(adapter, environ_for("/fail"))
+    loop = adapter._runtime._shared.loop if adapter.loop == "shared" else None
+    try:
+        if loop is None:
+            # The loop of the other request was not kept.
+            assert call(adapter, environ_for()).body == b"Hello"
+        else:
+            with pytest.raises(TypeError, match="no task"):
+                call(adapter, environ_for())
+            assert adapter.stats().in_flight == 0
+    finally:
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.set_task_factory, None)
+
+
 @pytest.mark.parametrize("when", ["begun", "read", "headed", "body", "answered", "beside"])
 def test_a_request(adapt: Any, factory: Any, when: str) -> None:
     worked: list[bool] = []

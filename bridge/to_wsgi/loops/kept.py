@@ -137,7 +137,8 @@ class _Ending:
 
     def run(self, coro: Coroutine[Any, Any, None], limit: float | None) -> None:
         """As ``run_until_complete()``; what ``coro`` raises is told to the loop's exception handler."""
-        self._watch(self._loop.create_task(coro))
+        # Not by the loop, which may have a task factory of the app's.
+        self._watch(asyncio.Task(coro, loop=self._loop))
         self._run(limit)
 
     def _cancel_all(self) -> None:
