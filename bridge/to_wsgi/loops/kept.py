@@ -94,10 +94,10 @@ def close_loop(loop: asyncio.AbstractEventLoop) -> None:
 
     Tasks and generators have ``CANCEL_LIMIT`` seconds, and are named in the log if they go on. Jobs are waited for.
     """
-    if isinstance(loop, RequestLoop):
-        loop.unmark_root()
-    ending = _Ending(loop)
     try:
+        if isinstance(loop, RequestLoop):
+            loop.unmark_root()
+        ending = _Ending(loop)
         ending.end_tasks()
         ending.run(loop.shutdown_asyncgens(), CANCEL_LIMIT)
         ending.end_tasks()  # of generators: those that hang, and what they have begun
@@ -125,8 +125,10 @@ class _Ending:
         #: The first that was raised to end the process. Its traceback leads here: who takes it takes it away.
         self.error: BaseException | None = None
         self._interrupted = False
-        # What is waited for, and how many of them have not ended.
+        # What is waited for, and all that ever was.
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self._seen: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        # How many have to end before it is worth a look at each of them. There are never fewer that will.
         self._left = 0
 
     def end_tasks(self) -> None:
@@ -143,18 +145,19 @@ class _Ending:
 
     def _cancel_all(self) -> None:
         for task in asyncio.all_tasks(self._loop):
-            if task not in self._tasks:
+            if task not in self._seen:
                 self._watch(task)
                 task.cancel()
 
     def _watch(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
+        self._seen.add(task)
         self._left += 1
         task.add_done_callback(self._count)
 
     def _count(self, task: asyncio.Task[Any]) -> None:
         self._left -= 1
-        if not self._left:
+        if self._left <= 0:
             self._loop.stop()
         if not task.cancelled():
             self._take(task.exception(), task=task)
@@ -167,10 +170,8 @@ class _Ending:
             self._loop.call_exception_handler({"message": message, "exception": error, **context})
 
     def _run(self, limit: float | None) -> None:
-        timer = (
-            self._loop.call_later(limit, self._give_up, limit) if self._left and limit is not None else None
-        )
-        while self._left:
+        timer = None if limit is None else self._loop.call_later(limit, self._give_up, limit)
+        while not all(task.done() for task in self._tasks):
             try:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt) as exc:
@@ -181,18 +182,20 @@ class _Ending:
                     raise
                 self._interrupted = True
                 self._take(exc)
+                # A signal handler may have raised it in _count(), before that has counted.
+                self._left = 0
         if timer is not None:
             timer.cancel()
 
     def _give_up(self, limit: float) -> None:
-        for task in self._tasks:
-            if task.remove_done_callback(self._count):
-                self._left -= 1
+        for task in list(self._tasks):
+            if not task.done():
+                self._tasks.discard(task)
                 logger.error(
                     "%r was to end with its event loop, and is waited for no longer, after %s s", task, limit
                 )
-        if not self._left:
-            self._loop.stop()
+        self._left = 0
+        self._loop.stop()
 
     def _is_of_task(self, error: BaseException) -> bool:
         return any(task.done() and not task.cancelled() and task.exception() is error for task in self._tasks)

@@ -232,6 +232,25 @@ def test_an_interrupt_waits_for_the_end_of_all(kept: KeptLoop) -> None:
     left.assert_all_ended()
 
 
+def test_an_interrupt_at_the_end_of_a_task(kept: KeptLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes in the very callback that would have said that the task has ended."""
+    left = Left(kept.loop)
+    count = module._Ending._count
+    interrupted: list[bool] = []
+
+    def interrupt_once(self: Any, task: asyncio.Task[Any]) -> None:
+        if not interrupted:
+            interrupted.append(True)
+            raise KeyboardInterrupt
+        count(self, task)
+
+    monkeypatch.setattr(module._Ending, "_count", interrupt_once)
+    left.begin()
+    with pytest.raises(KeyboardInterrupt):
+        close_loop(kept.loop)
+    left.assert_all_ended()
+
+
 def test_a_second_interrupt_waits_for_nothing(kept: KeptLoop) -> None:
     """Somebody has seen that the first was of no use."""
     left = Left(kept.loop)
