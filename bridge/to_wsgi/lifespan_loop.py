@@ -136,7 +136,7 @@ async def _end_all(running: set[SharedExchange]) -> None:
     """
     for exchange in running:
         exchange.abandon()
-    tasks = {exchange.task: exchange.name for exchange in running if exchange.task is not None}
+    tasks = {exchange.task: exchange for exchange in running if exchange.task is not None}
     if not tasks:
         return
     _, pending = await asyncio.wait(tasks, timeout=_WORK_LIMIT)
@@ -145,7 +145,8 @@ async def _end_all(running: set[SharedExchange]) -> None:
     if pending:
         _, pending = await asyncio.wait(pending, timeout=GRACE)
     for task in pending:
-        logger.error("%s: the application was cancelled, and runs on; it is left behind", tasks[task])
+        tasks[task].leave_behind()
+        logger.error("%s: the application was cancelled, and runs on; it is left behind", tasks[task].name)
 
 
 def _close(lifespan: Lifespan, loop: asyncio.AbstractEventLoop) -> None:

@@ -76,6 +76,8 @@ class LoopRun(Exchange):
     def _advance(self) -> None:
         """Run the loop until something is there for the server, or the app has ended.
 
+        If neither, the head is due, or the client has left and the app goes on after ``CANCEL_LIMIT``.
+
         Raises:
             BaseException: SystemExit or KeyboardInterrupt, by a signal or another task of the app; the app's own errors
                 stay in its task. ``abandon()`` is to be called then.
@@ -83,12 +85,17 @@ class LoopRun(Exchange):
         response = self._response
         phase = response.phase
         while True:
+            if self.client is LEFT:
+                self._run_out()
+                return
             if self._reader is not None and not self._feed():
                 return
             if not self._kept.run_ready(self._task):
                 self._run()
             if response.size or self._task.done():
                 return
+            if self.client is LEFT:
+                continue
             if response.phase is not phase and response.phase >= BODY:
                 return
             if self.head is DUE:
@@ -239,6 +246,7 @@ class LoopRun(Exchange):
         if self._watch is not None:
             self._watch.cancel()
         self._dismiss(self._task)
+        self._stop()  # who runs it has to look: see _run_out()
 
 
 @types.coroutine

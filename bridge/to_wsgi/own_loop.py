@@ -78,7 +78,7 @@ class RequestExchange(LoopRun):
         try:
             if response.phase < BODY and not self._task.done():
                 self._advance()
-            if response.phase is not COMPLETE and self._task.done():
+            if response.phase is not COMPLETE and (self._task.done() or self.client is LEFT):
                 # Even where the app had sent a part of the body: the server has had nothing of it, and can
                 # still answer with an error.
                 raise self._error()
@@ -137,6 +137,9 @@ class RequestExchange(LoopRun):
             except BaseException:
                 self.abandon()
                 raise
+            if self.client is LEFT and not (self._response.size or self._task.done()):
+                self._close_loop()
+                raise client_left(self._environ)
         return response.take()
 
     def close(self) -> None:
@@ -246,6 +249,8 @@ class RequestExchange(LoopRun):
 
     def _error(self) -> BaseException:
         """Why the response is not complete although the app has ended."""
+        if not self._task.done():
+            return client_left(self._environ)
         self._reported = True
         cancelled = self._task.cancelled()
         exc = None if cancelled else raised(self._task)

@@ -11,10 +11,10 @@ which is that of ``_changed``:
   (``client``).
 
 The thread waits on ``_changed`` and nowhere else, but for the server's own reads and writes. Its wait ends at the
-latest with the app's task, whose done callback says so; where there can be no task, ``_start()`` does. A task that is
-cancelled before its first step, or with the loop, has that callback called too. The loop never waits for the thread:
-``send()`` and ``receive()`` await futures. The thread has them resolved on the loop; when it goes away, ``_leave()`` or
-``_let_go()`` resolves them.
+latest with the app's task, whose done callback says so. Where there can be no task, ``_start()`` says it, and of one
+that goes on after its adapter was closed, ``leave_behind()``. A task that is cancelled before its first step, or with
+the loop, has that callback called too. The loop never waits for the thread: ``send()`` and ``receive()`` await futures.
+The thread has them resolved on the loop; when it goes away, ``_leave()`` or ``_let_go()`` resolves them.
 """
 
 import asyncio
@@ -310,6 +310,12 @@ class SharedExchange(Exchange):
                 timer.cancel()
         if error is not None and logged and not task.cancelled():
             self._log(error, gone=gone)
+
+    def leave_behind(self) -> None:
+        """The app was cancelled, and runs on: its server waits no longer. The task may yet end."""
+        with self._lock:
+            self._ended = True
+            self._changed.notify()
 
     def _log(self, error: BaseException, *, gone: bool) -> None:
         """From either thread: who has taken the error, and nobody else, has what is read here."""

@@ -1,16 +1,20 @@
 """Apps that end more than what is theirs: they stop their loop, cancel all its tasks, or mean to end the process."""
 
 import asyncio
+import contextlib
+import gc
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
-from bridge.errors import ApplicationError
+from bridge.errors import ApplicationError, ClientDisconnected
 from bridge.types import Receive, Scope, Send
+from tests.support.asgi import HANG
 from tests.support.wsgi import call, environ_for
 from tests.to_wsgi.apps import START, hello, last, part, read_body
 
@@ -123,6 +127,48 @@ for adapter in adapters:
         [sys.executable, "-c", script], cwd=REPOSITORY, check=True, timeout=60, capture_output=True, text=True
     )
     assert sorted(done.stdout.split()) == list("abcde")
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/head", "/body"])
+def test_a_request_that_never_ends_when_its_adapter_is_closed(
+    adapt: Any, factory: Any, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its server's thread is free, with the error of a client that has left."""
+    for name in ("loop_run.CANCEL_LIMIT", "loops.kept.CANCEL_LIMIT", "loops.pool._CLOSE_WAIT"):
+        monkeypatch.setattr(f"bridge.to_wsgi.{name}", 0.1)
+    for name in ("_WORK_LIMIT", "GRACE"):
+        monkeypatch.setattr(f"bridge.to_wsgi.lifespan_loop.{name}", 0.1)
+    waits = threading.Event()
+    gone = False
+    outcomes: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if path != "/nothing":
+            await send(START)
+        if path == "/body":
+            await send(part(b"Hello"))
+        asyncio.get_running_loop().call_later(0.05, waits.set)
+        while not gone:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.get_running_loop().create_future()
+
+    def ask() -> None:
+        try:
+            call(adapter, environ_for(path))
+        except ClientDisconnected as error:
+            outcomes.append(str(error))
+
+    adapter = adapt(app, loop_factory=factory)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert waits.wait(HANG)
+    adapter.close()
+    thread.join(HANG)
+    assert not thread.is_alive()
+    assert outcomes == ["[Errno 32] the client left before the response was complete"]
+    assert f"GET '{path}': the application was cancelled, and runs on; it is left behind" in caplog.text
+    gone = True
+    gc.collect()
 
 
 def test_a_task_factory_that_fails(adapt: Any, factory: Any) -> None:
