@@ -27,7 +27,7 @@ OURS = {
     "library",
     "what",
     "what_follows",
-    "tasks[task]",
+    "tasks[task].name",
     "self._label",
     "event",
     "silence",
@@ -37,6 +37,7 @@ OURS = {
     "_LIMIT",
     "_JOIN",
     "_STUCK",
+    "limit",
     "self.shutdown_timeout",
     # Of the app, or of its author.
     "error",
