@@ -270,6 +270,7 @@ def test_a_second_interrupt_waits_for_nothing(kept: KeptLoop) -> None:
 def test_a_task_that_never_ends_is_not_waited_for(
     kept: KeptLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    assert module.CANCEL_LIMIT == 30.0
     monkeypatch.setattr(module, "CANCEL_LIMIT", 0.1)
     left = Left(kept.loop)
     gone = False
