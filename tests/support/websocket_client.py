@@ -4,10 +4,12 @@ Both are the library ``websockets``; the raw one is its protocol without its thr
 closes but the test.
 """
 
+import abc
 import contextlib
 import json
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +27,7 @@ from tests.support.servers import RunningServer, poll
 __all__ = [
     "HANG",
     "WEBSOCKETS",
+    "Framed",
     "RawWebSocket",
     "connect",
     "control",
@@ -51,19 +54,90 @@ def connect(server: RunningServer, path: str, **options: Any) -> ClientConnectio
     return sync_connect(websocket_url(server, path), **(defaults | options))
 
 
-class RawWebSocket:
+class Framed(abc.ABC):
+    """The frames of a WebSocket, by the protocol of ``websockets``, on whatever carries them."""
+
+    def __init__(self, protocol: ClientProtocol) -> None:
+        self._protocol = protocol
+        self._events: list[Any] = []
+
+    @abc.abstractmethod
+    def _write(self, data: bytes) -> None: ...
+
+    @abc.abstractmethod
+    def _read(self) -> bytes:
+        """What has come, ``b""`` at the end."""
+
+    @abc.abstractmethod
+    def reset(self) -> None:
+        """Vanish without a word."""
+
+    def send(self, data: str | bytes) -> None:
+        """Send a message of one frame."""
+        if isinstance(data, str):
+            self._protocol.send_text(data.encode())
+        else:
+            self._protocol.send_binary(data)
+        self.flush()
+
+    def send_slowly(self, data: bytes, at: float, pause: float) -> None:
+        """Send a message of one frame, with a pause of so many seconds at that part of its bytes, 0 to 1."""
+        self._protocol.send_binary(data)
+        frame = b"".join(self._protocol.data_to_send())
+        cut = int(len(frame) * at)
+        for part in (frame[:cut], frame[cut:]):
+            self._write(part)
+            time.sleep(pause)
+
+    def send_close(self, code: int | None = None, reason: str = "") -> None:
+        """Send a close frame, by default without a code."""
+        self._protocol.send_close(code, reason)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the protocol has to say by itself too: the answers to a ping and to a close."""
+        for data in self._protocol.data_to_send():
+            if data:
+                self._write(data)
+
+    def receive(self) -> Frame:
+        """Return the next frame; raise ``ConnectionError`` at the end of the connection."""
+        event = self._event()
+        assert isinstance(event, Frame), event
+        return event
+
+    def receive_close(self) -> tuple[int, str]:
+        """Read to the close frame; return its code and reason, 1006 where the connection ends without one."""
+        with contextlib.suppress(ConnectionError):
+            while self.receive().opcode is not Opcode.CLOSE:
+                pass
+        close = self._protocol.close_rcvd
+        return (1006, "") if close is None else (close.code, close.reason)
+
+    def _event(self) -> Any:
+        while not self._events:
+            data = self._read()
+            if not data:
+                raise ConnectionError("the server ended the connection")
+            self._protocol.receive_data(data)
+            self._events += self._protocol.events_received()
+            if self._protocol.handshake_exc is not None:
+                raise self._protocol.handshake_exc
+        return self._events.pop(0)
+
+
+class RawWebSocket(Framed):
     """An open WebSocket. Used as a context manager, the block ends its connection, without a close frame."""
 
     def __init__(
         self, server: RunningServer, path: str, *, receive_buffer: int | None = None, wait: bool = True
     ) -> None:
         """``receive_buffer``: bytes that the kernel takes for a client that does not read. ``wait``: for 101."""
+        super().__init__(ClientProtocol(parse_uri(websocket_url(server, path)), max_size=None))
         self.socket = server.connect(HANG) if receive_buffer is None else _small(server, receive_buffer)
-        self._protocol = ClientProtocol(parse_uri(websocket_url(server, path)), max_size=None)
-        self._events: list[Any] = []
         try:
             self._protocol.send_request(self._protocol.connect())
-            self._flush()
+            self.flush()
             if wait:
                 response = self._event()
                 assert isinstance(response, Response)
@@ -80,57 +154,20 @@ class RawWebSocket:
     ) -> None:
         self.socket.close()
 
-    def send(self, data: str | bytes) -> None:
-        """Send a message of one frame."""
-        if isinstance(data, str):
-            self._protocol.send_text(data.encode())
-        else:
-            self._protocol.send_binary(data)
-        self._flush()
-
-    def send_close(self) -> None:
-        """Send a close frame without a code."""
-        self._protocol.send_close()
-        self._flush()
-
-    def receive(self) -> Frame:
-        """Return the next frame; raise ``ConnectionError`` at the end of the connection."""
-        event = self._event()
-        assert isinstance(event, Frame), event
-        return event
-
-    def receive_close(self) -> tuple[int, str]:
-        """Read to the close frame; return its code and reason, 1006 where the connection ends without one."""
-        with contextlib.suppress(ConnectionError):
-            while self.receive().opcode is not Opcode.CLOSE:
-                pass
-        close = self._protocol.close_rcvd
-        return (1006, "") if close is None else (close.code, close.reason)
-
     def finish_sending(self) -> None:
         """End the sending side alone, without a close frame."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """Vanish as a host does that crashes: with a RST, and without a word."""
+        """Vanish as a host does that crashes: with a RST."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
-    def _flush(self) -> None:
-        for data in self._protocol.data_to_send():
-            if data:
-                self.socket.sendall(data)
+    def _write(self, data: bytes) -> None:
+        self.socket.sendall(data)
 
-    def _event(self) -> Any:
-        while not self._events:
-            data = self.socket.recv(BLOCK)
-            if not data:
-                raise ConnectionError("the server ended the connection")
-            self._protocol.receive_data(data)
-            self._events += self._protocol.events_received()
-            if self._protocol.handshake_exc is not None:
-                raise self._protocol.handshake_exc
-        return self._events.pop(0)
+    def _read(self) -> bytes:
+        return self.socket.recv(BLOCK)
 
 
 def _small(server: RunningServer, receive_buffer: int) -> socket.socket:
