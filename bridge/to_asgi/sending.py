@@ -4,9 +4,10 @@ A response that broke off must not be taken for a whole one by its client. By th
 raises, and the server cuts the connection. uvicorn, granian, and hypercorn for HTTP/1 do. Two cases need more
 (hypercorn 0.18, daphne 4.2):
 
-- hypercorn, HTTP/2: an ``Exception`` leaves the stream open for ever, and its client waiting. What is no ``Exception``
-  ends the connection, with the other streams on it: the lesser evil. In HTTP/3 it would be the greater one: all
-  connections are in one group of tasks, and with it ends the server's HTTP/3. There the stream is left open.
+- hypercorn, HTTP/2: an ``Exception`` leaves the stream open for ever, and its client waiting. So the stream is reset by
+  hypercorn's own objects. Below a middleware they can't be had, and the error raised is no ``Exception``: it ends the
+  connection, with the other streams on it. Where one of those has no answer yet, hypercorn never closes it. In HTTP/3
+  all connections are in one group of tasks, and with it would end the server's HTTP/3: there the stream is left open.
 - daphne: an exception after the start of a response ends its task that watches over all requests, which from then on
   never answers an error again. So nothing may leave the application; its own protocol object resets the connection.
 
@@ -14,6 +15,7 @@ And two things that daphne does with WebSockets: its ``send()`` takes a part of 
 was dropped, nobody hears of its end.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -88,8 +90,12 @@ async def send_batch(send: Send, batch: Batch) -> None:
 # The end of a response that broke off.
 
 
+#: The code of an error of the server's (RFC 9113, section 7).
+_INTERNAL_ERROR = 2
+
+
 class ResponseCut(BaseException):
-    """Ends an HTTP/2 connection on which a response broke off.
+    """Ends an HTTP/2 connection on which a response broke off, where its stream can't be reset alone.
 
     The application's error is in the log by then, and no part of this one, which the server logs again.
     """
@@ -105,12 +111,36 @@ def break_off(error: BaseException, scope: Scope, send: Send) -> BaseException |
         _log(error, scope)
         protocol.channel.forceAbortClient()
         return None
-    if scope.get("http_version") == "2":
+    if scope.get("http_version") == "2" and not _reset(send):
         _log(error, scope)
         return ResponseCut(
             "the WSGI app failed in the middle of a response: the log has its error before this"
         )
     return error
+
+
+def _reset(send: Any) -> bool:
+    """Resets the stream of ``send`` (RFC 9113, section 5.4.2). ``False``: it is not hypercorn's own, of HTTP/2.
+
+    It waits for nothing: what is to be sent is sent by a task of the connection's. hypercorn forgets the stream, and
+    logs the error, when that is raised to it.
+    """
+    stream: Any = getattr(send, "__self__", None)
+    if type(stream).__module__ != "hypercorn.protocol.http_stream":
+        return False
+    protocol: Any = getattr(stream.send, "__self__", None)
+    if type(protocol).__module__ != "hypercorn.protocol.h2":
+        return False
+    from h2.exceptions import ProtocolError  # hypercorn needs it
+
+    # Where the client has left meanwhile, or the connection ends, there is nothing to reset.
+    with contextlib.suppress(ProtocolError, RuntimeError):
+        if not stream.closed:
+            protocol.connection.reset_stream(stream.stream_id, _INTERNAL_ERROR)
+            protocol.task_group.spawn(protocol._flush)
+            # What waits to go out is dropped, as where the client resets it.
+            protocol.task_group.spawn(protocol._window_updated, stream.stream_id)
+    return True
 
 
 def _log(error: BaseException, scope: Scope) -> None:

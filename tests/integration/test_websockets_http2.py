@@ -63,6 +63,20 @@ def test_close_by_the_app(server: RunningServer) -> None:
         assert stream.receive_close() == (4000, "over")
 
 
+def test_a_close_by_the_app_leaves_the_connection_to_others(server: RunningServer) -> None:
+    """The client answers it (RFC 6455, section 5.5.1): natively that ends the connection on hypercorn."""
+    with connected(server) as connection:
+        other = Http2WebSocket(connection, "/echo/other")
+        for _ in range(3):
+            stream = Http2WebSocket(connection, "/close/x?code=4000&reason=over")
+            stream.send("close now")
+            assert stream.receive_close() == (4000, "over")
+            stream.flush()
+            connection.ping()
+        other.send("still open")
+        assert other.receive().data == b"still open"
+
+
 @pytest.mark.parametrize(("path", "status"), [("/close_first/x", 403), ("/respond/401", 401)])
 def test_refused(server: RunningServer, path: str, status: int) -> None:
     with connected(server) as connection:

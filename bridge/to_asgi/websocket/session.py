@@ -7,7 +7,8 @@ What the client has been told is a state, and a table says what may follow. The 
 stops may send in any order; only what may follow goes out.
 
 A session is over when the app's call has ended, as a request is (``to_asgi.request``): a server that waits for its
-requests at its end waits for what the app does after its client has left. An error waits a second for it at most.
+requests at its end waits for what the app does after its client has left. An error waits a second for it at most. On
+HTTP/2 the client's answer to a close is waited for as well: see ``_close()``.
 """
 
 import enum
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 
 from ...errors import ApplicationError
+from ...threads.waiting import until_done
 from ...types import Message, Scope, Send
 from ..channel import Batch, Channel, End, Item
 from ..lost import log_beside
@@ -33,7 +35,7 @@ logger = logging.getLogger("bridge")
 
 #: Seconds in which an app that sends has to take something of what waits for it; at most twice as long.
 _STUCK = 60.0
-#: Seconds for a close to go out to a client that does not read.
+#: Seconds for a close to go out to a client that does not read, and on HTTP/2 for its answer to come.
 _CLOSE_TIMEOUT = 10.0
 #: Seconds that an error waits for the end of the app's call.
 _ENDING = 1.0
@@ -91,6 +93,8 @@ class Session:
         self._inbox = inbox
         self._pair = pair
         self._go(ClientState.CONNECTING)
+        # Whether the client has been sent a close whose answer is waited for.
+        self._asked = False
         # For _look(): messages sent, whether one is being sent, and what there was when it looked last.
         self._sends = 0
         self._sending = False
@@ -112,6 +116,8 @@ class Session:
                 await self._close(NORMAL if error is None else APP_ERROR, "")
             elif self._state is ClientState.CONNECTING and error is None:
                 await self._close(NORMAL, "")
+            if self._asked:
+                await until_done(listening, _CLOSE_TIMEOUT)
             sent = True
         except Exception as exc:  # noqa: BLE001  # of send(); it is raised at the end
             failed = exc
@@ -236,17 +242,24 @@ class Session:
         self._pair.release()
 
     async def _close(self, code: int, reason: str) -> None:
-        """Closes it, or refuses the handshake where it is not accepted yet. Nobody listens from here on."""
+        """Closes it, or refuses the handshake where it is not accepted yet.
+
+        Nobody listens from here on, but for the answer on HTTP/2: on hypercorn (0.18) one that comes when the call has
+        ended ends the connection, with all other streams on it.
+        """
         state = self._state
         self._go(ClientState.CLOSED)
         # The client's own close counts, where it came first.
         self._inbox.close(code, reason)
-        # While somebody is in receive(), granian (2.8) closes nothing.
-        self._watch.cancel()
+        asks = state is ClientState.OPEN and self._scope.get("http_version") in {"2", "3"}
+        if not asks:
+            # While somebody is in receive(), granian (2.8) closes nothing.
+            self._watch.cancel()
         timer = self._channel.loop.call_later(_CLOSE_TIMEOUT, self._watch.leave)
         try:
             if state is ClientState.OPEN:
                 await send_close(self._server_send, self._watch.send, code, reason)
+                self._asked = asks
             else:
                 await self._watch.send({"type": "websocket.close", "code": code, "reason": reason})
         except (OSError, RuntimeError) as exc:

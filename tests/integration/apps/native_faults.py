@@ -1,34 +1,77 @@
 """A plain ASGI app, without bridge: what a server does by itself where bridge has to work round it."""
 
+import asyncio
+
 from bridge.types import Message, Receive, Scope, Send
+from tests.support.gate import pass_gate
 
 __all__ = ["app"]
 
 
-async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read the whole request, and answer it in full. ``/early``: read nothing; ``/fail``: fail in the middle.
+class Cut(BaseException):
+    """What no server takes for an error of the app."""
 
-    Refuse a WebSocket, and wait until its client has left. ``/dropped``: have daphne drop the connection, as its timer
-    does where an app takes 5 seconds; and accept in the same moment.
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await _websocket(scope["path"], receive, send)
+    elif scope["type"] == "http":
+        await _http(scope["path"], receive, send)
+    else:
+        raise RuntimeError("it has no lifespan")
+
+
+async def _http(path: str, receive: Receive, send: Send) -> None:
+    """Read the whole request, and answer it in full.
+
+    ``/early``: read nothing. ``/fail``: fail in the middle. ``/cut``: with what is no ``Exception``. ``/gate/PORT``:
+    hold up the server until the gate is passed, and fail. ``/pour``: send on when the client has left. ``/tasks``: how
+    many the loop has.
     """
-    if scope["type"] == "websocket" and scope["path"] == "/dropped":
-        await receive()
+    message: Message = {"type": "http.request", "more_body": path != "/early"}
+    while message["type"] == "http.request" and message.get("more_body"):
+        message = await receive()
+    if path.startswith("/gate/"):
+        pass_gate(int(path.rpartition("/")[2]))
+        raise RuntimeError("failed behind the gate")
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send(
+        {"type": "http.response.body", "body": b"" if path == "/tasks" else b"half", "more_body": True}
+    )
+    if path == "/fail":
+        raise RuntimeError("failed in the middle")
+    if path == "/cut":
+        raise Cut("failed in the middle")
+    if path == "/pour":
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        for _ in range(20):
+            await send({"type": "http.response.body", "body": b"more", "more_body": True})
+    end = str(len(asyncio.all_tasks())).encode() if path == "/tasks" else b"whole"
+    await send({"type": "http.response.body", "body": end})
+
+
+async def _websocket(path: str, receive: Receive, send: Send) -> None:
+    """Refuse it, and wait until its client has left.
+
+    ``/deny``: refuse it by a response. ``/close``: open it, close it, and end. ``/open``: open it, until its client
+    closes it. ``/dropped``: have daphne drop the connection, as its timer does where an app takes 5 seconds; and accept
+    in the same moment.
+    """
+    await receive()
+    if path == "/dropped":
         send.args[0].onOpenHandshakeTimeout()  # type: ignore[attr-defined]  # daphne's own, of its own class
         await send({"type": "websocket.accept"})
         await receive()
         return
-    if scope["type"] == "websocket":
-        await receive()
+    if path == "/deny":
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b"no"})
+    elif path in {"/close", "/open"}:
+        await send({"type": "websocket.accept"})
+        if path == "/close":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+    else:
         await send({"type": "websocket.close"})
-        await receive()
-        return
-    if scope["type"] != "http":
-        raise RuntimeError("it has no lifespan")
-    message: Message = {"type": "http.request", "more_body": scope["path"] != "/early"}
-    while message["type"] == "http.request" and message.get("more_body"):
-        message = await receive()
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": b"half", "more_body": True})
-    if scope["path"] == "/fail":
-        raise RuntimeError("failed in the middle")
-    await send({"type": "http.response.body", "body": b"whole"})
+    await receive()

@@ -59,7 +59,7 @@ ASGI = (
         does="an app's Exception leaves the stream open for ever, and its client waiting",
         right="the stream is reset",
         wrong="hangs",
-        docs=("On hypercorn with HTTP/2, an error in the middle of a response ends the connection",),
+        docs=("On hypercorn with HTTP/2, an error in the middle of a response",),
         bridge=("to_asgi/sending.py",),
     ),
     Fault(
@@ -224,5 +224,50 @@ ASGI = (
         "task of that timeout, which is stopped behind it",
         right="it closes it",
         wrong="kept",
+    ),
+    Fault(
+        name="500 to a client that has left",
+        servers=_HYPERCORN_2,
+        versions="hypercorn",
+        does="where its own 500 is what tells it that the client has left, it waits for ever for the stream's end to "
+        "go out: two tasks are left, of the request and of its connection, and keep it from ending",
+        right="they end with the connection",
+        wrong="left",
+    ),
+    Fault(
+        name="end of a connection with a request that waits",
+        servers=_HYPERCORN_2,
+        versions="hypercorn",
+        does="what is no Exception of one app cancels the others of the connection; for one that has not answered yet "
+        "it waits for ever, as above, and closes nothing",
+        right="it closes the connection",
+        wrong="hangs",
+        docs=("below a middleware",),
+        bridge=("to_asgi/sending.py",),
+    ),
+    Fault(
+        name="writing to a client that has left",
+        servers=("hypercorn",),
+        versions="hypercorn",
+        does="it knows, and writes each message of the app's on, for which asyncio logs a warning each time",
+        right="it drops them",
+        wrong="writes on",
+    ),
+    Fault(
+        name="end of a connection with a response that is under way",
+        servers=_HYPERCORN_2,
+        versions='hypercorn; python_version < "3.13"',
+        does="what is no Exception of one app cancels the others of the connection; at the end of each it makes a "
+        "coroutine for its keep-alive timeout, which nothing runs any more: Python warns of it",
+        right="no warning",
+        wrong="a warning",
+    ),
+    Fault(
+        name="cancelled task of a connection",
+        servers=("hypercorn", *_HYPERCORN_2),
+        versions="wsgiref<3.13",
+        does="asyncio's streams ask a cancelled task for its error, so that a server's end is logged as an error",
+        right="no error",
+        wrong="an error",
     ),
 )

@@ -286,4 +286,30 @@ WEBSOCKET = (
         right="500, as an error of a request",
         wrong=403,
     ),
+    Fault(
+        name="log of a denial by a response",
+        servers=("uvicorn-h11", "uvicorn-httptools"),
+        versions="uvicorn>=0.50",
+        does="it logs an error: that the app returned without completing the handshake",
+        right="no error: a response completes it (ASGI, WebSocket Denial Response)",
+        wrong="an error",
+    ),
+    Fault(
+        name="answer to the app's close, on a stream",
+        servers=("hypercorn-h2", "hypercorn-h2c"),
+        versions="hypercorn",
+        does="native: one that comes when the app has ended ends the connection, with all other streams on it",
+        right="the others live on",
+        wrong="lost",
+        bridge=("to_asgi/websocket/session.py",),
+    ),
+    Fault(
+        name="end of the stream of a WebSocket",
+        servers=("hypercorn-h2", "hypercorn-h2c"),
+        versions="hypercorn",
+        does="where the client closes the WebSocket, it never ends its side of the stream, which counts as an open one "
+        "for as long as the connection lasts",
+        right="it ends it (RFC 6455, section 7.1.1; RFC 8441, section 5)",
+        wrong="open",
+    ),
 )
