@@ -7,16 +7,20 @@ import asyncio
 import collections
 import ctypes
 import gc
+import inspect
 import json
 import os
 import resource
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
-__all__ = ["COUNTS", "Counts"]
+__all__ = ["COUNTS", "Counts", "waits_in"]
 
 _FILES = Path("/proc/self/fd")
+#: Coroutines of a task that are named.
+_DEEP = 12
 
 
 class Counts:
@@ -31,24 +35,40 @@ class Counts:
             self._counts[name] += 1
 
     def report(self) -> bytes:
-        """The counts and the process, as JSON."""
+        """The counts, the process, and where its tasks wait, as JSON."""
         with self._lock:
             counts = dict(self._counts)
-        return json.dumps({"pid": os.getpid(), "counts": counts, "process": _process()}).encode()
+        gc.collect()
+        objects = gc.get_objects()
+        tasks = [item for item in objects if isinstance(item, asyncio.Task) and not item.done()]
+        process = _process(objects) | {"tasks": len(tasks)}
+        waiting = collections.Counter(map(waits_in, tasks))
+        data = {"pid": os.getpid(), "counts": counts, "process": process, "waiting": waiting}
+        return json.dumps(data).encode()
 
 
 COUNTS = Counts()
 
 
-def _process() -> dict[str, int]:
-    gc.collect()
-    objects = gc.get_objects()
+def waits_in(task: "asyncio.Task[Any]") -> str:
+    """The coroutines in which a task waits, the outermost first, each with its line."""
+    words: list[str] = []
+    awaited: Any = task.get_coro()
+    while awaited is not None and len(words) < _DEEP:
+        kind = "gi" if inspect.isgenerator(awaited) else "cr"
+        frame = getattr(awaited, f"{kind}_frame", None)
+        name = getattr(awaited, "__qualname__", type(awaited).__name__)
+        words.append(name if frame is None else f"{name}:{frame.f_lineno}")
+        awaited = getattr(awaited, "gi_yieldfrom" if kind == "gi" else "cr_await", None)
+    return " > ".join(words)
+
+
+def _process(objects: list[Any]) -> dict[str, int]:
     files = _open_files()
     return {
         "threads": len(os.listdir("/proc/self/task")),  # noqa: PTH208  # the kernel's own count
         "descriptors": len(files),
         "temporary files": sum(file.startswith(tempfile.gettempdir()) for file in files),
-        "tasks": sum(isinstance(item, asyncio.Task) and not item.done() for item in objects),
         "loops": sum(
             isinstance(item, asyncio.AbstractEventLoop) and not item.is_closed() for item in objects
         ),

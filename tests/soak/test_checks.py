@@ -1,5 +1,6 @@
-"""Memory that grows with each request is told from caches that fill, from steps, and from noise."""
+"""Memory that grows with each request is told from caches, steps and noise; and a task says where it waits."""
 
+import asyncio
 import math
 import random
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.soak.checks import Sample, check_memory
+from tests.soak.counts import waits_in
 
 BYTES = 50_000_000
 
@@ -49,3 +51,23 @@ def test_what_is_no_growth_with_requests() -> None:
 
 def test_a_few_samples_say_nothing() -> None:
     assert check_memory(samples(lambda count: count, lambda count: 9000 * count)[:6]) == ({}, [])
+
+
+def test_a_task_says_where_it_waits() -> None:
+    async def outer(event: asyncio.Event) -> None:
+        await inner(event)
+
+    async def inner(event: asyncio.Event) -> None:
+        await event.wait()
+
+    async def main() -> str:
+        event = asyncio.Event()
+        task = asyncio.ensure_future(outer(event))
+        await asyncio.sleep(0)
+        said = waits_in(task)
+        event.set()
+        await task
+        return said
+
+    names = [word.rpartition(":")[0].rpartition(".")[2] for word in asyncio.run(main()).split(" > ")]
+    assert names[:3] == ["outer", "inner", "wait"]
