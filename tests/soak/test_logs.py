@@ -1,10 +1,13 @@
 """A line that nobody expects is seen, wherever it stands; those that are expected are known in each server's form."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.soak.chaos import Chaos
-from tests.soak.logs import check_log
+from tests.soak.logs import OF_FAULTS, check_log
 from tests.soak.model import Loss
+from tests.support.faults import FAULTS, table
 
 _PLANNED = """\
 ERROR:    Exception in ASGI application
@@ -40,6 +43,43 @@ def test_a_traceback_counts_by_its_error() -> None:
     assert complaint.loss is Loss.LOG
     assert complaint.number == 3
     assert "KeyError: soak: in the middle" in complaint.text
+
+
+_GROUP = """\
+Unhandled exception in client_connected_cb
+transport: <_SelectorSocketTransport closed fd=13>
+  + Exception Group Traceback (most recent call last):
+  |   File "/x.py", line 1, in y
+  |     raise me from None
+  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "/x.py", line 2, in z
+    |     self.streams[event.stream_id]
+    | KeyError: 1
+    +------------------------------------
+"""
+
+
+def test_a_group_counts_by_its_errors() -> None:
+    assert not check_log(_GROUP, "hypercorn-h2c")
+    (complaint,) = check_log(_GROUP.replace("KeyError: 1", "KeyError: 'name'"), "hypercorn-h2c")
+    assert "KeyError: 'name'" in complaint.text
+
+
+def test_the_line_of_a_fault_is_expected_where_its_row_is_of_this_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = "ERROR:    ASGI callable returned without completing handshake.\n"
+    assert not check_log(line, "uvicorn-h11")
+    assert check_log(line, "uvicorn-wsproto")
+    monkeypatch.setattr(table, "FAULTS", [replace(fault, versions="uvicorn<0.1") for fault in FAULTS])
+    assert check_log(line, "uvicorn-h11")
+
+
+def test_no_fault_has_lines_that_no_row_says() -> None:
+    names = {fault.name for fault in FAULTS}
+    assert set(OF_FAULTS) <= names
 
 
 @pytest.mark.parametrize(

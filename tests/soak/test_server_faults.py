@@ -89,6 +89,7 @@ def test_what_no_test_can_show_is_asked_for_by_the_names_of_the_table() -> None:
     assert known("beginning of a response that fails", "granian-ws")
     assert known("end of a worker", "granian-ws")
     assert known("answer before the body is read", "uvicorn-h11")
+    assert known("log of garbage whose client has left", "waitress")
     assert {HEAD, UNREAD, STUCK, BEHIND} == {
         "beginning of a response that fails",
         "answer before the body is read",

@@ -200,4 +200,12 @@ WSGI = (
         unshown="the bridge reads the body before, so that nothing is lost, and the head comes after it",
         bridge=("to_wsgi/heads.py",),
     ),
+    Fault(
+        name="log of garbage whose client has left",
+        servers=("waitress",),
+        versions="waitress",
+        does="it logs an AttributeError of its own: what it says of the client has the path of a request that has none",
+        right="it says that the client has left",
+        unshown="a race, which the soak sees at times: the client has to leave while it is told of its garbage",
+    ),
 )
