@@ -142,11 +142,7 @@ def expected(scenario: Scenario, place: Place, *, disturbed: bool = False) -> Ex
             outcomes &= ~Outcome.RIGHT
     elif work.up and work.app not in _READS_ALL and (place.direction == "asgi" or UNREAD in place.faults):
         outcomes |= Outcome.CUT | Outcome.NOTHING
-    if outcomes & Outcome.CUT and (
-        HEAD in place.faults or (place.http2 and scenario.client is Client.PIPELINE)
-    ):
-        # On HTTP/2 one that fails ends the connection, and the streams beside it: the fault "error in the middle, on a
-        # stream" leaves no other way.
+    if outcomes & Outcome.CUT and HEAD in place.faults:
         outcomes |= Outcome.NOTHING
     return Expected(status, _body(scenario), outcomes)
 

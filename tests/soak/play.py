@@ -13,7 +13,7 @@ from .http2 import Http2
 from .model import Complaint, Seen, expected, judge
 from .scenarios import App, Place, Scenario
 from .target import Target
-from .websocket import play_websocket
+from .websocket import play_websocket, play_websocket_http2
 
 __all__ = ["CLIENTS", "Playing"]
 
@@ -93,8 +93,12 @@ class Playing:
     def _one(self, client: Http1 | Http2, scenario: Scenario) -> None:
         stamp = self._target.stamp
         try:
-            websocket = scenario.work.app in _SOCKETS
-            seen = play_websocket(self._target, scenario) if websocket else client.play(scenario)
+            if scenario.work.app not in _SOCKETS:
+                seen = client.play(scenario)
+            elif self._place.http2:
+                seen = play_websocket_http2(self._target, scenario)
+            else:
+                seen = play_websocket(self._target, scenario)
         except OSError as error:
             seen = [Seen(None, timed_out=isinstance(error, TimeoutError), note=repr(error))]
         disturbed = self._target.disturbed_since(stamp)

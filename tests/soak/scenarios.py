@@ -165,7 +165,7 @@ _READERS = {App.ECHO, App.DIGEST, App.READ_TWICE, App.READ_HALF}
 _OF_HTTP_1 = {Client.HALF_CLOSE, Client.GARBAGE, Client.GARBAGE_CHUNK, Client.ODD_CHUNKS, Client.EXPECT}
 _CHUNKED = {Client.GARBAGE_CHUNK, Client.ODD_CHUNKS}
 #: A WebSocket's client: to the end, or it vanishes.
-_SOCKET_CLIENTS = (Client.CLOSE, Client.LEAVE_IN_ANSWER, Client.RESET_IN_ANSWER)
+_SOCKET_CLIENTS = (Client.CLOSE, Client.STALL, Client.LEAVE_IN_ANSWER, Client.RESET_IN_ANSWER)
 #: Those who are there at the end, and see what came.
 _STAYING = (Client.KEEP, Client.KEEP, Client.CLOSE)
 #: Around the sizes at which the adapters and the servers change their ways; the small ones more often.
@@ -194,7 +194,8 @@ def _draw(chance: random.Random, index: int, place: Place) -> Scenario:
     if client in _CHUNKED:
         chunked = True
     if app in _SOCKETS:
-        client, up, down = chance.choice(_SOCKET_CLIENTS), 0, min(down, 70_000)
+        several = (Client.PIPELINE,) if place.http2 else ()
+        client, up, down = chance.choice((*_SOCKET_CLIENTS, *several)), 0, min(down, 70_000)
     elif app is App.ENDLESS:
         client, piece = chance.choice((Client.LEAVE_IN_ANSWER, Client.RESET_IN_ANSWER)), 16_384
     if client is Client.PIPELINE:

@@ -72,7 +72,7 @@ _ROWS = (
         _QUIET_HYPERCORN,
         adapters=("bridge", "bridge-stream"),
     ),
-    SoakServer("hypercorn-h2", "hypercorn-h2c", Place("wsgi", http2=True), _QUIET_HYPERCORN),
+    SoakServer("hypercorn-h2", "hypercorn-h2c", Place("wsgi", http2=True, websockets=True), _QUIET_HYPERCORN),
     SoakServer(
         "granian", "granian-ws", _ON_ASGI, ("--no-access-log", "--respawn-failed-workers"), reloads=True
     ),

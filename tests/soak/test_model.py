@@ -5,7 +5,11 @@ import pytest
 from tests.soak.model import Loss, Outcome, Seen, expected, judge
 from tests.soak.scenarios import App, Client, Place, Scenario, Work, content, draw
 
-_PLACES = (Place("wsgi", websockets=True), Place("wsgi", http2=True), Place("asgi", websockets=True))
+_PLACES = (
+    Place("wsgi", websockets=True),
+    Place("wsgi", http2=True, websockets=True),
+    Place("asgi", websockets=True),
+)
 
 
 def scenario(

@@ -1,20 +1,29 @@
-"""The clients of WebSockets: ``tests.support.websocket_client``, a protocol without threads on a socket."""
+"""The clients of WebSockets, over HTTP/1.1 and HTTP/2: protocols without threads on a socket.
+
+``tests.support.websocket_client`` has the one, ``tests.support.http2`` the other. ``PIPELINE`` has three of them on one
+connection of HTTP/2.
+"""
 
 import contextlib
 
+import h2.exceptions
 from websockets.exceptions import InvalidState, InvalidStatus
 from websockets.frames import Opcode
 
-from tests.support.websocket_client import RawWebSocket
+from tests.support.http2 import Http2Connection, Http2WebSocket
+from tests.support.websocket_client import Framed, RawWebSocket
 
+from .http1 import PAUSE
 from .model import Complaint, Loss, Seen, messages
 from .scenarios import App, Client, Scenario, Work
 from .target import Target
 
-__all__ = ["open_websockets", "play_websocket"]
+__all__ = ["open_websockets", "play_websocket", "play_websocket_http2"]
 
 #: RFC 6455, section 7.4.1: an error of the server's, here of its app; and a normal end.
 _FAILED, _NORMAL = 1011, 1000
+#: What counts as the status of one that is open, on HTTP/2 too.
+_OPEN = 101
 
 
 def play_websocket(target: Target, scenario: Scenario) -> list[Seen]:
@@ -25,24 +34,63 @@ def play_websocket(target: Target, scenario: Scenario) -> list[Seen]:
         response = refused.response
         return [Seen(response.status_code, bytes(response.body or b""), complete=True)]
     with websocket:
-        if scenario.client is not Client.CLOSE:
+        if scenario.client not in {Client.CLOSE, Client.STALL}:
             _leave(websocket, scenario)
             return []
-        if scenario.work.app is App.SOCKET_FAIL:
-            return [Seen(101, b"", websocket.receive_close()[0] == _FAILED)]
-        received: list[bytes] = []
+        return [_to_the_end(websocket, scenario)]
+
+
+def play_websocket_http2(target: Target, scenario: Scenario) -> list[Seen]:
+    """The same over HTTP/2. Raises ``OSError`` where there is no connection."""
+    with Http2Connection(target.connect()) as connection:
+        number = 3 if scenario.client is Client.PIPELINE else 1
         try:
-            for message in messages(scenario):
+            websockets = [Http2WebSocket(connection, scenario.work.target) for _ in range(number)]
+            if scenario.client in {Client.CLOSE, Client.STALL, Client.PIPELINE}:
+                seen = [_seen_http2(websocket, scenario) for websocket in websockets]
+                connection.ping()  # they have ended alone, and the connection lives on
+                return seen
+            if websockets[0].opened:
+                _leave(websockets[0], scenario)
+            if scenario.client is Client.RESET_IN_ANSWER:
+                connection.ping()
+            return []
+        except TimeoutError as error:
+            return [Seen(None, timed_out=True, note=repr(error))]
+        except (OSError, h2.exceptions.H2Error) as error:
+            return [Seen(None, note=repr(error))]
+
+
+def _seen_http2(websocket: Http2WebSocket, scenario: Scenario) -> Seen:
+    stream = websocket.stream
+    if websocket.opened:
+        return _to_the_end(websocket, scenario)
+    while not stream.ended:
+        websocket.connection.receive()
+    return Seen(stream.status, b"".join(stream.parts), stream.complete)
+
+
+def _to_the_end(websocket: Framed, scenario: Scenario) -> Seen:
+    received: list[bytes] = []
+    try:
+        if scenario.work.app is App.SOCKET_FAIL:
+            complete = websocket.receive_close()[0] == _FAILED
+            websocket.flush()
+            return Seen(_OPEN, b"", complete)
+        for message in messages(scenario):
+            if scenario.client is Client.STALL:
+                websocket.send_slowly(message, scenario.at, PAUSE)
+            else:
                 websocket.send(message)
-                received.append(_message(websocket))
-            websocket.send_close()
-            complete = websocket.receive_close()[0] in {_NORMAL, 1005}
-        except TimeoutError:
-            return [Seen(101, b"".join(received), timed_out=True)]
-        except (OSError, InvalidState) as error:
-            # The server has ended the connection, or has begun to close the WebSocket.
-            return [Seen(101, b"".join(received), note=repr(error))]
-        return [Seen(101, b"".join(received), complete)]
+            received.append(_message(websocket))
+        websocket.send_close()
+        complete = websocket.receive_close()[0] in {_NORMAL, 1005}
+    except TimeoutError:
+        return Seen(_OPEN, b"".join(received), timed_out=True)
+    except (OSError, InvalidState) as error:
+        # The server has ended the connection, or has begun to close the WebSocket.
+        return Seen(_OPEN, b"".join(received), note=repr(error))
+    return Seen(_OPEN, b"".join(received), complete)
 
 
 def open_websockets(target: Target, number: int) -> list[Complaint]:
@@ -59,7 +107,7 @@ def open_websockets(target: Target, number: int) -> list[Complaint]:
     return []
 
 
-def _message(websocket: RawWebSocket) -> bytes:
+def _message(websocket: Framed) -> bytes:
     """The next message, of one frame or of several; raises ``ConnectionError`` where a close comes instead."""
     data = b""
     while True:
@@ -72,7 +120,7 @@ def _message(websocket: RawWebSocket) -> bytes:
                 return data
 
 
-def _leave(websocket: RawWebSocket, scenario: Scenario) -> None:
+def _leave(websocket: Framed, scenario: Scenario) -> None:
     """Vanish, with the server's echo on its way."""
     if scenario.work.app is App.SOCKET_ECHO:
         with contextlib.suppress(InvalidState):  # a server that ends may have begun to close it
