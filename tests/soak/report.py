@@ -5,12 +5,14 @@ import fcntl
 import json
 import os
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.report import machine
 
+from .chaos import Chaos
 from .model import Loss
 from .run import Life
 
@@ -85,20 +87,24 @@ def _soak(lives: list[dict[str, Any]], of: dict[str, Any]) -> str:
     lines: list[str] = []
     for direction, title in _DIRECTIONS.items():
         those = [life for life in lives if life["direction"] == direction]
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for life in those:
+            rows.setdefault(f"{life['server']}, {life['adapter']}", []).append(life)
         lines += [f"**{title}: {sum(life['requests'] for life in those):,} requests**", ""]
         lines += [
-            "| server | adapter | requests | lives | what was done to it | objects left | bytes left | complaints |",
-            "|---|---|--:|--:|---|--:|--:|--:|",
+            "| server | requests | lost | objects left | bytes left |",
+            "|---|--:|--:|--:|--:|",
         ]
-        for server, adapter in dict.fromkeys((life["server"], life["adapter"]) for life in those):
-            row = [life for life in those if (life["server"], life["adapter"]) == (server, adapter)]
-            done = ", ".join(dict.fromkeys(life["done"] for life in row if life["done"]))
+        for name, row in rows.items():
             requests = sum(life["requests"] for life in row)
             lines.append(
-                f"| {server} | {adapter} | {requests:,} | {len(row)} | {done} | {_median(row, 'objects')} | "
-                f"{_median(row, 'memory')} | {sum(sum(life['losses'].values()) for life in row)} |"
+                f"| {name} | {requests:,} | {sum(sum(life['losses'].values()) for life in row)} | "
+                f"{_median(row, 'objects')} | {_median(row, 'memory')} |"
             )
         lines.append("")
+        done = Counter(life["done"] for life in those if life["done"])
+        turns = [f"{done[chaos.value]} x {chaos.value}" for chaos in Chaos if done[chaos.value]]
+        lines += [f"Lives: {len(those)}, with {'; '.join(turns)}.", ""]
     versions = ", ".join(f"{name} {number}" for name, number in of["versions"].items())
     lines.append(
         f"{of['date']}: Python {of['python']}, {of['system']}, {of['processors']} processors; {versions}."
@@ -108,7 +114,8 @@ def _soak(lives: list[dict[str, Any]], of: dict[str, Any]) -> str:
 
 def _median(lives: Iterable[dict[str, Any]], name: str) -> str:
     slopes = [life["slopes"][name] for life in lives if name in life["slopes"]]
-    return f"{statistics.median(slopes):.2f}" if slopes else "-"
+    # Not "-0.00".
+    return f"{round(statistics.median(slopes), 2) + 0.0:.2f}" if slopes else "-"
 
 
 def _peers(lives: list[dict[str, Any]]) -> str:

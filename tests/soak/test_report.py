@@ -29,7 +29,8 @@ def test_a_report_is_added_to(tmp_path: Path) -> None:
     assert [life["server"] for life in report.read(tmp_path)["lives"]] == ["granian", "waitress"]
     table = (tmp_path / "soak.inc").read_text()
     assert "**A WSGI app on ASGI servers: 1,234 requests**" in table
-    assert "| waitress | bridge-shared | 1,234 | 1 | SIGKILL to a worker | 0.25 | - | 2 |" in table
+    assert "| waitress, bridge-shared | 1,234 | 2 | 0.25 | - |" in table
+    assert "Lives: 1, with 1 x SIGKILL to a worker." in table
     report.begin(tmp_path, "peers")
     assert len(report.read(tmp_path)["lives"]) == 2
 
