@@ -52,7 +52,7 @@ class _Stage(enum.Enum):
     RUNNING = "running"
     #: It is to answer shutdown.
     STOPPING = "stopping"
-    #: It is over, or the app does not answer lifespan.
+    #: It is over: the app has given its last answer, or does not answer lifespan.
     ENDED = "ended"
 
 
@@ -198,17 +198,27 @@ class Lifespan:
         return {"type": "lifespan.shutdown"}
 
     async def _send(self, message: Message) -> None:
-        kind = message["type"]
+        try:
+            kind = message["type"]
+        except (TypeError, KeyError):
+            raise ApplicationError(
+                "lifespan: what was sent has no 'type'; ASGI wants a dictionary with one (specification, \"Events\")"
+            ) from None
+        # The first answer to an event counts: who has failed can't say after it that all is well.
         match kind, self._stage:
             case "lifespan.startup.complete", _Stage.STARTING:
                 self._stage = _Stage.RUNNING
             case "lifespan.startup.failed", _Stage.STARTING:
-                self._failed = message.get("message", "")
+                self._stage = _Stage.ENDED
+                self._failed = _reason(message)
             case "lifespan.shutdown.complete", _Stage.STOPPING:
-                pass
-            # While it is running, Starlette says so of a lifespan whose tasks fail, before it raises their error.
-            case "lifespan.shutdown.failed", _Stage.STOPPING | _Stage.RUNNING:
-                self._failed = message.get("message", "")
+                self._stage = _Stage.ENDED
+            case "lifespan.shutdown.failed", _Stage.STOPPING:
+                self._stage = _Stage.ENDED
+                self._failed = _reason(message)
+            # Starlette says so of a lifespan whose tasks fail, before it raises their error.
+            case "lifespan.shutdown.failed", _Stage.RUNNING:
+                self._failed = _reason(message)
             case str(), _Stage.STARTING if kind.startswith(_FOREIGN):
                 # It can't go on, and says no more: the answer stands.
                 self._stage = _Stage.ENDED
@@ -269,6 +279,11 @@ class Lifespan:
         if task is None or not task.done() or task.cancelled():
             return None
         return task.exception()
+
+
+def _reason(message: Message) -> str:
+    """Why the app failed, empty where it does not say. ``None`` is what some send then."""
+    return str(message.get("message") or "")
 
 
 async def answer_lifespan(

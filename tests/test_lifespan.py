@@ -304,30 +304,6 @@ def test_an_app_that_asks_for_a_third_event_is_ended(monkeypatch: pytest.MonkeyP
     run(main)
 
 
-@pytest.mark.parametrize("kind", ["lifespan.shutdown.complete", "other", "lifespan.startup.complete"])
-def test_what_is_out_of_order_is_refused(kind: str) -> None:
-    errors: list[str] = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        if kind == "lifespan.startup.complete":
-            await send({"type": kind})
-        with pytest.raises(ApplicationError, match=kind) as caught:
-            await send({"type": kind})
-        errors.append(str(caught.value))
-        if kind != "lifespan.startup.complete":
-            await send({"type": "lifespan.startup.complete"})
-        await receive()
-
-    async def main() -> None:
-        lifespan = Lifespan(app, "on")
-        await lifespan.startup()
-        await lifespan.shutdown()
-
-    run(main)
-    assert len(errors) == 1
-
-
 def test_a_cancelled_startup_cancels_the_app() -> None:
     ended: list[str] = []
 
