@@ -22,8 +22,8 @@ class EarlyHints:
         self.over = False
 
     def __call__(self, headers: Iterable[tuple[str, str]]) -> None:
-        hints = [(name, value) for name, value in headers if name.lower() == "link"]
         # They become headers of a response, and are checked as those are: none may write a header of its own.
-        links = [value for _, value in start_of_response("200 OK", hints).message["headers"]]
+        fields = start_of_response("200 OK", headers).message["headers"]
+        links = [value for name, value in fields if name == b"link"]
         if links and not self.over:
             self._channel.put([{"type": "http.response.early_hint", "links": links}], 0)

@@ -72,7 +72,9 @@ class Exchange:
             send_head(self._environ, write)
 
     def _file_wrapper(self) -> Callable[..., Iterable[bytes]] | None:
-        """The server's own means to send a file, if it has any."""
+        """The server's own means to send the app's file, which there is, if it has any that are of use."""
+        if not self._response.file_is_whole:
+            return None
         wrapper: Callable[..., Iterable[bytes]] | None = self._environ.get("wsgi.file_wrapper")
         return wrapper
 

@@ -5,7 +5,8 @@ No loop and no thread is known here, and no object locks: whoever shares one bet
 
 import enum
 import io
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,7 +58,16 @@ class Response:
     Every ``ApplicationError`` names a rule of the ASGI specification's HTTP chapter.
     """
 
-    __slots__ = ("_chunks", "_omit_body", "_trailers", "_written", "file", "head", "phase", "size")
+    __slots__ = (
+        *("_chunks", "_file_left", "_omit_body", "_trailers", "_written"),
+        *("file", "file_is_whole", "head", "phase", "size"),
+    )
+
+    # Set with the file; a response without one pays nothing for them.
+    #: Whether all of the file is the body, so that whoever sends files may send it.
+    file_is_whole: bool
+    #: Bytes of it that are still to be read, where a Content-Length promises them.
+    _file_left: int | None
 
     def __init__(self, method: str) -> None:
         self.phase = EMPTY
@@ -136,7 +146,15 @@ class Response:
                 f"http.response.pathsend has the path {path!r}; ASGI wants a string that is an absolute path"
             )
         if not self._omit_body:
-            self.file = io.FileIO(path)
+            file = io.FileIO(path)
+            size, promised = os.fstat(file.fileno()).st_size, self.head.content_length
+            if promised is not None and size < promised:
+                file.close()
+                raise _short_file(promised - size)
+            # One that has grown since the app looked at it, as logs do, is sent as far as the app has promised.
+            self.file_is_whole = promised in {None, size}
+            self._file_left = promised
+            self.file = file
         self.phase = COMPLETE
 
     def _put_trailers(self, message: Message) -> None:
@@ -177,8 +195,22 @@ class Response:
         return file
 
     def read_file(self) -> bytes:
-        """The next block of the file; empty at its end, and where there is no file."""
-        return self.file.read(FILE_BLOCK) if self.file is not None else b""
+        """The next block of the file; empty at its end, and where there is no file.
+
+        Raises:
+            ApplicationError: it has become shorter than the Content-Length.
+        """
+        file = self.file
+        if file is None:
+            return b""
+        left = self._file_left
+        if left is None:
+            return file.read(FILE_BLOCK)
+        block = file.read(min(FILE_BLOCK, left))
+        if left and not block:
+            raise _short_file(left)
+        self._file_left = left - len(block)
+        return block
 
 
 # By phase: which messages an app may send, and what takes each of them on.
@@ -223,6 +255,12 @@ def _out_of_order(kind: object, phase: ResponsePhase) -> str:
     )
 
 
+def _short_file(missing: int) -> ApplicationError:
+    return ApplicationError(
+        f"the file of http.response.pathsend is {missing} bytes shorter than the app's Content-Length (RFC 9110, 8.6)"
+    )
+
+
 def _shown(message: object) -> str:
     """What an error shows of a message: its values may be cookies, or somebody's data."""
     return f"the keys {sorted(map(str, message))}" if isinstance(message, dict) else type(message).__name__
@@ -237,9 +275,11 @@ def early_hints(environ: Environ, message: Message) -> Headers:
         raise ApplicationError(
             "http.response.early_hint was sent, but the server has none: the scope's extensions tell"
         )
-    links = list(message.get("links", ()))
+    given = message.get("links", ())
+    links = list(given) if isinstance(given, Iterable) else [given]
     if not all(isinstance(link, bytes) for link in links):
-        raise ApplicationError(f"http.response.early_hint has the links {links!r}; ASGI wants byte strings")
+        types = ", ".join(sorted({type(link).__name__ for link in links}))
+        raise ApplicationError(f"http.response.early_hint has links of type {types}; ASGI wants byte strings")
     hints = [("Link", link.decode("latin-1")) for link in links]
     for name, value in hints:
         check_value(name, value)

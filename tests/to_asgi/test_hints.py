@@ -64,6 +64,18 @@ def test_early_hints_cannot_write_headers(value: str) -> None:
     assert exchange.messages == []
 
 
+@pytest.mark.parametrize(
+    "headers", [None, 5, {"Link": "</a>"}, [("Link",)], [(b"Link", "</a>")], [("Link", None)], [("X Y", "a")]]
+)
+def test_what_is_no_header_is_refused(headers: Any) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ["wsgi.early_hints"](headers)
+        return hello(environ, start_response)
+
+    exchange, _ = fail(app, ApplicationError, extensions={"http.response.early_hint": {}})
+    assert exchange.messages == []
+
+
 def test_an_error_after_early_hints_is_still_a_500() -> None:
     """The response has not started: the app's error goes to the server as it is, on HTTP/2 too."""
 

@@ -3,10 +3,12 @@
 import asyncio
 import contextvars
 import io
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from wsgiref.util import FileWrapper
 
 import pytest
 from starlette.applications import Starlette
@@ -261,6 +263,38 @@ class TestFiles:
         with pytest.raises(ApplicationError, match="absolute path"):
             call(adapt(self.app_for(bad)), environ_for())
 
+    @staticmethod
+    def promising(path: Path, length: int) -> ASGIApp:
+        headers = [(b"content-type", b"text/plain"), (b"content-length", str(length).encode())]
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({**START, "headers": headers})
+            await send({"type": "http.response.pathsend", "path": str(path)})
+
+        return app
+
+    @pytest.mark.parametrize("wrapper", [{}, {"wsgi.file_wrapper": FileWrapper}], ids=["without", "wrapper"])
+    def test_one_that_has_grown_is_sent_as_far_as_its_length(
+        self, adapt: Any, path: Path, wrapper: dict[str, Any]
+    ) -> None:
+        """What is more would be read as the next response, where a server sends it: RFC 9112, 6.3."""
+        answer = call(adapt(self.promising(path, 70_001)), environ_for() | wrapper)
+        assert answer.body == path.read_bytes()[:70_001]
+
+    @pytest.mark.parametrize("wrapper", [{}, {"wsgi.file_wrapper": FileWrapper}], ids=["without", "wrapper"])
+    def test_one_that_is_too_short_is_an_error(self, adapt: Any, path: Path, wrapper: dict[str, Any]) -> None:
+        with pytest.raises(ApplicationError, match="1 bytes shorter"):
+            call(adapt(self.promising(path, 200_001)), environ_for() | wrapper)
+
+    def test_one_that_shrinks_while_it_is_sent_is_an_error(self, adapt: Any, path: Path) -> None:
+        with started(adapt(self.promising(path, 200_000)), environ_for()) as (answer, body):
+            chunks = iter(body)
+            answer.chunks.append(next(chunks))
+            os.truncate(path, 65_546)
+            assert len(next(chunks)) == 10
+            with pytest.raises(ApplicationError, match="134454 bytes shorter"):
+                next(chunks)
+
     def test_a_file_that_is_not_there(self, adapt: Any, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             call(adapt(self.app_for(str(tmp_path / "none"))), environ_for())
@@ -307,11 +341,12 @@ class TestEarlyHints:
         getattr(body, "close", int)()
         assert order == [[("Link", "</a.css>; rel=preload")], "start"]
 
-    def test_links_are_bytes(self, adapt: Any) -> None:
+    @pytest.mark.parametrize("links", [["s3cr3t"], [b"</a>", 5], "s3cr3t", None, 5])
+    def test_links_are_bytes(self, adapt: Any, links: object) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            await send({"type": "http.response.early_hint", "links": ["text"]})
+            await send({"type": "http.response.early_hint", "links": links})
 
-        with pytest.raises(ApplicationError, match="byte strings"):
+        with pytest.raises(ApplicationError, match=r"links of type .*; ASGI wants byte strings"):
             call(adapt(app), environ_for() | {"wsgi.early_hints": print})
 
 
