@@ -49,15 +49,17 @@ test-ray:  ## run the tests of examples/ray_serve.py, with the newest Ray, on th
 	@$(MAKE) --no-print-directory test-resolved RESOLUTION=highest VENV=.venv-ray GROUP=ray \
 		PYTEST_ARGS=tests/examples/test_ray.py
 
-# Each round draws other examples. The last one begins before TIME is over, and takes some minutes. atheris draws for a
-# minute each, where it can be had.
+# atheris draws where it can be had, for a seventh of TIME. Each round draws other examples; the first one goes through
+# more orders of threads beside that. There is always one, and the last one begins before TIME is over: on two processors
+# it takes some minutes, with the orders about ten.
 fuzz: $(VENV)/.test  ## draw other requests, apps and orders of threads than make test does, for TIME=600 seconds
 	@set -e; end=$$(($$(date +%s) + $(TIME))); \
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --group fuzz; \
-	if $(BIN)/python -c 'import atheris' 2>/dev/null; then $(BIN)/python -m tests.fuzz 60; fi; \
-	MORE_PREEMPTIONS=1 $(BIN)/python -m pytest $(PYTEST_ARGS) --timeout 3600 $$(find tests -name 'test_*_orders.py'); \
-	while [ $$(date +%s) -lt $$end ]; do \
-		FUZZ_EXAMPLES=1000 $(BIN)/python -m pytest $(PYTEST_ARGS) --timeout 3600 tests/fuzz; \
+	if $(BIN)/python -c 'import atheris' 2>/dev/null; then $(BIN)/python -m tests.fuzz $$(($(TIME) / 40)); fi; \
+	orders=$$(find tests -name 'test_*_orders.py'); \
+	while :; do \
+		FUZZ_EXAMPLES=1000 MORE_PREEMPTIONS=1 $(BIN)/python -m pytest $(PYTEST_ARGS) --timeout 3600 tests/fuzz $$orders; \
+		[ $$(date +%s) -lt $$end ] || break; orders=; \
 	done
 
 # Resolved anew each time, into an environment that is made anew: uv takes seconds for it.
