@@ -16,6 +16,8 @@ from tests.support.servers import SERVERS as KINDS
 from tests.support.servers import RunningServer
 
 APPS = "tests.integration.apps.hostile"
+#: Where the app runs on the loop of all requests as well.
+SHARED = ("gunicorn-gthread", "waitress")
 #: What begins a line to ``splitlines()``, or to a terminal.
 BREAKS = (
     "\r\n",
@@ -34,10 +36,12 @@ BREAKS = (
 )
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=[*SERVERS, *(f"{name} shared" for name in SHARED)])
 def server(request: pytest.FixtureRequest, server_pool: ServerPool) -> RunningServer:
-    kind = KINDS[request.param]
-    return server_pool.get(kind.name, f"{APPS}:{'wsgi' if kind.interface == 'asgi' else 'asgi'}_bridged")
+    name, _, loop = request.param.partition(" ")
+    kind = KINDS[name]
+    app = f"{APPS}:{'wsgi' if kind.interface == 'asgi' else 'asgi'}_bridged"
+    return server_pool.get(name, app, {"LOOP": loop} if loop else {})
 
 
 def ask(server: RunningServer, path: str) -> tuple[int | None, bytes, bytes]:
