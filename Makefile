@@ -8,6 +8,7 @@ PYTEST_ARGS ?= -n 4 --dist loadfile
 SERVER ?= uvicorn
 PORT ?= 8000
 TIME ?= 600
+EXAMPLES ?= 1000
 VERSIONS := 3.11 3.12 3.13 3.14 3.15
 
 .PHONY: help run demo test test-all test-newest test-oldest test-ray fuzz soak check bench bench-quick docs docs-serve dist dist-check lock clean
@@ -49,16 +50,16 @@ test-ray:  ## run the tests of examples/ray_serve.py, with the newest Ray, on th
 	@$(MAKE) --no-print-directory test-resolved RESOLUTION=highest VENV=.venv-ray GROUP=ray \
 		PYTEST_ARGS=tests/examples/test_ray.py
 
-# atheris draws where it can be had, for a seventh of TIME. Each round draws other examples; the first one goes through
-# more orders of threads beside that. There is always one, and the last one begins before TIME is over: on two processors
-# it takes some minutes, with the orders about ten.
-fuzz: $(VENV)/.test  ## draw other requests, apps and orders of threads than make test does, for TIME=600 seconds
+# atheris draws where it can be had, for a seventh of TIME. Each round draws EXAMPLES others for each law; the first one
+# goes through more orders of threads beside that. There is always one, and the last one begins before TIME is over: on
+# two free processors it takes a few minutes, with the orders twice as many.
+fuzz: $(VENV)/.test  ## draw other requests, apps and orders of threads than make test does, for TIME=600 seconds; EXAMPLES=1000
 	@set -e; end=$$(($$(date +%s) + $(TIME))); \
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --group fuzz; \
-	if $(BIN)/python -c 'import atheris' 2>/dev/null; then $(BIN)/python -m tests.fuzz $$(($(TIME) / 40)); fi; \
+	if $(BIN)/python -c 'import atheris' 2>/dev/null; then $(BIN)/python -m tests.fuzz $$(($(TIME) / 40 + 1)); fi; \
 	orders=$$(find tests -name 'test_*_orders.py'); \
 	while :; do \
-		FUZZ_EXAMPLES=1000 MORE_PREEMPTIONS=1 $(BIN)/python -m pytest $(PYTEST_ARGS) --timeout 3600 tests/fuzz $$orders; \
+		FUZZ_EXAMPLES=$(EXAMPLES) MORE_PREEMPTIONS=1 $(BIN)/python -m pytest $(PYTEST_ARGS) --timeout 3600 tests/fuzz $$orders; \
 		[ $$(date +%s) -lt $$end ] || break; orders=; \
 	done
 
