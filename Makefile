@@ -52,14 +52,16 @@ test-ray:  ## run the tests of examples/ray_serve.py, with the newest Ray, on th
 
 # atheris draws where it can be had, for a seventh of TIME. Each round draws EXAMPLES others for each law; the first one
 # goes through more orders of threads beside that. There is always one, and the last one begins before TIME is over: on
-# two free processors it takes a few minutes, with the orders twice as many.
+# two free processors it takes a few minutes, with the orders twice as many. Long tests are no hang here: to print all
+# stacks while other threads run has ended a process.
 fuzz: $(VENV)/.test  ## draw other requests, apps and orders of threads than make test does, for TIME=600 seconds; EXAMPLES=1000
 	@set -e; end=$$(($$(date +%s) + $(TIME))); \
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --group fuzz; \
 	if $(BIN)/python -c 'import atheris' 2>/dev/null; then $(BIN)/python -m tests.fuzz $$(($(TIME) / 40 + 1)); fi; \
 	orders=$$(find tests -name 'test_*_orders.py'); \
 	while :; do \
-		FUZZ_EXAMPLES=$(EXAMPLES) MORE_PREEMPTIONS=1 $(BIN)/python -m pytest $(PYTEST_ARGS) --timeout 3600 tests/fuzz $$orders; \
+		FUZZ_EXAMPLES=$(EXAMPLES) MORE_PREEMPTIONS=1 $(BIN)/python -m pytest $(PYTEST_ARGS) --timeout 3600 \
+			-o faulthandler_timeout=0 tests/fuzz $$orders; \
 		[ $$(date +%s) -lt $$end ] || break; orders=; \
 	done
 
