@@ -24,7 +24,7 @@ PROJECTS = (
     *("gunicorn", "waitress", "uWSGI", "mod_wsgi", "cheroot", "wsgiref"),
 )
 #: Libraries that do it in a server's place.
-LIBRARIES = {"zttp": "uvicorn", "wsproto": "uvicorn", "h2": "hypercorn"}
+LIBRARIES = {"zttp": "uvicorn", "wsproto": "uvicorn", "h2": "hypercorn", "Python": "gunicorn"}
 #: The servers of rows that are about a part of one.
 PARTS = {
     ("granian-wsgi",): ("WSGI",),
@@ -70,8 +70,12 @@ def server_tables() -> str:
 
 def rows_of(project: str) -> list[Fault]:
     """The rows about a server of this name, or about a library of it."""
-    names = {project.lower(), *(library for library, server in LIBRARIES.items() if server == project)}
-    return [fault for fault in FAULTS if Requirement(fault.versions).name.lower() in names]
+    names = {
+        project,
+        project.lower(),
+        *(library for library, server in LIBRARIES.items() if server == project),
+    }
+    return [fault for fault in FAULTS if Requirement(fault.versions).name in names]
 
 
 def _table(project: str) -> str:

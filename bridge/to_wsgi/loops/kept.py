@@ -39,7 +39,7 @@ CANCEL_LIMIT = 30.0
 # Tasks, and those that they begin as they are cancelled. Who goes on like that is not waited for.
 _GENERATIONS = range(3)
 # Seconds that asyncio.run() gives the threads of the default executor, where it gives them any number.
-_EXECUTOR: dict[str, Any] = {"timeout": 300.0} if sys.version_info >= (3, 12) else {}
+_EXECUTOR: tuple[float, ...] = (300.0,) if sys.version_info >= (3, 12) else ()
 
 LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 KeptLoop: TypeAlias = RequestLoop | OtherLoop
@@ -101,7 +101,7 @@ def close_loop(loop: asyncio.AbstractEventLoop) -> None:
         ending.end_tasks()
         ending.run(loop.shutdown_asyncgens(), CANCEL_LIMIT)
         ending.end_tasks()  # of generators: those that hang, and what they have begun
-        ending.run(loop.shutdown_default_executor(**_EXECUTOR), None)
+        ending.run(loop.shutdown_default_executor(*_EXECUTOR), None)
     finally:
         loop.close()
     error, ending.error = ending.error, None

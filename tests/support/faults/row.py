@@ -21,7 +21,7 @@ class Fault:
     versions: str
     """A requirement, with the project's name: ``granian``, ``granian<2.8.9``, ``hypercorn; python_version>="3.12"``.
 
-    Without a bound: all versions, as far as tested. wsgiref has the version of Python, which is "python" itself."""
+    Without a bound: all versions, as far as tested. wsgiref has the version of Python itself."""
     does: str
     right: str = ""
     """What it should do. Empty: see ``lawful``."""
@@ -54,7 +54,7 @@ def installed(versions: str) -> bool:
 
 def version_of(project: str) -> str:
     """Return the installed version of a distribution; of Python or its wsgiref; or of Apache's mod_wsgi."""
-    if project in ("python", "wsgiref"):
+    if project in ("Python", "wsgiref"):
         return python_version()
     if project == "mod_wsgi":
         return mod_wsgi.version()

@@ -159,7 +159,7 @@ WSGI = (
     Fault(
         name="signal handler that raises as a lock is taken",
         servers=("gunicorn-sync",),
-        versions="python>=3.14,<3.15",
+        versions="Python>=3.14,<3.15",
         does="after __enter__() of a with statement it looks for signals before __exit__() is due: what a handler "
         "raises there, as gunicorn's at its timeout, leaves a lock of any library held (python/cpython issue 148874)",
         right="__exit__() is called where __enter__() has returned",
