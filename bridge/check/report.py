@@ -121,7 +121,8 @@ def print_report(console: Console, plan: Plan, verdict: Verdict, costs: list[Cos
     if costs:
         console.print(Padding(_costs(plan, costs), (1, 0, 0, 0)))
     if verdict.notes:
-        console.print(Text("\nAlso to know", style="bold"))
+        # A table of rich's ends with an empty line.
+        console.print(Padding(Text("Also to know", style="bold"), (0 if costs else 1, 0, 0, 0)))
         console.print(Padding(_listed(verdict.notes), (0, 0, 0, 2)))
     console.print()
     console.print(Text(verdict_line(plan, verdict), style="bold red" if verdict.findings else "bold green"))
