@@ -33,7 +33,17 @@ __all__ = ["LoopRun"]
 class LoopRun(Exchange):
     """A request and the app's task for it, on a loop from a pool."""
 
-    __slots__ = ("_hints", "_kept", "_pool", "_probe", "_reported", "_stops_at_end", "_task", "_watch")
+    __slots__ = (
+        "_hints",
+        "_kept",
+        "_limit",
+        "_pool",
+        "_probe",
+        "_reported",
+        "_stops_at_end",
+        "_task",
+        "_watch",
+    )
 
     _task: asyncio.Task[BaseException | None]
 
@@ -54,6 +64,8 @@ class LoopRun(Exchange):
         #: How to see that the client has left, once somebody needs to know; the timer that looks again.
         self._probe: Callable[[], bool] | None = None
         self._watch: asyncio.TimerHandle | None = None
+        #: The timer of an app that was told to end; cancelled when it has had its time.
+        self._limit: asyncio.TimerHandle | None = None
         self._hints = hints
         self._pool = pool
         self._kept = kept = pool.take()
@@ -110,21 +122,20 @@ class LoopRun(Exchange):
                 return
 
     def _run_out(self) -> None:
-        """As ``_run_to_end()``, for an app that is told to end: for ``CANCEL_LIMIT`` seconds at most."""
-        late = False
+        """As ``_run_to_end()``, for an app that was told to end: for ``CANCEL_LIMIT`` seconds at most."""
+        limit = self._set_limit()
+        while not (limit.cancelled() or self._task.done()):
+            if not self._kept.run_ready(self._task):
+                self._run()
 
-        def give_up() -> None:
-            nonlocal late
-            late = True
-            self._stop()
+    def _set_limit(self) -> asyncio.TimerHandle:
+        if self._limit is None:
+            self._limit = self._loop.call_later(CANCEL_LIMIT, self._give_up)
+        return self._limit
 
-        timer = self._loop.call_later(CANCEL_LIMIT, give_up)
-        try:
-            while not (late or self._task.done()):
-                if not self._kept.run_ready(self._task):
-                    self._run()
-        finally:
-            timer.cancel()
+    def _give_up(self) -> None:
+        self._set_limit().cancel()
+        self._stop()
 
     def _feed(self) -> bool:
         """Read a message of the body for who waits for it; false: the server has to have something first."""
@@ -246,7 +257,8 @@ class LoopRun(Exchange):
         if self._watch is not None:
             self._watch.cancel()
         self._dismiss(self._task)
-        self._stop()  # who runs it has to look: see _run_out()
+        # The run goes on, so that a pool that is closed waits for the app's end.
+        self._set_limit()
 
 
 @types.coroutine

@@ -214,6 +214,8 @@ class RequestExchange(LoopRun):
         self.context = None  # it may lead back here
         if self._watch is not None:
             self._watch.cancel()
+        if self._limit is not None:
+            self._limit.cancel()
         if self._last_call is not None:
             self._last_call.cancel()
         self._close_files()

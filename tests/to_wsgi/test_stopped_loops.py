@@ -6,13 +6,17 @@ import gc
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
+from bridge import AsgiToWsgi
 from bridge.errors import ApplicationError, ClientDisconnected
+from bridge.to_wsgi.loops.kept import KeptLoop
+from bridge.to_wsgi.loops.pool import LoopPool
 from bridge.types import Receive, Scope, Send
 from tests.support.asgi import HANG
 from tests.support.wsgi import call, environ_for
@@ -127,6 +131,48 @@ for adapter in adapters:
         [sys.executable, "-c", script], cwd=REPOSITORY, check=True, timeout=60, capture_output=True, text=True
     )
     assert sorted(done.stdout.split()) == list("abcde")
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/head", "/body"])
+def test_a_request_is_waited_for_when_its_adapter_is_closed(
+    factory: Any, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop of a request runs until its app has ended: who closes its pool waits for that run."""
+    waits = threading.Event()
+    seen: list[str] = []
+    run = LoopPool.run
+
+    def runs(pool: LoopPool, kept: KeptLoop, leave: Callable[[], object]) -> None:
+        run(pool, kept, leave)
+        if pool._closed:
+            seen.append("the run is over")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if path != "/nothing":
+            await send(START)
+        if path == "/body":
+            await send(part(b"Hello"))
+        asyncio.get_running_loop().call_later(0.05, waits.set)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            seen.append("the app has ended")
+
+    def ask() -> None:
+        with contextlib.suppress(ClientDisconnected):
+            call(adapter, environ_for(path))
+
+    monkeypatch.setattr(LoopPool, "run", runs)
+    adapter = AsgiToWsgi(app, loop="request", loop_factory=factory, lifespan="off")
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert waits.wait(HANG)
+    adapter.close()
+    thread.join(HANG)
+    assert not thread.is_alive()
+    assert seen == ["the app has ended", "the run is over"]
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/head", "/body"])
