@@ -14,6 +14,7 @@ A thread that nothing can wake any more is a failure, unless it was spawned with
 choices, by which ``replay()`` runs it again, and all steps: who, and at which line.
 """
 
+import gc
 import os
 import sys
 import threading
@@ -223,6 +224,9 @@ def _place(actor: _Actor) -> str:
 
 Scenario = Callable[[Order], Check]
 
+#: Orders between two collections of garbage.
+_COLLECT = 500
+
 
 @contextmanager
 def _patched(order: Order, modules: tuple[ModuleType, ...]) -> Iterator[None]:
@@ -262,11 +266,20 @@ def explore(scenario: Scenario, *modules: ModuleType, preemptions: int | None = 
     choices: list[int] | None = []
     count = 0
     most = _MOST if _MORE and preemptions is not None else None
-    while choices is not None and count != most:
-        order = Order(choices, preemptions)
-        _run(order, scenario, modules)
-        count += 1
-        choices = _after(order.choices, order.options)
+    collects = gc.isenabled()
+    # It would end what earlier orders have left at any moment of this one, in whichever thread.
+    gc.disable()
+    try:
+        while choices is not None and count != most:
+            order = Order(choices, preemptions)
+            _run(order, scenario, modules)
+            count += 1
+            choices = _after(order.choices, order.options)
+            if count % _COLLECT == 0:
+                gc.collect()
+    finally:
+        if collects:
+            gc.enable()
     return count
 
 
