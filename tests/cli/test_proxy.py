@@ -153,7 +153,7 @@ def test_a_client_that_resets_its_connection_is_not_believed(loop: str, http: st
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         config: Any = {"loop": loop, "http": http, "lifespan": "off", "log_level": "critical"}
         server = uvicorn.Server(
-            uvicorn.Config(asgi_behind(Trusted("192.0.2.1"), app), proxy_headers=False, **config)
+            uvicorn.Config(asgi_behind(Trusted("192.0.2.1"), app), proxy_headers=False, ws="none", **config)
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

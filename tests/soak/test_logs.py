@@ -71,6 +71,7 @@ def test_the_line_of_a_fault_is_expected_where_its_row_is_of_this_version(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     line = "ERROR:    ASGI callable returned without completing handshake.\n"
+    monkeypatch.setattr(table, "FAULTS", [replace(fault, versions="uvicorn") for fault in FAULTS])
     assert not check_log(line, "uvicorn-h11")
     assert check_log(line, "uvicorn-wsproto")
     monkeypatch.setattr(table, "FAULTS", [replace(fault, versions="uvicorn<0.1") for fault in FAULTS])

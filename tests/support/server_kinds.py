@@ -157,6 +157,15 @@ _UVICORN_H2C = ServerKind(
     missing=lambda: None if installed("uvicorn>=0.53") else "uvicorn has HTTP/2 since 0.53",
 )
 
+
+def _no_http3() -> str | None:
+    if find_spec("aioquic") is None:
+        return "aioquic is not installed"
+    if installed("hypercorn<0.18"):
+        return "hypercorn 0.17.0 can't open a socket for HTTP/3: it asks it for TCP_NODELAY"
+    return None
+
+
 # HTTP/3 beside HTTP/2, on one port. Its client is a test's own (test_http3): httpx doesn't speak it.
 _HYPERCORN_H3 = ServerKind(
     "hypercorn-h3",
@@ -166,7 +175,7 @@ _HYPERCORN_H3 = ServerKind(
     tcp=(*_HYPERCORN_TCP, "--quic-bind", "{host}:{port}"),
     http="2",
     tls=True,
-    missing=lambda: None if find_spec("aioquic") else "aioquic is not installed",
+    missing=_no_http3,
 )
 
 # What a server runs for WebSocket, where it is no row of ASGI_SERVERS. uvicorn's default is the protocol of websockets
