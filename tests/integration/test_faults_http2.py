@@ -1,5 +1,6 @@
 """Faults of servers with streams, and with clients that have left, shown without bridge."""
 
+import contextlib
 import socket
 import struct
 
@@ -16,6 +17,7 @@ from tests.support.websocket_client import HANG, connect
 APP = "tests.integration.apps.native_faults:app"
 #: Seconds for what a server that does right does at once.
 PATIENCE = 3.0
+WORKER = "end of a worker beside an error of a connection"
 
 
 def connected(server: RunningServer, patience: float = HANG) -> Http2Connection:
@@ -98,6 +100,32 @@ def test_the_end_of_a_connection_with_a_response_that_is_under_way(server: Runni
     server.stop()
     seen = "an error" if "RuntimeError: TaskGroup" in server.log() else "none"
     hold("end of a connection with a response that is under way", server.kind.name, seen, right="none")
+
+
+def test_an_error_of_a_connection_while_the_server_ends(start_server: StartServer) -> None:
+    server = start_server("hypercorn-h2c", APP, arguments=("--graceful-timeout", str(int(HANG))))
+    with connected(server) as failing, RawConnection(server.connect(HANG)) as other:
+        under_way = failing.get("/pour")  # without it the connection would be closed at once
+        early = failing.post("/early")
+        while not (under_way.size and early.ended):
+            failing.receive()
+        other.send(
+            b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert other.socket.recv(100).startswith(b"HTTP/1.1 100 ")  # the app reads it
+        server.terminate()
+        server.wait_until_not_accepting()
+        failing.send(early, b"late", past_end=True)
+        other.socket.settimeout(PATIENCE if known(WORKER, server.kind.name) is None else HANG)
+        with contextlib.suppress(TimeoutError):
+            other.socket.recv(1, socket.MSG_PEEK)  # its end, or hypercorn's own 500
+        other.send(b"body")
+        try:
+            seen = "answered" if other.read_response().status == 200 else "cut"
+        except ConnectionError:
+            seen = "cut"
+    assert server.ends_by_itself(HANG)
+    hold(WORKER, server.kind.name, seen, right="answered")
 
 
 def _end_of(connection: Http2Connection) -> str:

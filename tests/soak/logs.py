@@ -26,7 +26,7 @@ _PREFIX = re.compile(
 )
 #: Lines that belong to the one before: of a traceback, or what a server prints below its message.
 _PART = re.compile(
-    r"^(\s|Traceback \(|During handling of|The above exception|$|\+|handle_traceback|transport: |protocol: )"
+    r"^(\s|(Exception Group )?Traceback \(|During handling of|The above exception|$|\+|handle_traceback|transport: |protocol: )"
 )
 #: What stands before the lines of an exception group.
 _GROUP = re.compile(r"^ *\| (?=\S)")
@@ -103,6 +103,7 @@ OF_FAULTS: dict[str, tuple[str, ...]] = {
         r"Unhandled exception in client_connected_cb", r"ExceptionGroup: unhandled errors in a TaskGroup",
         r"KeyError: \d+$",
     ),
+    "end of a worker beside an error of a connection": (r"Process SpawnProcess-\d+:$",),
     "end of a connection with a response that is under way": (
         r"RuntimeError: TaskGroup <TaskGroup .* is shutting down",
         # Python warns of it wherever the garbage is found.

@@ -67,6 +67,12 @@ def test_a_group_counts_by_its_errors() -> None:
     assert "KeyError: 'name'" in complaint.text
 
 
+def test_a_group_in_a_group_counts_by_its_errors_too() -> None:
+    outer, bar = _GROUP.split("    | Traceback", 1)
+    inner = "    | Exception" + outer.partition("  + Exception")[2].replace("  | ", "    | ").replace("  +-+", "    +-+")
+    assert not check_log(f"{outer}{inner}      | Traceback{bar}", "hypercorn-h2c")
+
+
 def test_the_line_of_a_fault_is_expected_where_its_row_is_of_this_version(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
