@@ -109,9 +109,7 @@ def test_an_error_of_a_connection_while_the_server_ends(start_server: StartServe
         early = failing.post("/early")
         while not (under_way.size and early.ended):
             failing.receive()
-        other.send(
-            b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
-        )
+        other.send(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
         assert other.socket.recv(100).startswith(b"HTTP/1.1 100 ")  # the app reads it
         server.terminate()
         server.wait_until_not_accepting()

@@ -26,7 +26,8 @@ _PREFIX = re.compile(
 )
 #: Lines that belong to the one before: of a traceback, or what a server prints below its message.
 _PART = re.compile(
-    r"^(\s|(Exception Group )?Traceback \(|During handling of|The above exception|$|\+|handle_traceback|transport: |protocol: )"
+    r"^(\s|(Exception Group )?Traceback \(|During handling of|The above exception|$|\+|handle_traceback|transport: |"
+    r"protocol: )"
 )
 #: What stands before the lines of an exception group.
 _GROUP = re.compile(r"^ *\| (?=\S)")

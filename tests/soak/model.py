@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from .scenarios import App, Client, Place, Scenario, content
 
 __all__ = [
-    "HEAD", "UNREAD", "Complaint", "Expected", "Loss", "Outcome", "Seen", "expected", "judge", "messages",
+    "HEAD", "UNREAD", "WORKER", "Complaint", "Expected", "Loss", "Outcome", "Seen", "expected", "judge", "messages",
 ]  # fmt: skip
 
 #: Faults of ``tests.support.faults`` with which a client may be left without an answer, and sees it.
 HEAD, UNREAD = "beginning of a response that fails", "answer before the body is read"
+WORKER = "end of a worker beside an error of a connection"
 
 
 class Outcome(enum.Flag):
@@ -35,6 +36,8 @@ class Outcome(enum.Flag):
     ERROR = enum.auto()
     #: No answer, and the connection has ended.
     NOTHING = enum.auto()
+    #: No answer, and the connection is open.
+    KEPT = enum.auto()
 
 
 _ANY = Outcome.RIGHT | Outcome.CUT | Outcome.REFUSED | Outcome.ERROR | Outcome.NOTHING
@@ -133,6 +136,8 @@ def expected(scenario: Scenario, place: Place, *, disturbed: bool = False) -> Ex
         status, outcomes = 501, Outcome.ERROR
     if disturbed or scenario.client in _LEAVES or scenario.client is Client.GARBAGE:
         outcomes |= _ANY if outcomes & Outcome.RIGHT else _ANY & ~Outcome.RIGHT
+        if disturbed and WORKER in place.faults:
+            outcomes |= Outcome.KEPT
     elif scenario.client is Client.HALF_CLOSE:
         # Many servers take the end of what a client sends for its leaving; that is theirs to decide.
         outcomes |= Outcome.CUT | Outcome.NOTHING
@@ -169,7 +174,7 @@ def messages(scenario: Scenario) -> list[bytes]:
 
 def judge(scenario: Scenario, seen: Seen, right: Expected) -> Complaint | None:
     """What is wrong with ``seen``, if anything."""
-    if seen.timed_out:
+    if seen.timed_out and (seen.status is not None or not right.outcomes & Outcome.KEPT):
         return Complaint(Loss.HANGS, f"nothing more came after {_describe(seen)}", scenario)
     outcome = _outcome(seen, right)
     if outcome is None:
@@ -188,7 +193,7 @@ def judge(scenario: Scenario, seen: Seen, right: Expected) -> Complaint | None:
 def _outcome(seen: Seen, right: Expected) -> Outcome | None:
     """``None``: it is wrong, whatever is allowed."""
     if seen.status is None:
-        return Outcome.NOTHING
+        return Outcome.KEPT if seen.timed_out else Outcome.NOTHING
     if seen.status == right.status:
         if seen.complete and seen.body == right.body:
             return Outcome.RIGHT

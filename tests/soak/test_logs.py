@@ -69,7 +69,9 @@ def test_a_group_counts_by_its_errors() -> None:
 
 def test_a_group_in_a_group_counts_by_its_errors_too() -> None:
     outer, bar = _GROUP.split("    | Traceback", 1)
-    inner = "    | Exception" + outer.partition("  + Exception")[2].replace("  | ", "    | ").replace("  +-+", "    +-+")
+    inner = "    | Exception" + outer.partition("  + Exception")[2].replace("  |", "    |").replace(
+        "  +", "    +"
+    )
     assert not check_log(f"{outer}{inner}      | Traceback{bar}", "hypercorn-h2c")
 
 

@@ -1,8 +1,10 @@
 """The model says what an answer must be, and sees each way in which one is wrong."""
 
+from dataclasses import replace
+
 import pytest
 
-from tests.soak.model import Loss, Outcome, Seen, expected, judge
+from tests.soak.model import WORKER, Loss, Outcome, Seen, expected, judge
 from tests.soak.scenarios import App, Client, Place, Scenario, Work, content, draw
 
 _PLACES = (
@@ -82,6 +84,17 @@ def test_a_server_that_is_disturbed_may_answer_or_not_but_not_wrongly() -> None:
     # What can't become whole can't by that either.
     assert lost(scenario(App.SHORT), whole(200, RIGHT), disturbed=True) is Loss.LOOKS_WHOLE
     assert lost(scenario(App.SHORT), Seen(None, timed_out=True), disturbed=True) is Loss.HANGS
+
+
+def test_an_end_that_is_never_seen_is_a_servers_fault_where_its_row_says_so() -> None:
+    place = replace(_PLACES[1], faults=frozenset({WORKER}))
+    kept = Seen(None, timed_out=True)
+    assert lost(scenario(App.SIZED), kept, place, disturbed=True) is None
+    assert lost(scenario(App.SIZED), kept, place) is Loss.HANGS
+    assert lost(scenario(App.SIZED), kept, disturbed=True) is Loss.HANGS
+    assert (
+        lost(scenario(App.SIZED), Seen(200, RIGHT[:9], timed_out=True), place, disturbed=True) is Loss.HANGS
+    )
 
 
 def test_an_upload_that_ends_in_garbage_is_never_read_whole() -> None:

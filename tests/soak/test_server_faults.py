@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.soak.checks import take_sample
 from tests.soak.http1 import Http1, request_bytes
-from tests.soak.model import HEAD, UNREAD, Seen
+from tests.soak.model import HEAD, UNREAD, WORKER, Seen
 from tests.soak.scenarios import BEHIND, STUCK, App, Client, Scenario, Work
 from tests.soak.servers import SERVERS, start
 from tests.soak.target import Target
@@ -90,9 +90,10 @@ def test_what_no_test_can_show_is_asked_for_by_the_names_of_the_table() -> None:
     assert known("end of a worker", "granian-ws")
     assert known("answer before the body is read", "uvicorn-h11")
     assert known("log of garbage whose client has left", "waitress")
-    assert {HEAD, UNREAD, STUCK, BEHIND} == {
+    assert {HEAD, UNREAD, WORKER, STUCK, BEHIND} == {
         "beginning of a response that fails",
         "answer before the body is read",
+        "end of a worker beside an error of a connection",
         "app that ends before it has read its body",
         "requests behind one that fails",
     }

@@ -56,8 +56,8 @@ ASGI = (
         name="end of a worker beside an error of a connection",
         servers=_HYPERCORN_2,
         versions='hypercorn; python_version < "3.12"',
-        does="while it waits for what runs, an error of one connection, such as the one above, is the end of its worker: "
-        "it logs a traceback of the process, and the requests of the other connections are cut",
+        does="while it waits for what runs, an error of one connection, such as the one above, ends that wait: it logs "
+        "a traceback of the process, and cuts the requests of the other connections, or keeps them for ever",
         right="it waits for them",
         wrong="cut",
     ),
