@@ -104,7 +104,10 @@ OF_FAULTS: dict[str, tuple[str, ...]] = {
         r"Unhandled exception in client_connected_cb", r"ExceptionGroup: unhandled errors in a TaskGroup",
         r"KeyError: \d+$",
     ),
-    "end of a worker beside an error of a connection": (r"Process SpawnProcess-\d+:$",),
+    "end of a worker beside an error of a connection": (
+        r"Process SpawnProcess-\d+:$", r"unhandled exception during asyncio\.run\(\) shutdown$",
+        r"task: <Task finished .* exception=(ExceptionGroup|RuntimeError)\(.*TaskGroup",
+    ),
     "end of a connection with a response that is under way": (
         r"RuntimeError: TaskGroup <TaskGroup .* is shutting down",
         # Python warns of it wherever the garbage is found.
