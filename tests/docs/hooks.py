@@ -18,10 +18,11 @@ from tests.support.servers import REPOSITORY
 
 __all__ = ["PROJECTS", "on_page_content", "on_page_markdown", "rows_of", "server_tables"]
 
-#: As the page has them: first the servers for ASGI, then those for WSGI, then what both kinds do.
+#: As the page has them: first the servers for ASGI, then those for WSGI, then a library on each of the former.
 PROJECTS = (
     *("uvicorn", "hypercorn", "granian", "daphne"),
     *("gunicorn", "waitress", "uWSGI", "mod_wsgi", "cheroot", "wsgiref"),
+    "simple-websocket",
 )
 #: Libraries that do it in a server's place.
 LIBRARIES = {"zttp": "uvicorn", "wsproto": "uvicorn", "h2": "hypercorn", "Python": "gunicorn"}

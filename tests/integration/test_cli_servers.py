@@ -34,6 +34,8 @@ WITH_RELOAD = [name for name, server in SERVERS.items() if server.reload != "no"
 
 # gunicorn's control socket is one file for all gunicorns of a user.
 OWN_OPTIONS = {"gunicorn": ("--", *NO_CONTROL_SOCKET)}
+#: A worker of granian may miss its end: the row "end of a worker". Behind ``--`` it would ask for several workers.
+OWN_ENVIRONMENT = {"GRANIAN_WORKERS_KILL_TIMEOUT": "15"}
 
 
 Certificate = tuple[Path, Path, Path]
@@ -73,7 +75,7 @@ def serving(
             process = subprocess.Popen(
                 command,
                 cwd=directory,
-                env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(REPOSITORY)},
+                env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(REPOSITORY)} | OWN_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

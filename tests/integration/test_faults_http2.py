@@ -17,7 +17,6 @@ from tests.support.websocket_client import HANG, connect
 APP = "tests.integration.apps.native_faults:app"
 #: Seconds for what a server that does right does at once.
 PATIENCE = 3.0
-WORKER = "end of a worker beside an error of a connection"
 
 
 def connected(server: RunningServer, patience: float = HANG) -> Http2Connection:
@@ -114,7 +113,8 @@ def test_an_error_of_a_connection_while_the_server_ends(start_server: StartServe
         server.terminate()
         server.wait_until_not_accepting()
         failing.send(early, b"late", past_end=True)
-        other.socket.settimeout(PATIENCE if known(WORKER, server.kind.name) is None else HANG)
+        right = known("end of a worker beside an error of a connection", server.kind.name) is None
+        other.socket.settimeout(PATIENCE if right else HANG)
         with contextlib.suppress(TimeoutError):
             other.socket.recv(1, socket.MSG_PEEK)  # its end, or hypercorn's own 500
         other.send(b"body")
@@ -123,7 +123,7 @@ def test_an_error_of_a_connection_while_the_server_ends(start_server: StartServe
         except ConnectionError:
             seen = "cut"
     assert server.ends_by_itself(HANG)
-    hold(WORKER, server.kind.name, seen, right="answered")
+    hold("end of a worker beside an error of a connection", server.kind.name, seen, right="answered")
 
 
 def _end_of(connection: Http2Connection) -> str:

@@ -12,9 +12,11 @@ from flask import Flask, Response, jsonify, request
 from flask_sock import Sock
 from flask_socketio import SocketIO, emit
 from simple_websocket import ConnectionClosed, Server
+from wsproto.utilities import LocalProtocolError
 
 from bridge import WebSocket, WsgiToAsgi
 from tests.integration.apps.cases import WAIT, report_of
+from tests.support.faults import known
 from tests.support.websocket_leftovers import leftovers
 
 __all__ = ["app"]
@@ -30,9 +32,13 @@ on: Callable[[str], Callable[[View], View]] = socketio.on
 
 
 @flask_app.errorhandler(OSError)
-def lost(error: OSError) -> tuple[str, int]:
+def lost(error: Exception) -> tuple[str, int]:
     """A client that leaves while the app sends is no error that Flask should log: the response goes to nobody."""
     return "", 400
+
+
+if known("message of an app beside the client's close", "hypercorn") is not None:
+    flask_app.register_error_handler(LocalProtocolError, lost)
 
 
 @flask_app.get("/leftovers/x")

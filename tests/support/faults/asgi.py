@@ -181,6 +181,7 @@ ASGI = (
         "--workers-kill-timeout has passed",
         right="it ends",
         unshown=_SOAK,
+        docs=("granian's workers can miss the end", "one at rest on SIGTERM or a reload"),
     ),
     Fault(
         name="beginning of a response that fails",

@@ -8,11 +8,23 @@ from tests.support.faults.row import Fault
 
 __all__ = ["WEBSOCKET"]
 
+_SERVERS = ("uvicorn-h11", "uvicorn-httptools", "uvicorn-wsproto", "hypercorn", "granian-ws", "daphne")
+
 _ACCEPT = (
     "daphne and granian drop the headers of a WebSocket's `accept()` and the reason of the client's close"
 )
 
 WEBSOCKET = (
+    Fault(
+        name="message of an app beside the client's close",
+        servers=_SERVERS,
+        versions="simple-websocket",
+        does="its send() looks whether it is open, and sends, in two steps: where its own thread takes the client's "
+        "close between them, the app gets an error of wsproto instead of ConnectionClosed, and Flask logs it",
+        right="ConnectionClosed",
+        unshown="a race",
+        docs=("may raise wsproto's `LocalProtocolError` instead of `ConnectionClosed`",),
+    ),
     Fault(
         name="empty messages",
         servers=("daphne",),
