@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -34,7 +34,7 @@ WITH_RELOAD = [name for name, server in SERVERS.items() if server.reload != "no"
 
 # gunicorn's control socket is one file for all gunicorns of a user.
 OWN_OPTIONS = {"gunicorn": ("--", *NO_CONTROL_SOCKET)}
-#: A worker of granian may miss its end: the row "end of a worker". Behind ``--`` it would ask for several workers.
+#: A worker of granian may miss its end: the row "end of a worker".
 OWN_ENVIRONMENT = {"GRANIAN_WORKERS_KILL_TIMEOUT": "15"}
 
 
@@ -55,6 +55,7 @@ def serving(
     directory: Path = SITE,
     tls: Certificate | None = None,
     uds: Path | None = None,
+    environment: Mapping[str, str] = OWN_ENVIRONMENT,
 ) -> Iterator[RunningServer]:
     """``bridge serve`` in ``directory``; at the end of the block, nothing of it is left.
 
@@ -75,7 +76,7 @@ def serving(
             process = subprocess.Popen(
                 command,
                 cwd=directory,
-                env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(REPOSITORY)} | OWN_ENVIRONMENT,
+                env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(REPOSITORY), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
