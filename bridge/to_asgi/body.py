@@ -32,6 +32,10 @@ PATIENCE = 1.0
 #: The size in which a body is read from below ``Input``.
 BLOCK = 65536
 
+#: Blocks below this size are joined while they wait: an object for each takes some 300 bytes beside its own, and a
+#: client may send the body byte by byte.
+_SMALL = 1024
+
 
 class Input(io.BufferedReader):
     """``wsgi.input``: as ``io.BytesIO``, which takes any negative size for "all"."""
@@ -202,6 +206,9 @@ class Stream(io.RawIOBase):
         self._limit = limit
         self._lock = threading.Lock()
         self._blocks: deque[memoryview] = deque()
+        # Small blocks that came after those.
+        self._joined = bytearray()
+        # Bytes in both.
         self._size = 0
         self._ended = False
         self._error: BridgeError | SpoolError | None = None
@@ -225,7 +232,11 @@ class Stream(io.RawIOBase):
         with self._lock:
             if self._ended:
                 return
-            self._blocks.append(memoryview(block))
+            if len(block) < _SMALL:
+                self._joined += block
+            else:
+                self._queue_joined()
+                self._blocks.append(memoryview(block))
             self._size += len(block)
             gate = self._open_gate()
         if gate is not None:
@@ -300,7 +311,7 @@ class Stream(io.RawIOBase):
                 if self._error is not None:
                     # A new one each time: a traceback grows with each raise.
                     raise type(self._error)(*self._error.args)
-                if self._blocks:
+                if self._size:
                     size = self._read(view)
                     # Set by room(), under the lock.
                     waiter = self._waiter if self._wanted and self._size <= self._limit // 2 else None
@@ -318,6 +329,7 @@ class Stream(io.RawIOBase):
 
     def _read(self, view: memoryview) -> int:
         """Under the lock: as much as fits."""
+        self._queue_joined()
         done = 0
         while self._blocks and done < len(view):
             block = self._blocks[0]
@@ -330,6 +342,12 @@ class Stream(io.RawIOBase):
                 self._blocks[0] = block[len(part) :]
         self._size -= done
         return done
+
+    def _queue_joined(self) -> None:
+        """Under the lock: what comes next is no part of them."""
+        if self._joined:
+            self._blocks.append(memoryview(self._joined))
+            self._joined = bytearray()
 
 
 def disconnected() -> ClientDisconnected:

@@ -2,9 +2,12 @@
 
 Counted are calls of functions, not seconds. ``tests/mapping/test_linear.py`` has the fields of requests and responses,
 ``tests/mapping/test_environ.py`` the bytes of equal fields, ``tests/mapping/test_learnt.py`` what is kept of their
-names.
+names. Memory is counted too, where a body waits that comes byte by byte.
 """
 
+import asyncio
+import threading
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +19,11 @@ from bridge.mapping.environ import build_environ
 from bridge.mapping.headers import parse_content_length
 from bridge.mapping.prefixes import split_path, under_prefix
 from bridge.mapping.scope import build_scope
+from bridge.to_asgi.body import BLOCK
+from bridge.types import Environ, Message, StartResponse
 from tests.mapping.test_linear import calls_of
-from tests.support.asgi import http_scope
+from tests.support.asgi import HANG, Exchange, disconnect, http_scope, request
+from tests.support.served import Served
 from tests.support.wsgi import Answer, environ_for
 from tests.support.wsgi_apps import hello
 
@@ -87,3 +93,49 @@ def test_it_costs_in_proportion(flood: Callable[[int], Callable[[], Any]]) -> No
     few()  # what is learnt once
     many()
     assert calls_of(many) <= calls_of(few) * MANY / FEW + 100
+
+
+@pytest.mark.parametrize("mode", ["buffer", "stream"])
+def test_a_body_that_comes_byte_by_byte_costs_its_bytes(mode: str) -> None:
+    """hypercorn hands each chunk of a body on by itself: six bytes on the wire for one of the body."""
+    buffer = 16384
+    goes_on = threading.Event()
+
+    def waits(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ["wsgi.input"].read(buffer)
+        goes_on.wait(HANG)
+        return hello(environ, start_response)
+
+    class Trickle(Exchange):
+        """A client that sends two buffers and a half, and then no more until it leaves."""
+
+        left = buffer * 5 // 2
+
+        async def receive(self) -> Message:
+            if self.left:
+                self.left -= 1
+                return request(bytes([self.left % 256]), more_body=True)
+            return await super().receive()
+
+    async def main() -> int:
+        async with Served(waits, request_body=mode, request_buffer=buffer) as adapter:
+            client = Trickle(adapter, http_scope("POST", headers=[(b"transfer-encoding", b"chunked")]))
+            before = tracemalloc.get_traced_memory()[0]
+            async with client:
+                # In stream mode the app has the first buffer, and the second one is full.
+                left = buffer // 2 if mode == "stream" else 0
+                async with asyncio.timeout(HANG):
+                    while client.left > left:  # noqa: ASYNC110  # the adapter takes them
+                        await asyncio.sleep(0)
+                held = tracemalloc.get_traced_memory()[0] - before
+                goes_on.set()
+                client.left = 0
+                client.feed(disconnect())
+        return held
+
+    tracemalloc.start()
+    try:
+        # The app's reader has 64 KiB of its own.
+        assert asyncio.run(main()) < BLOCK + 8 * buffer
+    finally:
+        tracemalloc.stop()

@@ -105,17 +105,20 @@ def test_an_input_over_any_raw_stream_is_a_bytes_io(
     script=st.lists(steps, max_size=12),
     limit=st.sampled_from([1, 16, 10_000]),
     block=st.sampled_from([1, 7, BLOCK]),
+    small=st.sampled_from([1, 8, 1024]),
 )
 @settings(max_examples=200)
 def test_a_streamed_body_is_a_bytes_io(
-    looped: LoopThread, chunks: list[bytes], script: list[Step], limit: int, block: int
+    looped: LoopThread, chunks: list[bytes], script: list[Step], limit: int, block: int, small: int
 ) -> None:
-    """Fed by a loop in another thread, with back-pressure after ``limit`` bytes."""
-    stream = Stream(looped.mailbox, limit)
-    feeding = asyncio.run_coroutine_threadsafe(feed(stream, chunks), looped.loop)
-    expected = perform_all(io.BytesIO(b"".join(chunks)), script)
-    assert perform_all(Input(stream, block), script) == expected
-    feeding.result(HANG)
+    """Fed by a loop in another thread, with back-pressure after ``limit`` bytes; ``small`` blocks are joined."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(body_module, "_SMALL", small)
+        stream = Stream(looped.mailbox, limit)
+        feeding = asyncio.run_coroutine_threadsafe(feed(stream, chunks), looped.loop)
+        expected = perform_all(io.BytesIO(b"".join(chunks)), script)
+        assert perform_all(Input(stream, block), script) == expected
+        feeding.result(HANG)
 
 
 @given(chunks=chunked().filter(any), script=st.lists(steps, max_size=12))
