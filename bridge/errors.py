@@ -65,7 +65,8 @@ class ConnectionClosed(ClientDisconnected):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"the WebSocket is closed: {self.code}" + (f" ({self.reason})" if self.reason else "")
+        # The reason is the client's text: where this is logged, it begins no line of the log.
+        return f"the WebSocket is closed: {self.code}" + (f" ({self.reason!r})" if self.reason else "")
 
 
 class RequestBodyTooLarge(BridgeError, OSError):

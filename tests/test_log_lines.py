@@ -1,16 +1,22 @@
 """Each log line of the package, read from its source: what a client sends can't forge another one.
 
 A line break in a path, printed by ``%s``, begins a new line of the log. So ``%s`` is for what the package or the app's
-author wrote, which is listed here; anything else is printed by ``%r``.
+author wrote, which is listed here; anything else is printed by ``%r``. The same holds for the text of an error, which
+frameworks log.
 """
 
 import ast
+import asyncio
+import logging
 import re
 from pathlib import Path
 
 import pytest
+from flask import Flask, request
 
 import bridge
+from tests.support.served import Served
+from tests.support.websockets import connect, disconnect
 
 PACKAGE = Path(bridge.__file__).parent
 CALLS = {"debug", "info", "warning", "error", "exception", "critical", "log_app_error"}
@@ -104,3 +110,27 @@ def test_what_is_unsafe_is_found() -> None:
     assert of('logger.warning(f"refused {path}")')
     assert of('logger.warning("refused " + path)')
     assert of('logger.warning("%s %s", *self._request)')
+
+
+@pytest.mark.parametrize("broken", ["\n", "\r\n", "\x0b", "\x85", "\u2028", "\x1b[2K"])
+@pytest.mark.usefixtures("no_bridge_threads")
+def test_no_close_of_a_websocket_forges_a_line(broken: str, caplog: pytest.LogCaptureFixture) -> None:
+    """RFC 6455, section 7.1.6: its reason is any text of the client's. Flask logs the error that a view lets pass."""
+    app = Flask(__name__)
+
+    @app.route("/", websocket=True)
+    def echo() -> str:
+        while True:
+            request.environ["wsgi.websocket"].receive()
+
+    async def main() -> None:
+        async with Served(app) as adapter, connect(adapter) as client:
+            await client.wait_for("websocket.accept")
+            client.feed(disconnect(1000, f"bye{broken}1970-01-01 FORGED"))
+
+    asyncio.run(main())
+    (record,) = (each for each in caplog.records if each.name == app.name)
+    lines = logging.Formatter().format(record).splitlines()
+    assert "bye" in lines[-1]
+    assert "FORGED" in lines[-1]
+    assert "\x1b" not in lines[-1]
