@@ -150,6 +150,9 @@ class AsgiToWsgi:
                 )
             exchange = SharedExchange(self.app, scope, environ, body, runtime.shared_loop(), runtime.running)
             return exchange.begin(start_response)
+        except RefusedBodyError as refused:
+            self._tally.add("rejected")
+            return _refuse(start_response, refused.status, f"{refused}\n")
         except ClientLeftError:
             if not body.broken:
                 raise

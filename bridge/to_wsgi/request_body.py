@@ -1,5 +1,6 @@
 """The body of a request that a WSGI server has, as ASGI messages. No loop and no thread is known here."""
 
+import contextlib
 import importlib
 import io
 import logging
@@ -24,7 +25,7 @@ _INPUT_BLOCK = 65536
 
 
 class RefusedBodyError(ValueError):
-    """Where the body ends is not known, or not for sure: it is for no app. The text is the client's answer."""
+    """Where the body ends is not known for sure, or there is no room for it. The text is the client's answer."""
 
     def __init__(self, status: str, text: str) -> None:
         super().__init__(text)
@@ -163,21 +164,37 @@ class RequestBody:
         Some servers read, with the head, what the app has not read of the body, and throw it away: what the app asks
         for afterwards would look broken off. There it is read here instead, into memory or a temporary file. It takes
         as long as the client does, as it would there.
+
+        Raises:
+            RefusedBodyError: the disk does not take it.
         """
         remaining = self._remaining
         if not remaining or not _throws_away(self._environ):
             return
         self._kept = kept = tempfile.SpooledTemporaryFile(_INPUT_BLOCK)  # noqa: SIM115 # closed by close()
-        # Where it breaks off, read() finds its end.
-        while remaining and (block := self._input(min(_INPUT_BLOCK, remaining))):
-            kept.write(block)
-            remaining -= len(block)
-        kept.seek(0)
+        try:
+            # Where it breaks off, read() finds its end.
+            while remaining and (block := self._input(min(_INPUT_BLOCK, remaining))):
+                kept.write(block)
+                remaining -= len(block)
+            kept.seek(0)
+        except OSError as error:
+            self._kept = None
+            with contextlib.suppress(OSError):  # it tries to write the rest once more
+                kept.close()
+            raise _no_room(self._environ, error) from None
 
     def close(self) -> None:
         """Nobody reads any more."""
         if self._kept is not None:
             self._kept.close()
+
+
+def _no_room(environ: Environ, error: OSError) -> RefusedBodyError:
+    """The answer to a body that the disk does not take (RFC 4918, section 11.5), which the log says why of."""
+    name = request_name(environ.get("REQUEST_METHOD", "GET"), path_for_log(environ))
+    logger.error("%s: the request body can't be kept; its client gets 507: %s", name, error)
+    return RefusedBodyError("507 Insufficient Storage", "The server has no room for the request body.")
 
 
 #: Of all requests without one.

@@ -1,7 +1,10 @@
 """The request's body: wsgi.input as receive() gives it."""
 
 import asyncio
+import errno
 import io
+import os
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -402,6 +405,33 @@ class TestServerThatThrowsTheBodyAway:
     def test_one_that_breaks_off_stays_broken_off(self, adapt: Any) -> None:
         with pytest.raises(ClientDisconnected):
             self.answer(adapt(self.app), b"b" * 100_000, CONTENT_LENGTH="100001")
+
+    @pytest.mark.parametrize("room", [0, 100_000, 131_500])
+    def test_a_disk_that_is_full(
+        self, adapt: Any, room: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """507 (RFC 4918, section 11.5). With the most room what is left is in a buffer, which close() writes too."""
+
+        class Disk(io.FileIO):
+            def write(self, data: Any, /) -> int:
+                if self.tell() + len(data) > room:
+                    raise OSError(errno.ENOSPC, "no space is left")
+                return super().write(data) or 0
+
+        def file(**options: object) -> io.BufferedRandom:
+            return io.BufferedRandom(Disk(os.memfd_create("disk"), "w+"))
+
+        monkeypatch.setattr(tempfile, "TemporaryFile", file)
+        environ = environ_for(
+            method="POST", path="/up", body=b"b" * 132_000, ACTUAL_SERVER_PROTOCOL="HTTP/1.1"
+        )
+        answer = call(adapt(self.app), environ)
+        assert answer.status == "507 Insufficient Storage"
+        assert answer.body == b"The server has no room for the request body.\n"
+        (record,) = caplog.records
+        assert record.getMessage().startswith(
+            "POST '/up': the request body can't be kept; its client gets 507: "
+        )
 
     def test_what_is_not_read_is_let_go_of(self, adapt: Any) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
