@@ -124,6 +124,14 @@ CASES = {
     "Proxy": Case(post("Proxy: evil", "Content-Length: 3"), (b"abc",)),
 }
 
+#: Of those, what is wrong in a line that says nothing of the request's end.
+LINES = frozenset(
+    {
+        *("NUL in a value", "a bare CR in a value", "a blank in a name", "a first line that is folded"),
+        "a name that is not ASCII",
+    }
+)
+
 
 @pytest.fixture(params=SERVERS)
 def server(request: pytest.FixtureRequest, server_pool: ServerPool) -> RunningServer:
@@ -174,6 +182,24 @@ def test_what_follows_a_request_with_two_ends_is_no_request(server: RunningServe
         connection.finish_sending()
         rest = connection.read_to_end()
     hold("request after one with two ends", server.kind.name, b"HTTP/1.1 200" in rest, right=False)
+
+
+def test_what_follows_a_request_without_a_clear_end_is_no_request(server: RunningServer) -> None:
+    """The same of each of them: who has not read the request as the proxy in front does, sees another one in its rest.
+
+    Where a line is wrong, the end of the request is clear all the same, and the next one is the client's.
+    """
+    smuggled = b"GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n"
+    wrong = []
+    for name, case in CASES.items():
+        if case.bodies or case.open or name in LINES:
+            continue
+        with RawConnection(server.connect()) as connection:
+            connection.send(case.raw + smuggled)
+            connection.finish_sending()
+            if connection.read_to_end().count(b"HTTP/1.1 ") > 1:
+                wrong.append(name)
+    hold("request after one without a clear end", server.kind.name, sorted(wrong), right=[])
 
 
 #: What servers and proxies say of a client, as it could write it itself. ``X-Forwarded-*`` is the server's to trust.

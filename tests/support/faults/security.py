@@ -74,6 +74,20 @@ SECURITY = (
         for name in ("waitress", "cheroot")
     ),
     Fault(
+        name="request after one without a clear end",
+        servers=("cheroot",),
+        versions="cheroot",
+        does="it takes what Python's int() and strip() take, and reads on behind what it has made of that",
+        right="a 400, and the connection is closed (RFC 9112, sections 6.1, 6.3 and 7.1)",
+        wrong=[
+            *("a chunk longer than it says", "a chunk of +3", "a chunk of -1", "a chunk of 0x3"),
+            *("a vertical tab before chunked", "a vertical tab before chunked, and a length"),
+            *("chunked before a blank and a colon", "length +3", "length -3", "length 3_0"),
+            *("length after a vertical tab", "length before a blank and a colon", "lengths that differ"),
+            "the same, and a length",
+        ],
+    ),
+    Fault(
         name="malformed request of HTTP/2",
         servers=("hypercorn-h2c",),
         versions="h2<4.3",
