@@ -18,11 +18,13 @@ from tests.support.servers import RunningServer, poll
 
 SENT = 600_000
 
-#: The server, the app, and what keeps the upload there.
+#: The server, the app, and a path of it, where the upload is kept.
 KEPT = {
-    "to_asgi": ("uvicorn-h11", "tests.integration.apps.echo_bridged:app"),
-    "dispatch on an ASGI server": ("uvicorn-h11", "tests.integration.apps.listed:app"),
-    "dispatch on a WSGI server": ("gunicorn-gthread", "tests.integration.apps.listed:app"),
+    "to_asgi": ("uvicorn-h11", "tests.integration.apps.echo_bridged:app", "/upload"),
+    # It would throw away what is not read when the response begins.
+    "to_wsgi on cheroot": ("cheroot", "tests.integration.apps.wsgi_contract:app", "/answer_first"),
+    "dispatch on an ASGI server": ("uvicorn-h11", "tests.integration.apps.listed:app", "/upload"),
+    "dispatch on a WSGI server": ("gunicorn-gthread", "tests.integration.apps.listed:app", "/upload"),
 }
 
 
@@ -45,11 +47,11 @@ def open_files(server: RunningServer, directory: Path) -> dict[Path, str]:
 def test_an_upload_has_no_name_and_is_gone_with_its_process(
     name: str, start_server: StartServer, tmp_path: Path
 ) -> None:
-    kind, app = KEPT[name]
+    kind, app, path = KEPT[name]
     arguments = ("--worker-tmp-dir", "/dev/shm") if kind.startswith("gunicorn") else ()  # of its own
     server = start_server(kind, app, arguments=arguments, environ={"TMPDIR": str(tmp_path)})
     with RawConnection(server.connect()) as connection:
-        head = f"POST /upload HTTP/1.1\r\nHost: test\r\nContent-Length: {2 * SENT}\r\n\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {2 * SENT}\r\n\r\n"
         connection.send(head.encode() + b"secret" * (SENT // 6))
         poll(
             lambda: bool(open_files(server, tmp_path)), 20.0, lambda: f"no file in {tmp_path}: {server.log()}"
