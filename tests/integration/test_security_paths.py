@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 import h11
 import pytest
 
-from tests.conftest import ServerPool
+from tests.conftest import ServerPool, StartServer
 from tests.support.raw import RawConnection
 from tests.support.servers import SERVERS as KINDS
 from tests.support.servers import RunningServer
@@ -76,9 +76,10 @@ def of_absolute(target: str) -> bytes:
     return unquote_to_bytes("/" + target.partition("?")[0].partition("://")[2].partition("/")[2])
 
 
-def reached(server: RunningServer, target: str) -> list[Any] | None:
+def reached(server: RunningServer, target: str, *headers: str) -> list[Any] | None:
     """What the app says that the request has reached; ``None``: it was refused."""
-    raw = f"GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode("latin-1")
+    lines = [f"GET {target} HTTP/1.1", "Host: test", "Connection: close", *headers, "", ""]
+    raw = "\r\n".join(lines).encode("latin-1")
     with RawConnection(server.connect()) as connection:
         try:
             answer = connection.request(raw)
@@ -126,3 +127,17 @@ def test_a_guarded_place_is_reached_by_its_prefix_alone(guarded: str, server: Ru
                 wrong[target] = seen
     assert wrong == {}
     assert count > 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "counts"),
+    [((), True), (("--forwarder-headers=",), False), (("--forwarded-allow-ips=10.0.0.1",), False)],
+)
+def test_where_the_site_begins_is_a_trusted_proxys_to_say(
+    arguments: tuple[str, ...], counts: bool, start_server: StartServer
+) -> None:
+    """gunicorn has it from a header of those whom it trusts, 127.0.0.1 by default."""
+    server = start_server("gunicorn-sync", f"{SITES}:wsgi", arguments=arguments)
+    seen = reached(server, "/x/wsgi/a", "SCRIPT_NAME: /x")
+    assert seen is not None
+    assert seen[:3] == (["/wsgi", "/x/wsgi", "/a"] if counts else ["", "", "/x/wsgi/a"])
