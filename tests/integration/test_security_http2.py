@@ -35,13 +35,17 @@ MALFORMED: dict[str, tuple[Fields, bytes]] = {
     "two paths (8.3)": ([*PSEUDO, (":path", "/evil")], b"abc"),
     "an empty path (8.3.1)": ([*PSEUDO[:2], (":path", ""), PSEUDO[3]], b"abc"),
     "a blank in the path (10.3)": ([*PSEUDO[:2], (":path", "/ HTTP/1.1\r\nx-user: evil"), PSEUDO[3]], b"abc"),
+    "another host than the authority (8.3.1)": ([*PSEUDO, ("host", "evil")], b"abc"),
+    "blanks around a value (8.2.1)": ([*PSEUDO, ("x-a", " evil ")], b"abc"),
+    "a path without a slash (8.3.1)": ([*PSEUDO[:2], (":path", "evil"), PSEUDO[3]], b"abc"),
     "a blank in the method (10.3)": ([(":method", "GET /evil HTTP/1.1\r\nx:"), *PSEUDO[1:]], b"abc"),
 }
 
 
-@pytest.fixture(scope="module")
-def server(server_pool: ServerPool) -> RunningServer:
-    return server_pool.get("hypercorn-h2c", APP)
+@pytest.fixture(scope="module", params=["hypercorn-h2c", "granian"])
+def server(request: pytest.FixtureRequest, server_pool: ServerPool) -> RunningServer:
+    """Both take HTTP/2 from a client that begins with it."""
+    return server_pool.get(request.param, APP)
 
 
 def ask(server: RunningServer, fields: Fields, body: bytes) -> tuple[str, bytes]:
@@ -82,6 +86,7 @@ def test_a_malformed_request_reaches_no_app(server: RunningServer) -> None:
     reached = []
     for name in sorted(MALFORMED):
         status, body = ask(server, *MALFORMED[name])
-        if status not in {"", "400"} or b"evil" in body:
+        # In its own answer the bridge names the target that is no path.
+        if status not in {"", "400"} or (not status and b"evil" in body):
             reached.append(name)
     hold("malformed request of HTTP/2", server.kind.name, reached, right=[])

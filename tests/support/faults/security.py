@@ -99,6 +99,14 @@ SECURITY = (
         ],
     ),
     Fault(
+        name="malformed request of HTTP/2",
+        servers=("granian",),
+        versions="granian",
+        does="it passes on a Host that is another one than the authority, and blanks around a value",
+        right="the stream is reset (RFC 9113, sections 8.2.1 and 8.3.1)",
+        wrong=["another host than the authority (8.3.1)", "blanks around a value (8.2.1)"],
+    ),
+    Fault(
         name="limit of a WebSocket message",
         servers=("uvicorn-wsproto",),
         versions="uvicorn<0.46",
