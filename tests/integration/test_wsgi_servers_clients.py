@@ -14,7 +14,7 @@ from tests.integration.apps.wsgi_reports import Reports
 from tests.support.faults import hold, known
 from tests.support.greenlets import skip_request_loops
 from tests.support.raw import RawConnection
-from tests.support.servers import WSGI_SERVERS, RunningServer
+from tests.support.servers import WSGI_SERVERS, RunningServer, poll
 
 APP = "tests.integration.apps.wsgi_contract:app"
 LOOPS = ("request", "shared")
@@ -31,6 +31,12 @@ BROKEN_UPLOADS = {
     "sized": b"Content-Length: 9\r\n\r\nabcdefgh",
     "chunked": b"Transfer-Encoding: chunked\r\n\r\n8\r\nabcdefgh\r\n",
 }
+
+
+MEBIBYTE = 1024 * 1024
+#: What a response may have ahead of its client; waitress keeps 16 MiB of one itself (its outbuf_high_watermark), and
+#: the allocator some of what it has kept.
+AHEAD = {"waitress": 40 * MEBIBYTE}
 
 
 @pytest.fixture(scope="module", params=LOOPS)
@@ -51,6 +57,15 @@ def test_client_that_leaves_ends_the_app(server: RunningServer, reports: Reports
         assert connection.read_chunk(connection.read_start())
     assert reports.next() in ("cancelled", "send() raised")
     assert reports.next() == "finally"
+    _still_serves(server)
+
+
+def test_client_that_does_not_read_costs_no_memory(server: RunningServer, reports: Reports) -> None:
+    """The app could send without end; what it has ahead of the client is 64 KiB, and what the server keeps."""
+    for _ in range(2):
+        before = _resident_of_a_download(server, reports, 4 * MEBIBYTE)
+    grown = _resident_of_a_download(server, reports, 64 * MEBIBYTE) - before
+    assert grown < AHEAD.get(server.kind.name, 4 * MEBIBYTE), f"{grown} bytes more after 64 MiB"
     _still_serves(server)
 
 
@@ -158,6 +173,29 @@ def _half_an_upload(server: RunningServer, reports: Reports) -> Iterator[RawConn
         while read < 65_536:
             read = int(reports.next().removeprefix("read "))
         yield connection
+
+
+def _resident_of_a_download(server: RunningServer, reports: Reports, size: int) -> int:
+    """Read ``size`` bytes of an endless download, then nothing; return the resident memory when the server waits."""
+    with RawConnection(server.connect()) as connection:
+        connection.send(_get(f"/endless?port={reports.port}"))
+        while size > 0:
+            data = connection.socket.recv(MEBIBYTE)
+            assert data, "the response ended"
+            size -= len(data)
+        looks: list[float] = []
+        began = server.rss()
+
+        def waits() -> bool:
+            assert server.rss() - began < 256 * MEBIBYTE, "it fills the memory"
+            looks.append(sum(sum(process.cpu_times()[:2]) for process in server.processes()))
+            return len(looks) >= 10 and looks[-1] == looks[-10]
+
+        poll(waits, 30.0, lambda: f"it goes on: {looks[-10:]}")
+        resident = server.rss()
+    assert reports.next() in ("cancelled", "send() raised")
+    assert reports.next() == "finally"
+    return resident
 
 
 def _still_serves(server: RunningServer) -> None:
