@@ -52,8 +52,8 @@ class AsgiToWsgiStats:
             lifespan, and is served. ``"failed"``: the last try to start it failed, and the next one is to come.
             ``"closed"``: the adapter is being closed.
         startup_failures: tries to start the app that have failed, since the process began or since ``close()``.
-        rejected: requests that the bridge answered in place of the app, since the process began: 400, 411, and 501 to
-            the handshake of a WebSocket and to a Transfer-Encoding other than chunked.
+        rejected: requests that the bridge answered in place of the app, since the process began: 400, 411, 507, and
+            501 to the handshake of a WebSocket and to a Transfer-Encoding other than chunked.
         clients_left: requests whose response was not complete when their client was known to have left, or when the
             server or ``close()`` ended them, since the process began.
     """
