@@ -1,14 +1,17 @@
 """The locks of requirements/: complete, verifiable, and in agreement with pyproject.toml."""
 
+import os
 import re
 import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 REPOSITORY = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
@@ -81,6 +84,40 @@ def test_a_lock_names_digests_and_no_index(lock: str) -> None:
     assert len(blocks) == sum("==" in line for line in lines)
     for block in blocks:
         assert re.fullmatch(r"[a-z0-9.-]+==\S+( ; [^;]+?)?(\s+--hash=sha256:[0-9a-f]{64})+", block), block
+
+
+BOUNDS = sorted(
+    {
+        *PROJECT["project"]["dependencies"],
+        *(line for extra in EXTRAS.values() for line in extra),
+        # Types are read by make check alone.
+        *(line for line in group("test") if not line.startswith("types-")),
+    }
+)
+
+
+@pytest.mark.parametrize("line", BOUNDS)
+def test_a_requirement_has_a_lower_bound(line: str) -> None:
+    assert lower_bound(Requirement(line)) is not None
+
+
+@pytest.mark.skipif(
+    os.environ.get("RESOLUTION") != "lowest-direct", reason="make test-oldest installs the lower bounds"
+)
+@pytest.mark.parametrize("line", BOUNDS)
+def test_the_oldest_run_is_on_the_lower_bound(line: str) -> None:
+    """Another requirement may ask for more: then nothing has been tried with what pyproject.toml says."""
+    requirement = Requirement(line)
+    if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        pytest.skip("not for this machine")
+    reached = Version(metadata.version(requirement.name))
+    assert reached == lower_bound(requirement), f"raise the bound to {reached}, or let it be reached"
+
+
+def lower_bound(requirement: Requirement) -> Version | None:
+    """Return the version of ``>=``."""
+    bounds = [Version(each.version) for each in requirement.specifier if each.operator == ">="]
+    return max(bounds, default=None)
 
 
 def test_make_knows_the_versions_of_python() -> None:
