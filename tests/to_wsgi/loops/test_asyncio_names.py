@@ -1,6 +1,8 @@
 """Without one of asyncio's private names the bridge runs loops in asyncio's public way, and all works."""
 
+import ast
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,9 @@ import pytest
 
 from bridge import AsgiToWsgi
 from bridge.to_wsgi.loops import asyncio_names
+from bridge.to_wsgi.loops.asyncio_names import _HANDLE as HANDLE
+from bridge.to_wsgi.loops.asyncio_names import _MODULE as MODULE
+from bridge.to_wsgi.loops.asyncio_names import _TASK as TASK
 from bridge.to_wsgi.loops.asyncio_names import LOOP, missing_names
 from bridge.to_wsgi.loops.kept import new_kept_loop
 from bridge.to_wsgi.loops.other_loop import OtherLoop
@@ -82,11 +87,30 @@ def test_without_a_name_of_loops_and_handles(
     assert [record.getMessage() for record in caplog.records if name in record.getMessage()] != []
 
 
-@pytest.mark.parametrize("name", ["_get_running_loop", "_set_running_loop"])
+@pytest.mark.parametrize("name", MODULE)
 def test_without_a_name_of_the_module(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(asyncio, name)
     assert served_on() != b"RequestLoop"
     assert missing_names() == (name,)
+
+
+def test_no_other_private_name_is_used() -> None:
+    """Of the base class ``RequestLoop`` declares what it uses: mypy would know no other."""
+    assert {name for name in RequestLoop.__annotations__ if name.startswith("_")} <= LOOP.keys()
+    package = Path(asyncio_names.__file__).parents[2]
+    trees = [ast.parse(path.read_text()) for path in package.rglob("*.py")]
+    private = [
+        node
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr)
+    ]
+    of_module = {node.attr for node in private if ast.unparse(node.value) == "asyncio"}
+    assert of_module <= set(MODULE)
+    of_others = {node.attr for node in private if ast.unparse(node.value) in ("handle", "timer")}
+    assert of_others == HANDLE.keys()
+    of_tasks = {node.attr for node in private if ast.unparse(node.value).endswith("task")}
+    assert of_tasks == set(TASK)
 
 
 def test_they_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
