@@ -14,6 +14,7 @@ import trustme
 from hypothesis import HealthCheck, settings
 
 from tests.support import servers
+from tests.support.environment import forget_settings
 from tests.support.servers import RunningServer
 from tests.support.threads import wait_for_no_bridge_threads
 
@@ -22,9 +23,8 @@ from tests.support.threads import wait_for_no_bridge_threads
 # here a new program begins with the default.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Servers are started by the hundred, and an installer may leave it to the first import to compile a package: with this
-# set, each of them would compile all that it imports, which takes it three times as long.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# A test that is about such a variable sets it itself.
+forget_settings(os.environ)
 
 # No test asserts on time: not on that of one example, nor on that of making it.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -5,6 +5,8 @@ one.
 import asyncio
 import concurrent.futures
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -61,18 +63,51 @@ def test_what_a_server_leaves_behind_is_killed_and_reported(tmp_path: Path) -> N
 def test_a_run_in_the_background_interrupts_its_servers_all_the_same() -> None:
     """A shell without job control has SIGINT ignored there; see ``tests/conftest.py``."""
     interrupting = "tests/cli/test_serve.py::test_interrupted_while_the_app_is_imported[--server uvicorn]"
+    ignored = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+    assert _run_of_pytest([interrupting], {}, before=ignored) == 1
+
+
+def test_what_the_shell_sets_for_servers_and_terminals_is_not_the_tests() -> None:
+    """As on a developer's machine, and where tests are run as a service."""
+    hostile = """
+        http_proxy=http://127.0.0.1:9 HTTPS_PROXY=http://127.0.0.1:9 ALL_PROXY=http://127.0.0.1:9
+        FORCE_COLOR=1 COLUMNS=40 CI=true TZ=Asia/Kathmandu LC_ALL=C HOME=/nonexistent
+        BRIDGE_PORT=9 UVICORN_PORT=9 PORT=9 WEB_CONCURRENCY=3 GUNICORN_CMD_ARGS=--no-such FORWARDED_ALLOW_IPS=*
+        DJANGO_SETTINGS_MODULE=no.such FLASK_DEBUG=1
+        PYTHONSAFEPATH=1 PYTHONIOENCODING=latin-1 PYTHONDONTWRITEBYTECODE=1
+        """
+    passed = _run_of_pytest(
+        [
+            "tests/check/test_report.py::test_for_people",
+            "tests/check/test_command.py::test_a_fault_of_its_own_is_no_finding",
+            "tests/cli/test_parser.py::test_each_example_of_the_help_is_understood",
+            "tests/cli/test_serve.py::test_the_server_has_what_the_user_started_from",
+            "tests/integration/test_harness.py::test_server_starts_answers_and_ends[gunicorn-sync]",
+            "tests/integration/test_harness.py::test_server_starts_answers_and_ends[uvicorn-h11]",
+            "tests/integration/test_cli_servers.py::test_the_flask_example_runs_as_its_first_lines_say",
+        ],
+        dict(variable.split("=", 1) for variable in shlex.split(hostile)),
+    )
+    assert passed == 7
+
+
+def _run_of_pytest(tests: list[str], environ: dict[str, str], *, before: tuple[str, ...] = ()) -> int:
+    """Return how many tests have passed in a run of their own. Raise if any failed."""
     # Plugins that write files, or that share the run's processes, have no part in the inner run.
-    pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    words = shlex.split("-m pytest -q --color no -p no:cacheprovider -p no:xdist --timeout 60")
     done = subprocess.run(
-        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *pytest_run, interrupting, "--timeout", "30"],
+        [*before, sys.executable, *words, *tests],
         check=False,
         cwd=REPOSITORY,
-        env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
+        env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"} | environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
     )
-    assert (done.returncode, " passed" in done.stdout) == (0, True), done.stdout + done.stderr
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert passed is not None, done.stdout
+    return int(passed[1])
 
 
 def test_bridge_threads_are_seen(no_bridge_threads: None) -> None:
