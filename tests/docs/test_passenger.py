@@ -92,7 +92,9 @@ def passenger(tmp_path: Path, registry: str) -> Iterator[RunningServer]:
     (folder / "api.py").write_text(BLOCKS["api.py"] + MORE)
     (folder / "passenger_wsgi.py").write_text(BLOCKS["passenger_wsgi.py"])
     site = BLOCKS["shop.conf"].replace("*:80", f"127.0.0.1:{port}")
-    site = site.replace("/srv/shop/.venv/bin/python", sys.executable).replace("/srv/shop", str(folder))
+    # A path of this checkout's may have a blank in it.
+    (folder / ".venv").symlink_to(sys.prefix)
+    site = site.replace("/srv/shop", str(folder))
     around = AROUND.format(registry=registry, user=psutil.Process().username())
     others: list[psutil.Process] = []
     with apache(folder, port, ("passenger",), around + site) as running:

@@ -71,7 +71,7 @@ def test_what_the_shell_sets_for_servers_and_terminals_is_not_the_tests() -> Non
     """As on a developer's machine, and where tests are run as a service."""
     hostile = """
         http_proxy=http://127.0.0.1:9 HTTPS_PROXY=http://127.0.0.1:9 ALL_PROXY=http://127.0.0.1:9
-        FORCE_COLOR=1 COLUMNS=40 CI=true TZ=Asia/Kathmandu LC_ALL=C HOME=/nonexistent
+        FORCE_COLOR=1 COLUMNS=40 CI=true TZ=Asia/Kathmandu LANG=C HOME=/nonexistent
         BRIDGE_PORT=9 UVICORN_PORT=9 PORT=9 WEB_CONCURRENCY=3 GUNICORN_CMD_ARGS=--no-such FORWARDED_ALLOW_IPS=*
         DJANGO_SETTINGS_MODULE=no.such FLASK_DEBUG=1
         PYTHONSAFEPATH=1 PYTHONIOENCODING=latin-1 PYTHONDONTWRITEBYTECODE=1

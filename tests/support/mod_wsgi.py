@@ -46,7 +46,7 @@ MaxSpareThreads 64
 KeepAliveTimeout 1
 # Else it is that of whichever python3 comes first on the PATH.
 WSGIPythonHome /usr
-WSGIDaemonProcess bridge processes=1 threads={threads} python-path={packages}
+WSGIDaemonProcess bridge processes=1 threads={threads} python-path="{packages}"
 # The main interpreter: extension modules need not bear a second one.
 WSGIScriptAlias / "{directory}/app.wsgi" process-group=bridge application-group=%{{GLOBAL}}
 WSGIChunkedRequest On
