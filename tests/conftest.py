@@ -26,6 +26,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A test that is about such a variable sets it itself.
 forget_settings(os.environ)
 
+# A unix socket's path may have 103 bytes at most on some systems; what is in a folder for servers has about 45 of them.
+_LONG = 58
+
 # No test asserts on time: not on that of one example, nor on that of making it.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
@@ -103,8 +106,9 @@ def no_bridge_threads() -> Iterator[None]:
 
 def _starting(certificate: tuple[Path, Path, Path]) -> Iterator[StartServer]:
     running: list[RunningServer] = []
-    # Not tmp_path: its name may be too long for a unix socket.
-    with tempfile.TemporaryDirectory(prefix="bridge-") as directory:
+    # Not tmp_path: its name may be too long for a unix socket, as a TMPDIR may be.
+    short = None if len(tempfile.gettempdir()) < _LONG else "/tmp"
+    with tempfile.TemporaryDirectory(prefix="bridge-", dir=short) as directory:
 
         def start(
             name: str,
