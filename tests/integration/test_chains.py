@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import ServerPool
-from tests.support.faults import known
+from tests.support.faults import hold, known
 from tests.support.servers import ASGI_SERVERS, WSGI_SERVERS, poll
 
 WSGI = "tests.integration.apps.chains:wsgi_app"
@@ -45,8 +45,7 @@ def test_an_asgi_app_below_a_wsgi_app_below_an_asgi_server(
         assert seen["user"] == "ada"
         assert seen["path"] == [mount, f"{mount}/scope"]
         assert seen["url"] == f"{server.url}{mount}/scope"
-        # daphne has no lifespan.
-        assert seen["state"] == (["inner"] if name == "daphne" else ["inner", "outer"])
+        hold("lifespan", name, seen["state"], right=["inner", "outer"], wrong=["inner"])
         with server.client() as leaving, leaving.stream("GET", f"{mount}/endless") as response:
             assert next(response.iter_raw()) == b"first"
         poll(lambda: bool(client.get(f"{mount}/left").json()), 30.0, lambda: "the app did not hear of it")
