@@ -73,7 +73,6 @@ def scenario(
                 order.spawn(lambda: loop.tell(leave, task), "server")
             await done
             stream.release()
-            task.cancel()
             await asyncio.wait([task])
 
         def leave(task: asyncio.Task[None]) -> None:
@@ -91,6 +90,7 @@ def scenario(
                 assert not errors
             if reads is None and not ends:
                 assert errors, "half a body was taken for a whole one"
+            assert early or not order.now, "the feeder was not told, and has waited for all of its time"
 
         return check
 
@@ -129,13 +129,23 @@ class LooksAtTheFutureLater(Stream):
         return size
 
 
+class ReleasesInSilence(Stream):
+    """The feeder learns that the app reads no more where it looks for it."""
+
+    def release(self) -> None:
+        self._released = True
+        self.end(ClientDisconnected())
+
+
 @pytest.mark.parametrize(
-    ("kind", "words"),
+    ("kind", "reads", "words"),
     [
-        (ForgetsWhoWaits, "wait for ever: .*reader at"),
-        (LooksAtTheFutureLater, "reader touches _wanted without"),
+        (ForgetsWhoWaits, None, "wait for ever: .*reader at"),
+        (LooksAtTheFutureLater, None, "reader touches _wanted without"),
+        (ReleasesInSilence, None, "wait for ever: loop"),
+        (ReleasesInSilence, 0, "has waited for all of its time|wait for ever: loop"),
     ],
 )
-def test_a_stream_with_a_gap_is_found_out(kind: type[Stream], words: str) -> None:
+def test_a_stream_with_a_gap_is_found_out(kind: type[Stream], reads: int | None, words: str) -> None:
     with pytest.raises(AssertionError, match=words):
-        explore(scenario(kind, 2, None), *MODULES, preemptions=1)
+        explore(scenario(kind, 2, reads), *MODULES, preemptions=1)
