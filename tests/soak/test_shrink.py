@@ -1,10 +1,18 @@
 """A failure is made smaller, within a number of tries."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+import tests.soak.__main__ as soak
+from tests.soak.chaos import Chaos
+from tests.soak.model import Complaint, Loss
+from tests.soak.run import Life, Plan
+from tests.soak.short import plan
 from tests.soak.shrink import shrink
 
 
@@ -38,3 +46,27 @@ def test_it_ends_after_so_many_tries() -> None:
     assert len(asked) == 3
     assert 77 in left
     assert len(left) < 100
+
+
+def test_a_life_that_fails_is_told_by_the_command_that_plays_as_little_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It takes two requests, of which one is seen to be wrong."""
+    whole = plan("granian", "bridge", 7, 40, Chaos.KILL)
+
+    def lives(again: Plan) -> Life:
+        life = Life(again)
+        played = {scenario.index: scenario for scenario in again.scenarios}
+        if {3, 17} <= played.keys():
+            life.complaints.append(Complaint(Loss.WRONG_BYTES, "of another one", played[17]))
+        elif 5 in played:
+            life.complaints.append(Complaint(Loss.HANGS, "something else", played[5]))
+        return life
+
+    monkeypatch.setattr(soak, "_live", lives)
+    soak._explain(lives(whole), Console(width=132), 1000)
+    said = capsys.readouterr().out
+    assert "again, with 2 of 40:" in said
+    assert "--server granian --adapter bridge --seed 7 --chaos kill --indices 3,17\n" in said
+    (again,) = soak._plans(whole.server, "bridge", 7, 2000, Chaos.KILL, [3, 17])
+    assert again == replace(whole, scenarios=[whole.scenarios[3], whole.scenarios[17]])
