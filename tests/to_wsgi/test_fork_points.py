@@ -97,7 +97,7 @@ def test_a_fork_at_each_line(mode: LoopMode) -> None:
         [sys.executable, "-c", SCRIPT, mode],
         cwd=REPOSITORY,
         check=False,
-        timeout=300,
+        timeout=100,
         capture_output=True,
         text=True,
     )
