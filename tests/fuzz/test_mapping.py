@@ -35,9 +35,6 @@ from tests.support.wsgi import environ_for
 #: What comes of a server that breaks the types of its interface.
 OF_TYPES = (AttributeError, LookupError, TypeError, ValueError)
 
-#: The fields that a request has twice become one, with the values in their order.
-JOINED = {"cookie": "; "}
-
 
 # A scope as an environ.
 

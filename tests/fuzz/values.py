@@ -86,6 +86,10 @@ _raw_names = names.map(lambda name: name.lower().encode())
 _raw_values = field_values.map(lambda value: value.encode("latin-1"))
 
 
+#: HTTP/2 and HTTP/3 have them in fields of their own (RFC 9113, 8.2.3).
+_cookies = st.sampled_from([[], [], [(b"cookie", b"a=1"), (b"cookie", b"b=2")]])
+
+
 @st.composite
 def scopes(draw: st.DrawFn) -> dict[str, Any]:
     """A scope that an ASGI server could give, by the specification (HTTP Connection Scope)."""
@@ -99,7 +103,7 @@ def scopes(draw: st.DrawFn) -> dict[str, Any]:
         root_path=draw(_roots),
         http_version=draw(st.sampled_from(["1.0", "1.1", "2", "3"])),
         scheme=draw(st.sampled_from(["http", "https"])),
-        headers=draw(st.lists(st.tuples(_raw_names, _raw_values), max_size=6)),
+        headers=draw(st.lists(st.tuples(_raw_names, _raw_values), max_size=6)) + draw(_cookies),
         client=draw(client),
         server=draw(st.sampled_from([("127.0.0.1", 80), ("::1", 8000), ("/run/s", None), None])),
     )

@@ -358,7 +358,7 @@ def _responses(draw: st.DrawFn) -> tuple[list[Step], str, list[Step]]:
     start = draw(_starts)._replace(length=length, exc_info=False)
     written = draw(st.integers(0, 1)) * draw(st.integers(0, len(data)))
     reads = st.lists(_reads.map(lambda how: Step("read", drawn=how)), max_size=2)
-    again = draw(st.sampled_from([None, None, None, start._replace(exc_info=True)]))
+    again = draw(st.sampled_from([None, None, None, start._replace(exc_info=True), start]))
     hints = draw(st.lists(_hints, max_size=draw(st.sampled_from([0, 0, 2]))))
     called = [*hints, *draw(reads), start, *(Step("write", drawn=chunk) for chunk in data[:written])]
     chunks = [Step("chunk", drawn=chunk) for chunk in data[written:]]
