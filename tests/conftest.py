@@ -40,6 +40,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_garbage() -> Iterator[None]:
+    """What the tests of a file have left to the collector ends with the file, and not in the log of another one's."""
+    yield
+    gc.collect()
+
+
 class StartServer(Protocol):
     """Starts ``servers.SERVERS[name]`` for ``"module:attribute"``; see ``servers.start``."""
 

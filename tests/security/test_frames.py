@@ -226,10 +226,12 @@ def take(app: Any) -> None:
 @pytest.mark.parametrize("loop", ["request", "shared"])
 @pytest.mark.parametrize("app", ASGI_APPS)
 def test_an_error_of_an_asgi_app(app: Any, loop: Any, place: str) -> None:
-    with AsgiToWsgi(app, loop=loop, lifespan="off") as adapter:
-        site = wsgi_behind(Trusted("*"), ASGI_PLACES[place](adapter))
-        with pytest.raises(BaseException) as caught:  # noqa: PT011  # by each app another one
-            take(site)
+    with (
+        AsgiToWsgi(app, loop=loop, lifespan="off") as adapter,
+        ASGI_PLACES[place](adapter) as site,
+        pytest.raises(BaseException) as caught,  # noqa: PT011  # by each app another one
+    ):
+        take(wsgi_behind(Trusted("*"), site))
     assert_nothing_shown(caught.value)
 
 

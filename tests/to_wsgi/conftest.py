@@ -1,5 +1,6 @@
 """Adapters in both loop modes."""
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,6 +26,7 @@ def adapt(mode: LoopMode) -> Iterator[Callable[..., AsgiToWsgi]]:
     """Make adapters; at the end nothing that they started is left."""
     process = psutil.Process()
     adapters: list[AsgiToWsgi] = []
+    gc.collect()  # what another test has left to the collector ends before
     # The first one of a process opens two descriptors for good.
     uvloop.new_event_loop().close()
     threads, descriptors = threading.enumerate(), process.num_fds()
