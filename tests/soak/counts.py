@@ -65,16 +65,24 @@ def waits_in(task: "asyncio.Task[Any]") -> str:
 
 def _process(objects: list[Any]) -> dict[str, int]:
     files = _open_files()
+    temporary = tempfile.gettempdir()
     return {
         "threads": len(os.listdir("/proc/self/task")),  # noqa: PTH208  # the kernel's own count
         "descriptors": len(files),
-        "temporary files": sum(file.startswith(tempfile.gettempdir()) for file in files),
+        # Open ones without a name, and those with one that nobody has open any more.
+        "temporary files": len(
+            {file for file in files if file.startswith(temporary)}.union(_named(temporary))
+        ),
         "loops": sum(
             isinstance(item, asyncio.AbstractEventLoop) and not item.is_closed() for item in objects
         ),
         "objects": len(objects),
         "memory": _resident(),
     }
+
+
+def _named(directory: str) -> list[str]:
+    return [entry.path for entry in os.scandir(directory)]
 
 
 def _open_files() -> list[str]:

@@ -1,14 +1,17 @@
 """Memory that grows with each request is told from caches, steps and noise; and a task says where it waits."""
 
 import asyncio
+import json
 import math
 import random
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.soak.checks import Sample, check_memory
-from tests.soak.counts import waits_in
+from tests.soak.counts import Counts, waits_in
 
 BYTES = 50_000_000
 
@@ -51,6 +54,21 @@ def test_what_is_no_growth_with_requests() -> None:
 
 def test_a_few_samples_say_nothing() -> None:
     assert check_memory(samples(lambda count: count, lambda count: 9000 * count)[:6]) == ({}, [])
+
+
+def test_a_temporary_file_counts_once_open_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def count() -> int:
+        found: int = json.loads(Counts().report())["process"]["temporary files"]
+        return found
+
+    assert count() == 0
+    with tempfile.TemporaryFile(), tempfile.NamedTemporaryFile(delete=False) as named:
+        assert count() == 2
+    assert count() == 1
+    Path(named.name).unlink()
+    assert count() == 0
 
 
 def test_a_task_says_where_it_waits() -> None:
