@@ -85,6 +85,11 @@ def main(arguments: list[str] | None = None) -> int:
         plans = _peers(seed, options.requests)
     else:
         chaos = Chaos[options.chaos.upper()] if options.chaos else None
+        for server in servers:
+            if options.adapter not in {None, *server.adapters}:
+                parser.error(f"{server.name} is played with {', '.join(server.adapters)} alone")
+            if chaos not in {None, *server.chaos()}:
+                parser.error(f"{server.name} has no {options.chaos}")
         indices = [int(word) for word in options.indices.split(",")] if options.indices else None
         each = [_plans(server, options.adapter, seed, options.requests, chaos, indices) for server in servers]
         # In turns, so that a run that is ended has played on each of them.

@@ -70,3 +70,22 @@ def test_a_life_that_fails_is_told_by_the_command_that_plays_as_little_of_it(
     assert "--server granian --adapter bridge --seed 7 --chaos kill --indices 3,17\n" in said
     (again,) = soak._plans(whole.server, "bridge", 7, 2000, Chaos.KILL, [3, 17])
     assert again == replace(whole, scenarios=[whole.scenarios[3], whole.scenarios[17]])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--server", "uvicorn", "--chaos", "reload"], "uvicorn has no reload"),
+        (
+            ["--server", "gunicorn-gthread", "--server", "granian", "--adapter", "bridge-shared"],
+            "granian is played with bridge alone",
+        ),
+    ],
+)
+def test_what_a_server_does_not_have_is_not_played(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        soak.main(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
