@@ -29,6 +29,8 @@ SERVERS = (
         "mod_wsgi",
     ),
 )
+#: Seconds in which a server answers what it has.
+PATIENCE = 2.0
 #: What an app has of a request that none gets.
 REFUSED = "refused"
 CHUNKS = b"3\r\nabc\r\n0\r\n\r\n"
@@ -187,19 +189,33 @@ def test_what_follows_a_request_with_two_ends_is_no_request(server: RunningServe
 def test_what_follows_a_request_without_a_clear_end_is_no_request(server: RunningServer) -> None:
     """The same of each of them: who has not read the request as the proxy in front does, sees another one in its rest.
 
-    Where a line is wrong, the end of the request is clear all the same, and the next one is the client's.
+    Where a line is wrong, the end of the request is clear all the same, and the next one is the client's; so it is
+    where the last coding is chunked (RFC 9112, section 6.3).
     """
-    smuggled = b"GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n"
+    smuggled = b"GET /smuggled HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
     wrong = []
     for name, case in CASES.items():
-        if case.bodies or case.open or name in LINES:
+        if case.bodies or case.open or name in LINES or name == "gzip, chunked":
             continue
-        with RawConnection(server.connect()) as connection:
+        with RawConnection(server.connect(PATIENCE)) as connection:
             connection.send(case.raw + smuggled)
-            connection.finish_sending()
-            if connection.read_to_end().count(b"HTTP/1.1 ") > 1:
+            if _answers(connection).count(b"HTTP/1.1 ") > 1:
                 wrong.append(name)
     hold("request after one without a clear end", server.kind.name, sorted(wrong), right=[])
+
+
+def _answers(connection: RawConnection) -> bytes:
+    """All that comes. Its own end comes first only where the server waits for more: it may drop answers at that."""
+    answers = b""
+    try:
+        while block := connection.socket.recv(65_536):
+            answers += block
+    except TimeoutError:
+        connection.finish_sending()
+        answers += connection.read_to_end()
+    except ConnectionResetError:
+        pass
+    return answers
 
 
 #: What servers and proxies say of a client, as it could write it itself. ``X-Forwarded-*`` is the server's to trust.
