@@ -8,6 +8,7 @@ threads, ``WorkerByKind`` stands in for the default, sync.
 import importlib
 import os
 import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -108,6 +109,8 @@ class Served(Application):  # type: ignore[misc]
         try:
             served, kinds = found(target)
         except NotServedError as exc:
+            if isinstance(exc.__cause__, SystemExit) and _is_told(exc.__cause__):
+                raise exc.__cause__ from None
             if self.cfg.reload and isinstance(exc.__cause__, SyntaxError):
                 raise exc.__cause__ from None  # gunicorn serves a page that says so, until the file is saved again
             # gunicorn prints the message of this one, and gives up; of any other it would print a traceback.
@@ -134,6 +137,12 @@ class Served(Application):  # type: ignore[misc]
         if issubclass(worker, SyncWorker):
             return 1
         return int(self.cfg.threads) if issubclass(worker, ThreadWorker) else None
+
+
+def _is_told(exc: SystemExit) -> bool:
+    """Whether gunicorn ends the worker, by its handler of a signal, and not the app whose import it is raised in."""
+    *_, (frame, _line) = traceback.walk_tb(exc.__traceback__)
+    return str(frame.f_globals.get("__name__")).startswith("gunicorn.")
 
 
 def main() -> None:

@@ -8,6 +8,15 @@ _AFTER_ERRORS = "a response without `Content-Length` that fails in the middle en
 
 WSGI = (
     Fault(
+        name="signal to a worker at its end",
+        servers=("gunicorn",),
+        versions="gunicorn",
+        does="a worker that has SIGINT from the terminal gets SIGQUIT from its main process as well; where that comes "
+        "while its interpreter ends, the handler raises SystemExit there, and Python prints it with a traceback",
+        right="nothing is printed",
+        unshown="a race",
+    ),
+    Fault(
         name="end of a response that fails",
         servers=("granian-wsgi",),
         versions="granian<2.8.9",
