@@ -14,7 +14,7 @@ from tests.integration.cases_server import new_token, report
 from tests.support.faults import hold, known
 from tests.support.server_kinds import WEBSOCKET_SERVERS
 from tests.support.servers import RunningServer
-from tests.support.websocket_client import HANG, WEBSOCKETS, connect, control, nothing_left_of
+from tests.support.websocket_client import HANG, WEBSOCKETS, RawWebSocket, connect, control, nothing_left_of
 
 MEBIBYTE = 1024 * 1024
 OFFERED = [Subprotocol("chat.v2"), Subprotocol("chat.v1")]
@@ -114,10 +114,9 @@ def test_threads_of_the_app_send_at_once(server: RunningServer) -> None:
     """As a broadcast does: no message is lost or torn, and those of one thread are in order."""
     threads, each = 8, 50
     steps = [0] * threads
-    with connect(server, f"/threads/x?threads={threads}&each={each}") as client:
-        for message in client:
-            assert isinstance(message, str)
-            number, step, payload = message.split(":")
+    with RawWebSocket(server, f"/threads/x?threads={threads}&each={each}") as client:
+        for message in client.messages():
+            number, step, payload = message.decode().split(":")
             assert payload == number * 2000
             assert int(step) == steps[int(number)]
             steps[int(number)] += 1

@@ -62,10 +62,10 @@ def test_error_of_the_app_is_1011(server: RunningServer) -> None:
 
 
 def test_what_was_sent_comes_before_the_close(server: RunningServer) -> None:
-    # All is taken at once: daphne waits a second for the answer to its close, and then throws the rest away.
-    with connect(server, "/threads/x?threads=1&each=200", max_queue=None) as client:
-        assert len(list(client)) == 200
-        assert _closed(client) == (1000, "")
+    # daphne waits a second for the answer to its close, and then throws the rest away.
+    with RawWebSocket(server, "/threads/x?threads=1&each=200") as client:
+        assert len(list(client.messages())) == 200
+        assert client.receive_close() == (1000, "")
 
 
 # The client ends it.

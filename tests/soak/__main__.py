@@ -1,6 +1,7 @@
 """``python -m tests.soak``: the command line. ``make soak`` calls it."""
 
 import argparse
+import contextlib
 import itertools
 import random
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+import psutil
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -172,7 +174,19 @@ def _live_all(plans: Sequence[Plan], console: Console, seconds: float) -> Iterat
 def _live(plan: Plan, played: Callable[[], object] = lambda: None) -> Life:
     # Not below the user's own temporary directory: a unix socket's path may be too long there.
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-        return live(plan, Path(directory), played)
+        try:
+            return live(plan, Path(directory), played)
+        finally:
+            _end_children()
+
+
+def _end_children() -> None:
+    """What is there yet: a signal that comes while a server is begun leaves it to nobody."""
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(children, 30)
 
 
 def _explain(life: Life, console: Console, tries: int) -> None:

@@ -1,7 +1,6 @@
 """Memory that grows with each request is told from caches, steps and noise; and a task says where it waits."""
 
 import asyncio
-import json
 import math
 import random
 import tempfile
@@ -10,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.soak import counts
 from tests.soak.checks import Sample, check_memory
-from tests.soak.counts import Counts, waits_in
+from tests.soak.counts import waits_in
 
 BYTES = 50_000_000
 
@@ -60,8 +60,7 @@ def test_a_temporary_file_counts_once_open_or_not(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def count() -> int:
-        found: int = json.loads(Counts().report())["process"]["temporary files"]
-        return found
+        return counts._process([])["temporary files"]
 
     assert count() == 0
     with tempfile.TemporaryFile(), tempfile.NamedTemporaryFile(delete=False) as named:

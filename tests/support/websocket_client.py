@@ -106,6 +106,16 @@ class Framed(abc.ABC):
         assert isinstance(event, Frame), event
         return event
 
+    def messages(self) -> Iterator[bytes]:
+        """Those that come before the close frame; it is answered. Raises ``ConnectionError`` where none comes.
+
+        websockets' own client loses those that came together with a close which it can't answer any more.
+        """
+        while (frame := self.receive()).opcode is not Opcode.CLOSE:
+            if frame.opcode in {Opcode.TEXT, Opcode.BINARY}:
+                yield bytes(frame.data)
+        self.flush()
+
     def receive_close(self) -> tuple[int, str]:
         """Read to the close frame; return its code and reason, 1006 where the connection ends without one."""
         with contextlib.suppress(ConnectionError):

@@ -91,7 +91,7 @@ SECURITY = (
         name="request after one without a clear end",
         servers=("daphne",),
         versions="daphne",
-        does="it passes over `Transfer-Encoding: identity`, and reads on behind the length beside it",
+        does="it passes over a Transfer-Encoding of identity, and reads on behind the length beside it",
         right="a 400, and the connection is closed (RFC 9112, sections 6.1 and 6.3)",
         wrong=["identity and a length"],
     ),
