@@ -47,11 +47,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_each_page_of_docs_is_in_it(site: Path) -> None:
-    for page in (REPOSITORY / "docs").rglob("*.md"):
-        path = page.relative_to(REPOSITORY / "docs").with_suffix("")
-        built = site / path.parent / ("" if path.name == "index" else path.name) / "index.html"
-        assert built.is_file(), page
+PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))
+
+
+def place(page: Path) -> str:
+    """Where the site has it: "guides/django/"."""
+    path = page.relative_to(REPOSITORY / "docs").with_suffix("")
+    path = path.parent if path.name == "index" else path
+    return "" if path == Path() else f"{path.as_posix()}/"
+
+
+def test_the_site_has_each_page_of_docs_and_no_other(site: Path) -> None:
+    built = sorted(page.parent.relative_to(site).as_posix() for page in site.rglob("index.html"))
+    assert built == sorted(Path(place(page)).as_posix() for page in PAGES)
 
 
 def test_a_page_loads_nothing_from_elsewhere(site: Path) -> None:
@@ -125,19 +133,18 @@ WRONG = """() => {
 }"""
 
 
-def test_each_page_fits_its_window(browser: Browser, site: Path, url: str) -> None:
-    faults: dict[tuple[str, int], list[str]] = {}
-    with opened(browser, url) as page:
-        for built in sorted(site.rglob("index.html")):
-            path = f"/{built.parent.relative_to(site).as_posix()}/".replace("/./", "/")
-            page.goto(f"{url}{path}")
-            for width in (320, 390, 1280):
-                page.set_viewport_size({"width": width, "height": 900})
-                # The menu slides away when a window gets wider: until then the page is not what it will be.
-                with contextlib.suppress(PlaywrightTimeout):
-                    page.wait_for_function(f"!({WRONG})().length", timeout=3000)
-                if found := page.evaluate(WRONG):
-                    faults[path, width] = found
+# One test for each: all together take a busy machine longer than a test may.
+@pytest.mark.parametrize("path", [place(page) for page in PAGES])
+def test_each_page_fits_its_window(browser: Browser, url: str, path: str) -> None:
+    faults: dict[int, list[str]] = {}
+    with opened(browser, f"{url}/{path}") as page:
+        for width in (320, 390, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            # The menu slides away when a window gets wider: until then the page is not what it will be.
+            with contextlib.suppress(PlaywrightTimeout):
+                page.wait_for_function(f"!({WRONG})().length", timeout=3000)
+            if found := page.evaluate(WRONG):
+                faults[width] = found
     assert not faults
 
 
