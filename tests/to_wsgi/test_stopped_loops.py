@@ -133,6 +133,25 @@ for adapter in adapters:
     assert sorted(done.stdout.split()) == list("abcde")
 
 
+async def begin(path: str, send: Send, waits: threading.Event) -> None:
+    """Answer as far as ``path`` says; ``waits`` is set when the app has gone on to wait."""
+    if path != "/nothing":
+        await send(START)
+    if path == "/body":
+        await send(part(b"Hello"))
+    asyncio.get_running_loop().call_soon(waits.set)
+
+
+def close_beside(adapter: AsgiToWsgi, ask: Callable[[], None], waits: threading.Event) -> None:
+    """Close the adapter while a thread is in ``ask()``, whose app waits."""
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert waits.wait(HANG)
+    adapter.close()
+    thread.join(HANG)
+    assert not thread.is_alive()
+
+
 @pytest.mark.parametrize("path", ["/nothing", "/head", "/body"])
 def test_a_request_is_waited_for_when_its_adapter_is_closed(
     factory: Any, path: str, monkeypatch: pytest.MonkeyPatch
@@ -148,11 +167,7 @@ def test_a_request_is_waited_for_when_its_adapter_is_closed(
             seen.append("the run is over")
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if path != "/nothing":
-            await send(START)
-        if path == "/body":
-            await send(part(b"Hello"))
-        asyncio.get_running_loop().call_later(0.05, waits.set)
+        await begin(path, send, waits)
         try:
             await asyncio.get_running_loop().create_future()
         finally:
@@ -166,12 +181,7 @@ def test_a_request_is_waited_for_when_its_adapter_is_closed(
 
     monkeypatch.setattr(LoopPool, "run", runs)
     adapter = AsgiToWsgi(app, loop="request", loop_factory=factory, lifespan="off")
-    thread = threading.Thread(target=ask)
-    thread.start()
-    assert waits.wait(HANG)
-    adapter.close()
-    thread.join(HANG)
-    assert not thread.is_alive()
+    close_beside(adapter, ask, waits)
     assert seen == ["the app has ended", "the run is over"]
 
 
@@ -189,11 +199,7 @@ def test_a_request_that_never_ends_when_its_adapter_is_closed(
     outcomes: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if path != "/nothing":
-            await send(START)
-        if path == "/body":
-            await send(part(b"Hello"))
-        asyncio.get_running_loop().call_later(0.05, waits.set)
+        await begin(path, send, waits)
         while not gone:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.get_running_loop().create_future()
@@ -205,12 +211,7 @@ def test_a_request_that_never_ends_when_its_adapter_is_closed(
             outcomes.append(str(error))
 
     adapter = adapt(app, loop_factory=factory)
-    thread = threading.Thread(target=ask)
-    thread.start()
-    assert waits.wait(HANG)
-    adapter.close()
-    thread.join(HANG)
-    assert not thread.is_alive()
+    close_beside(adapter, ask, waits)
     assert outcomes == ["[Errno 32] the client left before the response was complete"]
     assert f"GET '{path}': the application was cancelled, and runs on; it is left behind" in caplog.text
     gone = True
