@@ -83,3 +83,17 @@ def test_accept_of_a_handshake_that_daphne_has_dropped(start_server: StartServer
         ).raise_for_status()  # it tells the app, and logs that, in the step that ends the connection
     seen = "told" if '"WSDISCONNECT /dropped"' in server.log() else "never told"
     hold("accept of a handshake that was dropped", "daphne", seen, right="told")
+
+
+@pytest.mark.parametrize("how", ["deny", "refuse", "close"])
+@pytest.mark.parametrize(
+    "name", ["uvicorn-h11", "uvicorn-httptools", "uvicorn-wsproto", "uvicorn-websockets"]
+)
+def test_answer_to_a_handshake_that_uvicorn_answers_at_its_end(
+    name: str, how: str, start_server: StartServer
+) -> None:
+    server = start_server(name, APP)
+    with RawWebSocket(server, f"/stopped/{how}", wait=False) as client:
+        assert client.socket.recv(65_536).startswith(b"HTTP/1.1 500")
+    seen = server.wait_for_log("it got ").partition("it got ")[2].splitlines()[0]
+    hold("answer to a handshake beside the shutdown", name, seen, right="OSError")

@@ -2,7 +2,8 @@
 
 A traceback counts by its last line: which error it was; a group's by those of its errors. What is expected is a table
 of patterns: of the app and the bridge, of each server, and what only a server says to which something is done. A
-pattern is matched at a line's beginning, behind the time, process and level that most servers put there.
+pattern is matched at a line's beginning, behind the time, process and level that most servers put there. One that says
+where an error is raised goes on in the next line, with the last place of the traceback.
 
 What a server says by a fault of its own is expected where ``tests.support.faults`` has that fault of the installed
 version. Whatever else is expected of a server is right: it says that it starts or ends, that its app has failed, that
@@ -18,7 +19,7 @@ from tests.support.faults import known
 from .chaos import Chaos
 from .model import Complaint, Loss
 
-__all__ = ["OF_FAULTS", "check_log"]
+__all__ = ["OF_FAULTS", "OF_STOPS", "check_log"]
 
 #: Time, process, level, in the ways of the servers.
 _PREFIX = re.compile(
@@ -95,7 +96,7 @@ _OF_SERVERS: dict[str, tuple[str, ...]] = {
         r"Task queue depth is", r"Exception while serving", r"Client disconnected while serving", r"Serving on",
     ),
 }  # fmt: skip
-#: Lines of faults, by the names of their rows.
+#: Lines of faults, by the names of their rows. See ``OF_STOPS`` too.
 OF_FAULTS: dict[str, tuple[str, ...]] = {
     "log of a denial by a response": (r"ASGI callable returned without completing handshake",),
     "end of a worker": (r"Killing (old )?worker-\d+ after it refused to gracefully stop",),
@@ -128,6 +129,13 @@ _ENDED = (
     r"Worker \(pid:\d+\) (was sent|exited with)", r"Unexpected exit from worker-",
     r"(waitress:)?Canceling \d+ pending task",
 )  # fmt: skip
+#: As ``OF_FAULTS``, where the server is told to stop.
+OF_STOPS: dict[str, tuple[str, ...]] = {
+    "answer to a handshake beside the shutdown": (
+        r"AssertionError$\n.*in send_eof$",
+        r"RuntimeError: Expected ASGI message 'websocket\.send' or 'websocket\.close', but got",
+    ),
+}  # fmt: skip
 _OF_CHAOS: dict[Chaos, tuple[str, ...]] = {
     Chaos.TERMINATE: _ENDED,
     Chaos.INTERRUPT: (*_ENDED, r"KeyboardInterrupt", r"SystemExit: 0"),
@@ -148,25 +156,38 @@ _OF_CHAOS: dict[Chaos, tuple[str, ...]] = {
 
 
 def check_log(log: str, kind: str, chaos: Iterable[Chaos] = ()) -> list[Complaint]:
-    """What the server ``kind`` has logged that nobody expects, each once, with its number."""
+    """What the server ``kind`` has logged that nobody expects, each once, with its number and where it was raised."""
+    disturbed = set(chaos)
     patterns = [*_OF_THE_APP, *_OF_CLIENTS, *_OF_THE_BRIDGE, *_OF_SERVERS[kind.partition("-")[0]]]
-    for fault, lines in OF_FAULTS.items():
+    stops = OF_STOPS if disturbed & {Chaos.TERMINATE, Chaos.INTERRUPT} else {}
+    for fault, lines in (OF_FAULTS | stops).items():
         if known(fault, kind) is not None:
             patterns += lines
-    for done in chaos:
+    for done in disturbed:
         patterns += _OF_CHAOS.get(done, ())
-    expected = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
-    found = Counter(text for text in _texts(log) if not expected.match(text))
+    expected = re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.MULTILINE)
+    found: Counter[str] = Counter()
+    places: dict[str, str] = {}
+    for text, place in _texts(log):
+        if not expected.match(f"{text}\n{place}"):
+            found[text] += 1
+            places.setdefault(text, place)
     return [
-        Complaint(Loss.LOG, f"{number} times {text[:300]!r}", number=number) for text, number in found.items()
+        Complaint(Loss.LOG, f"{number} times {text[:300]!r} {places[text]}".rstrip(), number=number)
+        for text, number in found.items()
     ]
 
 
-def _texts(log: str) -> Iterator[str]:
+def _texts(log: str) -> Iterator[tuple[str, str]]:
+    """Each text with the last place of the traceback before it: ``File "...", line 1, in name``, or nothing."""
+    place = ""
     for whole in log.splitlines():
         line = _GROUP.sub("", whole, count=1)
         if _PART.match(line):
+            if line.lstrip().startswith('File "'):
+                place = line.strip()
             continue
         text = _PREFIX.sub("", line, count=1)
         # The module of an error's class.
-        yield re.sub(r"^[\w.]+\.(?=[A-Z]\w*(:|$))", "", text)
+        yield re.sub(r"^[\w.]+\.(?=[A-Z]\w*(:|$))", "", text), place
+        place = ""

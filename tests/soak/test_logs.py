@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.soak.chaos import Chaos
-from tests.soak.logs import OF_FAULTS, check_log
+from tests.soak.logs import OF_FAULTS, OF_STOPS, check_log
 from tests.soak.model import Loss
 from tests.support.faults import FAULTS, table
 
@@ -42,7 +42,7 @@ def test_a_traceback_counts_by_its_error() -> None:
     (complaint,) = check_log(_PLANNED.replace("tests.soak.app_wsgi.Planned", "KeyError") * 3, "uvicorn-h11")
     assert complaint.loss is Loss.LOG
     assert complaint.number == 3
-    assert "KeyError: soak: in the middle" in complaint.text
+    assert complaint.text == """3 times 'KeyError: soak: in the middle' File "/x.py", line 1, in y"""
 
 
 _GROUP = """\
@@ -86,9 +86,22 @@ def test_the_line_of_a_fault_is_expected_where_its_row_is_of_this_version(
     assert check_log(line, "uvicorn-h11")
 
 
+def test_an_assertion_of_the_end_of_uvicorn_is_expected_there_alone() -> None:
+    log = _PLANNED.replace("in y", "in send_eof").replace(
+        "tests.soak.app_wsgi.Planned: soak: in the middle", "AssertionError"
+    )
+    assert not check_log(log, "uvicorn-h11", [Chaos.TERMINATE])
+    for (complaint,) in (
+        check_log(log, "uvicorn-h11"),
+        check_log(log, "uvicorn-h11", [Chaos.SPACE]),
+        check_log(log.replace("send_eof", "feed"), "uvicorn-h11", [Chaos.TERMINATE]),
+    ):
+        assert "AssertionError" in complaint.text
+
+
 def test_no_fault_has_lines_that_no_row_says() -> None:
     names = {fault.name for fault in FAULTS}
-    assert set(OF_FAULTS) <= names
+    assert OF_FAULTS.keys() | OF_STOPS.keys() <= names
 
 
 @pytest.mark.parametrize(

@@ -56,22 +56,35 @@ async def _websocket(path: str, receive: Receive, send: Send) -> None:
 
     ``/deny``: refuse it by a response. ``/close``: open it, close it, and end. ``/open``: open it, until its client
     closes it. ``/dropped``: have daphne drop the connection, as its timer does where an app takes 5 seconds; and accept
-    in the same moment.
+    in the same moment. ``/stopped/...``: have uvicorn answer the handshake, as its shutdown does; do the rest of the
+    path in the same moment, and say what comes of it.
     """
     await receive()
+    if path.startswith("/stopped/"):
+        send.__self__.shutdown()  # type: ignore[attr-defined]  # uvicorn's own, of its own class
+        try:
+            await _answer(path.removeprefix("/stopped"), send)
+        except Exception as error:
+            print("it got", "OSError" if isinstance(error, OSError) else "another error", flush=True)
+        await receive()
+        return
     if path == "/dropped":
         send.args[0].onOpenHandshakeTimeout()  # type: ignore[attr-defined]  # daphne's own, of its own class
         await send({"type": "websocket.accept"})
         await receive()
         return
-    if path == "/deny":
-        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
-        await send({"type": "websocket.http.response.body", "body": b"no"})
-    elif path in {"/close", "/open"}:
+    await _answer(path, send)
+    if path != "/close":
+        await receive()
+
+
+async def _answer(path: str, send: Send) -> None:
+    if path in {"/close", "/open"}:
         await send({"type": "websocket.accept"})
         if path == "/close":
             await send({"type": "websocket.close", "code": 1000})
-            return
+    elif path == "/deny":
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b"no"})
     else:
         await send({"type": "websocket.close"})
-    await receive()

@@ -307,6 +307,15 @@ WEBSOCKET = (
         wrong="an error",
     ),
     Fault(
+        name="answer to a handshake beside the shutdown",
+        servers=("uvicorn-h11", "uvicorn-httptools", "uvicorn-wsproto", "uvicorn-websockets"),
+        versions="uvicorn",
+        does="at its shutdown it answers an open handshake with 500; where the app answers that in the same turn of "
+        "the loop, send() fails over what the server has sent, as by an assertion, and the log has a traceback",
+        right="OSError, as of any client that has left (ASGI 2.4)",
+        wrong="another error",
+    ),
+    Fault(
         name="answer to the app's close, on a stream",
         servers=("hypercorn-h2", "hypercorn-h2c"),
         versions="hypercorn",
