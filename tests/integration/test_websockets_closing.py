@@ -144,6 +144,8 @@ def test_response_is_the_denial(server: RunningServer, side: str, status: int) -
     if not lacks:
         assert response.body == b"not here"
         assert (response.headers["Content-Type"], response.headers["X-Why"]) == ("text/plain", "because")
+        accepts = [name for name in ("Sec-WebSocket-Accept", "Upgrade") if name in response.headers]
+        hold("head of a denial by a response", server.kind.name, accepts, right=[])
 
 
 def test_path_that_the_app_does_not_know(server: RunningServer) -> None:

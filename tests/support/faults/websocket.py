@@ -155,6 +155,14 @@ WEBSOCKET = (
         docs=("granian from 2.7 on",),
     ),
     Fault(
+        name="head of a denial by a response",
+        servers=("granian-ws",),
+        versions="granian",
+        does="it has what accepts a handshake beside the app's status and headers",
+        right="the app's alone: 101 accepts (RFC 6455, section 4.2.2)",
+        wrong=["Sec-WebSocket-Accept", "Upgrade"],
+    ),
+    Fault(
         name="subprotocols of the client",
         servers=("granian-ws",),
         versions="granian<2.7.2",
