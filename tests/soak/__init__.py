@@ -8,7 +8,8 @@ and closed. ``adapters`` has the ways to serve it, and ``served`` is what the se
 
 ``servers`` are the rows that are played on, ``chaos`` is what is done to them. ``play`` has the clients' threads, on
 ``http1``, ``http2`` and ``websocket``; ``target`` is what they and the chaos share. ``model`` says what each answer
-must be. ``checks`` looks at what the server's process has left, and ``logs`` at its log.
+must be, and ``heads`` which headers are the app's, and which a server's. ``checks`` looks at what the server's process
+has left, and ``logs`` at its log.
 
 ``run`` is one life of a server, with all of that. ``shrink`` makes one that failed smaller; ``peers`` are other
 adapters to compare with; ``report`` writes figures and tables. ``python -m tests.soak --help`` has the options.

@@ -11,7 +11,7 @@ import a2wsgi
 from asgiref.wsgi import WsgiToAsgi as Asgirefs
 
 from bridge import AsgiToWsgi, WsgiToAsgi
-from bridge.types import Environ, Receive, Scope, Send, StartResponse
+from bridge.types import Environ, ExcInfo, Headers, Receive, Scope, Send, StartResponse, Write
 
 from . import app_asgi, app_wsgi
 from .counts import COUNTS
@@ -45,10 +45,20 @@ class _Faulty:
         if work.app is App.SHORT:
             start_response("200 OK", [])
             return [content(work.index, work.down)]
+        if work.app is App.CHUNKS:
+            start_response = self._folded(start_response)
         response: Iterable[bytes] = self._adapter(environ, start_response)
         if work.app is App.SIZED:
             return self._changed(response)
         return response
+
+    def _folded(self, start_response: StartResponse) -> StartResponse:
+        """One Set-Cookie of two."""
+
+        def start(status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
+            return start_response(status, list(dict(headers).items()), exc_info)
+
+        return start
 
     def _changed(self, response: Any) -> Iterable[bytes]:
         try:

@@ -10,6 +10,7 @@ from bridge.types import Receive, Scope, Send
 
 from .app_wsgi import PAUSE, Planned
 from .counts import COUNTS
+from .heads import of_app
 from .scenarios import App, Work, content, pieces
 
 __all__ = ["app"]
@@ -32,9 +33,10 @@ class _Call:
         self._send = send
 
     async def start(self, status: int = 200, length: int | None = None) -> None:
-        headers = [(b"content-type", b"application/octet-stream")]
-        if length is not None:
-            headers.append((b"content-length", str(length).encode()))
+        headers = [
+            (name.lower().encode(), value.encode("latin-1"))
+            for name, value in of_app(self.work.index, length)
+        ]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def body(self, data: Any, *, more: bool = True) -> None:

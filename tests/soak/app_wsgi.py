@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from bridge.types import Environ, StartResponse, Write
 
 from .counts import COUNTS
+from .heads import of_accept, of_app
 from .scenarios import App, Work, content, pieces
 
 __all__ = ["PAUSE", "Planned", "app"]
 
 #: Seconds that what is slow sleeps.
 PAUSE = 0.005
-_OCTETS = ("Content-Type", "application/octet-stream")
 
 _owner: contextvars.ContextVar[int] = contextvars.ContextVar("owner")
 
@@ -60,8 +60,7 @@ class _Call:
         self._start_response = start_response
 
     def start(self, status: str = "200 OK", length: int | None = None) -> Write:
-        headers = [_OCTETS] if length is None else [_OCTETS, ("Content-Length", str(length))]
-        return self._start_response(status, headers)
+        return self._start_response(status, of_app(self.work.index, length))
 
     def whole(self, data: bytes) -> list[bytes]:
         self.start(length=len(data))
@@ -146,7 +145,7 @@ def _replace(call: _Call) -> Iterable[bytes]:
         raise Planned("soak: replaced")
     except Planned as error:
         exc_info = (type(error), error, error.__traceback__)
-        call._start_response("203 Replaced", [_OCTETS], exc_info)
+        call._start_response("203 Replaced", of_app(call.work.index), exc_info)
         del exc_info
     return Body([call.data])
 
@@ -258,7 +257,7 @@ def _socket_echo(call: _Call) -> Iterable[bytes]:
 
 
 def _socket_fail(call: _Call) -> Iterable[bytes]:
-    call.environ["wsgi.websocket"].accept()
+    call.environ["wsgi.websocket"].accept(headers=of_accept(call.work.index))
     raise Planned("soak: in a WebSocket")
 
 

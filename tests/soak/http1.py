@@ -137,7 +137,15 @@ def _read_body(connection: RawConnection, response: RawResponse, limit: int | No
         parts.append(part)
         size += len(part)
     timed_out = response.error.startswith("TimeoutError")
-    return Seen(response.status, b"".join(parts), response.complete, timed_out, response.error)
+    return Seen(
+        response.status,
+        b"".join(parts),
+        response.complete,
+        timed_out,
+        response.error,
+        response.headers,
+        response.reason,
+    )
 
 
 def _plain(connection: RawConnection, scenario: Scenario) -> list[Seen]:

@@ -80,4 +80,4 @@ def _begin(connection: Http2Connection, scenario: Scenario) -> Http2Stream:
 
 
 def _seen(stream: Http2Stream, *, timed_out: bool = False, note: str = "") -> Seen:
-    return Seen(stream.status, b"".join(stream.parts), stream.complete, timed_out, note)
+    return Seen(stream.status, b"".join(stream.parts), stream.complete, timed_out, note, stream.headers)

@@ -6,22 +6,29 @@
     a client that leaves, or sends garbage                   anything that is not wrong
     a server that is being ended, or has nothing left        the right answer, a whole error, or none
 
-Whatever is allowed, a byte of the body that is another one than the app's is always wrong.
+Whatever is allowed, a byte of the body that is another one than the app's is always wrong, and so is the head of an
+answer, whole or not, with a header that is not the app's, the bridge's, or one that a server may add (``heads``).
 """
 
 import enum
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
+from .heads import Head, Headers, beside, of_accept, of_app, of_bridge, of_error
 from .scenarios import App, Client, Place, Scenario, content
 
 __all__ = [
-    "HEAD", "UNREAD", "WORKER", "Complaint", "Expected", "Loss", "Outcome", "Seen", "expected", "judge", "messages",
+    "ACCEPT", "DENIAL", "HEAD", "UNREAD", "WORKER", "Complaint", "Expected", "Loss", "Outcome", "Seen", "expected",
+    "judge", "messages",
 ]  # fmt: skip
 
 #: Faults of ``tests.support.faults`` with which a client may be left without an answer, and sees it.
 HEAD, UNREAD = "beginning of a response that fails", "answer before the body is read"
 WORKER = "end of a worker beside an error of a connection"
+#: With them, the head of a WebSocket has nothing of the app's, and that of a refused one something of an open one's.
+ACCEPT, DENIAL = "headers of accept", "head of a denial by a response"
 
 
 class Outcome(enum.Flag):
@@ -47,6 +54,7 @@ class Loss(enum.Enum):
     """What is lost, as reports and the table of the peers name it."""
 
     WRONG_BYTES = "another answer than the app's"
+    WRONG_HEAD = "another head than the app's"
     LOOKS_WHOLE = "half an answer that looks whole"
     NO_ANSWER = "no answer, or half of one"
     WRONG_ERROR = "an error where there is none, or another one"
@@ -68,6 +76,8 @@ class Seen:
     complete: bool = False
     timed_out: bool = False
     note: str = ""
+    headers: Headers = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,8 @@ class Expected:
     status: int
     body: bytes
     outcomes: Outcome
+    heads: Mapping[int | None, Head]
+    """By the status. ``None``: of any other one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +128,11 @@ _ENDS: dict[App, tuple[int, Outcome]] = {
 _LEAVES = {
     Client.LEAVE_IN_REQUEST, Client.LEAVE_BEFORE_ANSWER, Client.LEAVE_IN_ANSWER, Client.RESET_IN_ANSWER,
 }  # fmt: skip
+#: Who says how long the body is.
+_PROMISE = {
+    App.PLAIN, App.SIZED, App.ECHO, App.DIGEST, App.READ_TWICE, App.READ_HALF, App.FAIL_AFTER, App.SHORT,
+    App.WORK_AFTER, App.LEFT_BEHIND, App.SOCKET_REFUSE,
+}  # fmt: skip
 _READS_ALL = {App.ECHO, App.DIGEST, App.READ_TWICE}
 #: More bytes of an endless answer than any client takes.
 _ENDLESS = 1 << 20
@@ -149,7 +166,28 @@ def expected(scenario: Scenario, place: Place, *, disturbed: bool = False) -> Ex
         outcomes |= Outcome.CUT | Outcome.NOTHING
     if outcomes & Outcome.CUT and HEAD in place.faults:
         outcomes |= Outcome.NOTHING
-    return Expected(status, _body(scenario), outcomes)
+    body = _body(scenario)
+    return Expected(status, body, outcomes, _heads(scenario, place, status, body))
+
+
+def _heads(scenario: Scenario, place: Place, status: int, body: bytes) -> dict[int | None, Head]:
+    """The app's own, those that the bridge gives, and any other error's, which has nothing of the app in it."""
+    work, http2 = scenario.work, place.http2
+    names = beside(http2=http2)
+    heads: dict[int | None, Head] = {None: of_error(names), 507: of_bridge(names)}
+    if status == 501:
+        heads[status] = of_bridge(names)
+    elif status == 101:
+        sent = of_accept(work.index) if work.app is App.SOCKET_FAIL and ACCEPT not in place.faults else ()
+        heads[status] = Head(sent, beside(http2=http2, handshake=True, body=False))
+    else:
+        promised = len(body) + (work.app is App.SHORT) if work.app in _PROMISE else None
+        # ASGI has no reason: it is the bridge's on a WSGI server, and a server's own on an ASGI server.
+        reason = HTTPStatus(status).phrase if place.direction == "asgi" else None
+        denied = work.app is App.SOCKET_REFUSE and DENIAL in place.faults
+        names = beside(http2=http2, handshake=denied, body=status != 204)
+        heads[status] = Head(of_app(work.index, promised), names, reason)
+    return heads
 
 
 def _body(scenario: Scenario) -> bytes:
@@ -180,7 +218,9 @@ def judge(scenario: Scenario, seen: Seen, right: Expected) -> Complaint | None:
     if outcome is None:
         return Complaint(Loss.WRONG_BYTES, f"{_describe(seen)}; right is {_describe_right(right)}", scenario)
     if outcome & right.outcomes:
-        return None
+        head = right.heads.get(seen.status, right.heads[None])
+        fault = "" if seen.status is None else head.fault(seen.headers, seen.reason)
+        return Complaint(Loss.WRONG_HEAD, f"status {seen.status}: {fault}", scenario) if fault else None
     if outcome is Outcome.RIGHT:
         loss = Loss.LOOKS_WHOLE
     elif outcome in Outcome.CUT | Outcome.NOTHING:

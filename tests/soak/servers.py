@@ -9,7 +9,7 @@ from tests.support.servers import RunningServer
 
 from .adapters import SOCKETS
 from .chaos import Chaos
-from .model import HEAD, UNREAD, WORKER
+from .model import ACCEPT, DENIAL, HEAD, UNREAD, WORKER
 from .scenarios import BEHIND, STUCK, Direction, Place
 
 __all__ = ["SERVERS", "SoakServer", "start", "temporary"]
@@ -41,7 +41,14 @@ class SoakServer:
 
     def place_of(self, adapter: str) -> Place:
         """The place, with the server's faults that count with that adapter: who buffers a body has read it."""
-        names = [HEAD, BEHIND, WORKER, *((UNREAD, STUCK) if adapter == "bridge-stream" else ())]
+        names = [
+            ACCEPT,
+            DENIAL,
+            HEAD,
+            BEHIND,
+            WORKER,
+            *((UNREAD, STUCK) if adapter == "bridge-stream" else ()),
+        ]
         return replace(self.place, faults=frozenset(name for name in names if self._has(name)))
 
     def _has(self, fault: str) -> bool:

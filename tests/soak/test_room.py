@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.soak.chaos import full_disk, low_descriptors, small_disk, small_disk_missing, worker_of
+from tests.soak.heads import beside, of_bridge
 from tests.soak.scenarios import App, Work, content
 from tests.soak.servers import SERVERS, start, temporary
 from tests.support.raw import RawConnection, RawResponse
@@ -46,6 +47,7 @@ def check(
                 refused = send(index, LARGE)
                 assert (refused.status, refused.complete) == (507, True), server.log()
                 assert refused.body == b"the server has no room for the request body\n"
+                assert not of_bridge(beside(http2=False)).fault(refused.headers)
                 assert send(index + 10, SMALL).body == content(index + 10, SMALL)
         assert send(3, LARGE).body == content(3, LARGE)
     log = server.wait_for_log(LINE)

@@ -5,6 +5,7 @@ connection of HTTP/2.
 """
 
 import contextlib
+from dataclasses import replace
 
 import h2.exceptions
 from websockets.exceptions import InvalidState, InvalidStatus
@@ -32,12 +33,21 @@ def play_websocket(target: Target, scenario: Scenario) -> list[Seen]:
         websocket = RawWebSocket(target.server, scenario.work.target)
     except InvalidStatus as refused:
         response = refused.response
-        return [Seen(response.status_code, bytes(response.body or b""), complete=True)]
+        headers = list(response.headers.raw_items())
+        return [
+            Seen(
+                response.status_code,
+                bytes(response.body or b""),
+                complete=True,
+                headers=headers,
+                reason=response.reason_phrase,
+            )
+        ]
     with websocket:
         if scenario.client not in {Client.CLOSE, Client.STALL}:
             _leave(websocket, scenario)
             return []
-        return [_to_the_end(websocket, scenario)]
+        return [replace(_to_the_end(websocket, scenario), headers=websocket.headers)]
 
 
 def play_websocket_http2(target: Target, scenario: Scenario) -> list[Seen]:
@@ -63,10 +73,10 @@ def play_websocket_http2(target: Target, scenario: Scenario) -> list[Seen]:
 def _seen_http2(websocket: Http2WebSocket, scenario: Scenario) -> Seen:
     stream = websocket.stream
     if websocket.opened:
-        return _to_the_end(websocket, scenario)
+        return replace(_to_the_end(websocket, scenario), headers=stream.headers)
     while not stream.ended:
         websocket.connection.receive()
-    return Seen(stream.status, b"".join(stream.parts), stream.complete)
+    return Seen(stream.status, b"".join(stream.parts), stream.complete, headers=stream.headers)
 
 
 def _to_the_end(websocket: Framed, scenario: Scenario) -> Seen:

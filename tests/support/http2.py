@@ -30,6 +30,8 @@ class Http2Stream:
     def __init__(self, number: int) -> None:
         self.number = number
         self.status: int | None = None
+        self.headers: list[tuple[str, str]] = []
+        """Those of the response, as they came, without the status."""
         self.parts: list[bytes] = []
         self.size = 0
         self.complete = False
@@ -135,7 +137,9 @@ class Http2Connection:
         if stream is None:
             return
         if isinstance(event, h2.events.ResponseReceived):
-            stream.status = int(dict(event.headers or ())[b":status"])
+            fields = [(name.decode(), value.decode("latin-1")) for name, value in event.headers or ()]
+            stream.status = int(dict(fields)[":status"])
+            stream.headers = [field for field in fields if not field[0].startswith(":")]
         elif isinstance(event, h2.events.DataReceived):
             stream.parts.append(event.data or b"")
             stream.size += len(event.data or b"")

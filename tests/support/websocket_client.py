@@ -148,10 +148,13 @@ class RawWebSocket(Framed):
         try:
             self._protocol.send_request(self._protocol.connect())
             self.flush()
+            #: Those of the answer to the handshake, where it is waited for.
+            self.headers: list[tuple[str, str]] = []
             if wait:
                 response = self._event()
                 assert isinstance(response, Response)
                 assert response.status_code == 101, response
+                self.headers += response.headers.raw_items()
         except BaseException:
             self.socket.close()
             raise
