@@ -58,6 +58,8 @@ class _Actor(threading.Thread):
         self._work = work
         self.may_sleep = may_sleep
         self.turn = threading.Semaphore(0)
+        #: Where it sleeps. It says so itself: nobody can look at the frames of a thread that may be at work.
+        self.place = "its begin"
         #: Nothing was done in this step yet, so it need not end.
         self.fresh = True
         #: Whether it could go on; when time alone would let it.
@@ -153,6 +155,7 @@ class Order:
             raise _Over
         actor.ready = ready
         actor.deadline = None if seconds is None else self.now + seconds
+        actor.place = _place()
         self.next(actor)
         actor.wait()
         actor.fresh = True
@@ -188,7 +191,7 @@ class Order:
             self.early -= 1
         elif able[0] is last and chosen is not last and self._preemptions:
             self._preemptions -= 1
-        self.steps.append(f"{chosen.name}: {_place(chosen)}")
+        self.steps.append(f"{chosen.name}: {chosen.place}")
         chosen.turn.release()
 
     def run(self, check: Check) -> None:
@@ -198,7 +201,7 @@ class Order:
         try:
             if not self.errors:
                 stuck = [a for a in self._actors if not a.finished and not a.may_sleep]
-                assert not stuck, f"wait for ever: {', '.join(f'{a.name} at {_place(a)}' for a in stuck)}"
+                assert not stuck, f"wait for ever: {', '.join(f'{a.name} at {a.place}' for a in stuck)}"
                 check()
         finally:
             self.over = True
@@ -210,9 +213,9 @@ class Order:
             raise error
 
 
-def _place(actor: _Actor) -> str:
-    """Where a thread is, below what stands in for its locks."""
-    frame: Any = sys._current_frames().get(actor.ident or 0)
+def _place() -> str:
+    """Where the thread that calls is, below what stands in for its locks."""
+    frame: Any = sys._getframe()
     here = __name__.rpartition(".")[0]
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
