@@ -14,6 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from . import account, curves, in_process, leaving, load, memory, report, servers, slow_clients, websockets
 from .measure import QUICK, Outcome, Settings, measure, print_table, print_wanted
+from .processes import end_children
 
 _GROUPS = {group.name: group for group in (*in_process.GROUPS, *servers.GROUPS)}
 _CURVES = {curve.name: curve for curve in curves.CURVES}
@@ -62,7 +63,10 @@ def main(arguments: list[str] | None = None) -> int:
         settings = replace(settings, rounds=options.rounds)
     if options.seconds is not None:
         settings = replace(settings, seconds=options.seconds)
-    _run([name for name in _NAMES if name.startswith(tuple(prefixes))], settings, options.output)
+    try:
+        _run([name for name in _NAMES if name.startswith(tuple(prefixes))], settings, options.output)
+    finally:
+        end_children()
     return 0
 
 

@@ -1,5 +1,6 @@
 """Servers as processes on a free port of 127.0.0.1, and what they cost."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import psutil
 
 from . import apps
 
-__all__ = ["HOST", "PeakMemory", "Server", "start"]
+__all__ = ["HOST", "PeakMemory", "Server", "end_children", "start"]
 
 HOST = "127.0.0.1"
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -175,6 +176,18 @@ def start(stack: ExitStack, kind: str, app: str, environment: Mapping[str, str] 
     stack.callback(server.stop)
     server.wait_until_answering()
     return server
+
+
+def end_children() -> None:
+    """End what this process has begun and that runs yet: it may be nobody's.
+
+    A signal that raises may come when a server's process is there already, and its object is not yet.
+    """
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(children, _START_LIMIT)
 
 
 class PeakMemory:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import psutil
 import pytest
 
-from tests.support.processes import alive
+from tests.support.processes import alive, ended_while_it_begins
 from tests.support.servers import poll
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -147,6 +147,16 @@ def test_a_run_that_is_terminated_leaves_no_server() -> None:
         for process in alive(started):
             process.kill()
     assert benchmarks.returncode == 128 + signal.SIGTERM, said
+    assert not left
+
+
+def test_a_signal_that_comes_while_a_server_is_begun_leaves_none(tmp_path: Path) -> None:
+    pytest.importorskip("rich", reason="the benchmarks' own dependency")
+    done, left = ended_while_it_begins(
+        "benchmarks.__main__", "uvicorn", "--only", "servers.uvicorn.chunks", directory=tmp_path
+    )
+    assert "begun\n" in done.stdout
+    assert done.returncode == 128 + signal.SIGTERM, done.stdout
     assert not left
 
 

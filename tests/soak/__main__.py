@@ -1,7 +1,6 @@
 """``python -m tests.soak``: the command line. ``make soak`` calls it."""
 
 import argparse
-import contextlib
 import itertools
 import random
 import signal
@@ -13,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import psutil
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,6 +21,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from benchmarks.processes import end_children
 
 from . import report
 from .chaos import Chaos, small_disk_missing
@@ -177,16 +177,7 @@ def _live(plan: Plan, played: Callable[[], object] = lambda: None) -> Life:
         try:
             return live(plan, Path(directory), played)
         finally:
-            _end_children()
-
-
-def _end_children() -> None:
-    """What is there yet: a signal that comes while a server is begun leaves it to nobody."""
-    children = psutil.Process().children(recursive=True)
-    for child in children:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
-    psutil.wait_procs(children, 30)
+            end_children()
 
 
 def _explain(life: Life, console: Console, tries: int) -> None:

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.soak.chaos import small_disk_missing
+from tests.support.processes import ended_while_it_begins, with_temporary_files
 from tests.support.servers import REPOSITORY, poll
 
 
@@ -47,17 +48,19 @@ def test_a_soak_that_is_terminated_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_signal_that_comes_while_a_server_is_begun_leaves_none(tmp_path: Path) -> None:
+    done, left = ended_while_it_begins(
+        "tests.soak.__main__", "gunicorn", "--server", "gunicorn-sync", "--seed", "1", directory=tmp_path
+    )
+    assert "begun\n" in done.stdout
+    assert done.returncode == 128 + signal.SIGTERM, done.stdout
+    assert not left
+    assert not list(tmp_path.iterdir())
+
+
 def servers_of(directory: Path) -> list[psutil.Process]:
     """The processes whose temporary files are below it, but for the soak itself."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            place = process.environ().get("TMPDIR", "")
-        except psutil.Error:
-            continue
-        if place.startswith(f"{directory}/"):
-            found.append(process)
-    return found
+    return with_temporary_files(lambda place: place.startswith(f"{directory}/"))
 
 
 def mounts_below(directory: Path) -> list[str]:
