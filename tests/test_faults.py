@@ -7,7 +7,7 @@ from packaging.requirements import Requirement
 
 from bridge.cli.servers import SERVERS as SERVED
 from tests.layers import PACKAGE
-from tests.support.faults import FAULTS, Fault, hold, installed, known, table, version_of
+from tests.support.faults import FAULTS, Fault, hold, installed, known, patience, table, version_of
 from tests.support.servers import REPOSITORY, SERVERS
 
 NOW = version_of("granian")
@@ -112,6 +112,11 @@ def test_a_case_that_says_nothing_of_the_fault(rows: Table) -> None:
 def test_a_misspelt_name_is_an_error() -> None:
     with pytest.raises(KeyError, match="lifespans"):
         known("lifespans", "daphne")
+
+
+def test_a_server_that_may_be_slow_is_not_taken_for_one_that_hangs(rows: Table) -> None:
+    rows.has(row("granian"))
+    assert patience("a fault", "granian") < patience("a fault", "daphne")
 
 
 def test_one_of_several_rows_applies(rows: Table) -> None:

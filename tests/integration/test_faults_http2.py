@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from tests.conftest import StartServer
-from tests.support.faults import hold, known
+from tests.support.faults import hold, known, patience
 from tests.support.gate import Gate
 from tests.support.http2 import Http2Connection, Http2WebSocket
 from tests.support.raw import RawConnection
@@ -15,7 +15,7 @@ from tests.support.servers import RunningServer, poll
 from tests.support.websocket_client import HANG, connect
 
 APP = "tests.integration.apps.native_faults:app"
-#: Seconds for what a server that does right does at once.
+#: Seconds in which a server that does wrong ends a connection that is to stay open.
 PATIENCE = 3.0
 
 
@@ -71,7 +71,7 @@ def test_a_500_that_finds_the_client_gone(server: RunningServer) -> None:
         gate.let_through()
     server.wait_for_log("failed behind the gate")
     try:
-        poll(settled, PATIENCE, lambda: "")
+        poll(settled, patience("500 to a client that has left", server.kind.name), lambda: "")
         seen = "ended"
     except AssertionError:
         seen = "left"
@@ -81,11 +81,12 @@ def test_a_500_that_finds_the_client_gone(server: RunningServer) -> None:
 
 
 def test_the_end_of_a_connection_with_a_request_that_waits(server: RunningServer) -> None:
-    with connected(server, PATIENCE) as connection:
+    seconds = patience("end of a connection with a request that waits", server.kind.name)
+    with connected(server, seconds) as connection:
         connection.post("/")
         connection.get("/cut")
         seen = _end_of(connection)
-    server.ends_by_itself(PATIENCE)
+    server.ends_by_itself(seconds)
     hold("end of a connection with a request that waits", server.kind.name, seen, right="closed")
 
 

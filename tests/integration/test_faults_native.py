@@ -6,14 +6,11 @@ import httpx
 import pytest
 
 from tests.conftest import StartServer
-from tests.support.faults import hold
+from tests.support.faults import hold, patience
 from tests.support.servers import ASGI_SERVERS, SERVERS
 from tests.support.websocket_client import RawWebSocket
 
 APP = "tests.integration.apps.native_faults:app"
-# Seconds after which a client takes the server for one that never answers. A server that answers needs milliseconds; if
-# it is slower than this, it is taken for a faulty one for this once.
-PATIENCE = 3.0
 # A WebSocket's frame, its mask being zeros.
 MESSAGE = b"\x81\x81\0\0\0\0m"
 
@@ -21,7 +18,7 @@ MESSAGE = b"\x81\x81\0\0\0\0m"
 @pytest.mark.parametrize("name", [name for name in ASGI_SERVERS if SERVERS[name].http == "2"])
 def test_error_in_the_middle_of_a_stream(name: str, start_server: StartServer) -> None:
     server = start_server(name, APP)
-    with server.client(timeout=PATIENCE) as client:
+    with server.client(timeout=patience("error in the middle, on a stream", name)) as client:
         try:
             seen = client.get("/fail").text
         except httpx.ReadTimeout:
@@ -42,7 +39,7 @@ def test_data_of_a_stream_that_is_answered(name: str, start_server: StartServer)
         server.wait_for_log('"POST /early ')  # with the answer; hypercorn forgets the stream in the same step
         yield b"second"
 
-    with server.client(timeout=PATIENCE) as client:
+    with server.client() as client:
         try:
             answers = [client.post("/early", content=body()), client.post("/whole", content=b"next")]
         except httpx.TransportError:
@@ -55,7 +52,7 @@ def test_data_of_a_stream_that_is_answered(name: str, start_server: StartServer)
 
 def test_request_without_a_body_on_the_http_2_of_uvicorn(start_server: StartServer) -> None:
     server = start_server("uvicorn-h2c", APP, arguments=("--timeout-graceful-shutdown", "1"))
-    with server.client(timeout=PATIENCE) as client:
+    with server.client(timeout=patience("request without a body, HTTP/2", "uvicorn-h2c")) as client:
         try:
             seen = client.get("/whole").text
         except httpx.ReadTimeout:
@@ -95,5 +92,5 @@ def test_answer_to_a_handshake_that_uvicorn_answers_at_its_end(
     server = start_server(name, APP)
     with RawWebSocket(server, f"/stopped/{how}", wait=False) as client:
         assert client.socket.recv(65_536).startswith(b"HTTP/1.1 500")
-    seen = server.wait_for_log("it got ").partition("it got ")[2].splitlines()[0]
+    seen = server.wait_for_log("it got ").partition("it got ")[2].partition("\n")[0]
     hold("answer to a handshake beside the shutdown", name, seen, right="OSError")

@@ -29,8 +29,9 @@ SERVERS = (
         "mod_wsgi",
     ),
 )
-#: Seconds in which a server answers what it has.
-PATIENCE = 2.0
+#: Seconds in which a server answers what it has. None waits for more by itself: then it takes so long for each case.
+PATIENCE = 10.0
+HANG = 30.0
 #: What an app has of a request that none gets.
 REFUSED = "refused"
 CHUNKS = b"3\r\nabc\r\n0\r\n\r\n"
@@ -212,6 +213,7 @@ def _answers(connection: RawConnection) -> bytes:
             answers += block
     except TimeoutError:
         connection.finish_sending()
+        connection.socket.settimeout(HANG)
         answers += connection.read_to_end()
     except ConnectionResetError:
         pass

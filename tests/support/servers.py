@@ -111,9 +111,12 @@ class RunningServer:
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
     def wait_for_log(self, text: str, timeout: float = 20.0) -> str:
-        """Return the log once it holds ``text``; servers log when they like, often after the response."""
+        """Return the log once it holds ``text``, and the end of its line; servers log when they like.
+
+        That is often after the response. And a line may come in parts: unbuffered, ``print()`` writes each word.
+        """
         poll(
-            lambda: text in self.log(),
+            lambda: "\n" in self.log().partition(text)[2],
             timeout,
             lambda: f"{self!r} did not log {text!r}; it logged:\n{self.log()}",
         )

@@ -5,7 +5,11 @@ from packaging.requirements import Requirement
 from tests.support.faults import table
 from tests.support.faults.row import Fault, installed, version_of
 
-__all__ = ["hold", "known"]
+__all__ = ["hold", "known", "patience"]
+
+#: Seconds: against hanging only, and where the row says that it hangs.
+_HANG = 30.0
+_SHORT = 3.0
 
 
 def known(name: str, server: str) -> Fault | None:
@@ -14,6 +18,11 @@ def known(name: str, server: str) -> Fault | None:
         if installed(fault.versions):
             return fault
     return None
+
+
+def patience(name: str, server: str) -> float:
+    """Seconds after which a test takes the server for one that hangs: few only where its row says that it does."""
+    return _HANG if known(name, server) is None else _SHORT
 
 
 def hold(name: str, server: str, seen: object, *, right: object, wrong: object = ...) -> None:
