@@ -9,8 +9,8 @@ from tests.support.server_kinds import WEBSOCKET_SERVERS
 from tests.support.servers import RunningServer, poll
 from tests.support.websocket_client import HANG, WEBSOCKETS, RawWebSocket, control
 
-# Seconds that they give to what is open.
-GRACE = {"hypercorn": ("--graceful-timeout", "1"), "uvicorn-h11": ("--timeout-graceful-shutdown", "1")}
+# Seconds that it gives to what is open, before it closes that.
+GRACE = {"hypercorn": ("--graceful-timeout", "1")}
 
 
 @pytest.mark.parametrize("side", ["", "/native"], ids=["bridge", "native"])

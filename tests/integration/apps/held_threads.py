@@ -45,9 +45,15 @@ def query(http_request: HttpRequest) -> HttpResponse:
 
 
 def connections(http_request: HttpRequest) -> JsonResponse:
-    """Count the file descriptors of the database: one for each connection that is open, whoever holds it."""
+    """Count the file descriptors of the database: one for each connection that is open, whoever holds it.
+
+    And the adapter's threads, this one among them.
+    """
     links = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
-    return JsonResponse({"open": sum(str(link) == DATABASE for link in links)})
+    stats = database.stats()
+    assert stats.threads_idle is not None
+    threads = stats.threads_busy + stats.threads_idle
+    return JsonResponse({"open": sum(str(link) == DATABASE for link in links), "threads": threads})
 
 
 urlpatterns = [path("query", query), path("connections", connections)]
