@@ -9,7 +9,7 @@ from typing import Any
 from bridge.types import Receive, Scope, Send
 
 from .app_wsgi import PAUSE, Planned
-from .counts import COUNTS
+from .counts import COUNTS, GATHERED
 from .heads import of_app
 from .scenarios import App, Work, content, pieces
 
@@ -117,6 +117,13 @@ async def _slow(call: _Call) -> None:
         await asyncio.sleep(PAUSE)
         await call.body(piece)
     await call.body(b"", more=False)
+
+
+async def _gather(call: _Call) -> None:
+    there = GATHERED.come(call.work.piece)
+    while not there():  # noqa: ASYNC110  # the others may be on other loops, which one event can't tell
+        await asyncio.sleep(PAUSE)
+    await call.whole(call.data)
 
 
 async def _endless(call: _Call) -> None:
@@ -253,6 +260,7 @@ _DOES: dict[App, Callable[[_Call], Awaitable[None]]] = {
     App.SIZED: _sized,
     App.EMPTY: _empty,
     App.SLOW: _slow,
+    App.GATHER: _gather,
     App.ENDLESS: _endless,
     # What is of WSGI alone is answered alike, so that a native ASGI app can stand beside it.
     App.WRITE: _chunks,

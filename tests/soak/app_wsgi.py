@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from bridge.types import Environ, StartResponse, Write
 
-from .counts import COUNTS
+from .counts import COUNTS, GATHERED
 from .heads import of_accept, of_app
 from .scenarios import App, Work, content, pieces
 
@@ -120,6 +120,13 @@ def _slow(call: _Call) -> Iterable[bytes]:
 
     call.start()
     return Body(chunks())
+
+
+def _gather(call: _Call) -> Iterable[bytes]:
+    there = GATHERED.come(call.work.piece)
+    while not there():
+        time.sleep(PAUSE)
+    return call.whole(call.data)
 
 
 def _endless(call: _Call) -> Iterable[bytes]:
@@ -272,6 +279,7 @@ _DOES: dict[App, Callable[[_Call], Iterable[bytes]]] = {
     App.SIZED: _sized,
     App.EMPTY: _empty,
     App.SLOW: _slow,
+    App.GATHER: _gather,
     App.ENDLESS: _endless,
     App.WRITE: _write,
     App.REPLACE: _replace,

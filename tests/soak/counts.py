@@ -13,12 +13,16 @@ import os
 import resource
 import tempfile
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["COUNTS", "Counts", "waits_in"]
+__all__ = ["COUNTS", "GATHERED", "Counts", "Gathered", "waits_in"]
 
 _FILES = Path("/proc/self/fd")
+#: Seconds, against hanging only.
+_GATHER = 5.0
 #: Coroutines of a task that are named.
 _DEEP = 12
 
@@ -48,6 +52,36 @@ class Counts:
 
 
 COUNTS = Counts()
+
+
+class Gathered:
+    """Calls that go on together, so many at a time: each asks until the last one has come. Any thread may ask.
+
+    A peer that has lost a thread never serves so many: when one has waited too long, none of them waits any more.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._come = 0
+        self._given_up = 0
+
+    def come(self, number: int) -> Callable[[], bool]:
+        """Return what says whether to go on."""
+        with self._lock:
+            goal = (self._come // number + 1) * number
+            self._come += 1
+        end = time.monotonic() + _GATHER
+
+        def there() -> bool:
+            with self._lock:
+                if time.monotonic() > end:
+                    self._given_up = max(self._given_up, goal)
+                return goal <= max(self._come, self._given_up)
+
+        return there
+
+
+GATHERED = Gathered()
 
 
 def waits_in(task: "asyncio.Task[Any]") -> str:

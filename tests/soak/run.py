@@ -174,12 +174,17 @@ def _rest(life: Life, target: Target, before: Sample) -> list[Complaint]:
 
 
 def _occupy(life: Life, target: Target) -> None:
-    """Keep all threads busy at once, each with a loop."""
-    _at_once(life, target, App.SLOW, 0, 200)
+    """Keep all threads busy at once, each with a loop: none ends before all are."""
+    number = life.plan.server.serves(life.plan.adapter)
+    _play_at_once(life, target, [Work(App.GATHER, _WARM + index, 0, 200, number) for index in range(number)])
 
 
 def _at_once(life: Life, target: Target, app: App, up: int, down: int) -> None:
     number = life.plan.server.at_once
     works = [Work(app, _WARM + index, up, down, max(1, down // 20)) for index in range(number)]
+    _play_at_once(life, target, works)
+
+
+def _play_at_once(life: Life, target: Target, works: Sequence[Work]) -> None:
     scenarios = [Scenario(work, Client.CLOSE, chunked=False, at=0.5) for work in works]
-    _join(life, Playing(target, life.plan.place, scenarios, clients=number))
+    _join(life, Playing(target, life.plan.place, scenarios, clients=len(works)))

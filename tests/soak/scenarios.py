@@ -41,6 +41,7 @@ class App(enum.Enum):
     SIZED = "sized"  # pieces with one
     EMPTY = "empty"  # 204
     SLOW = "slow"  # sleeps between pieces
+    GATHER = "gather"  # waits for others, until as many are there as a piece has bytes; not drawn
     ENDLESS = "endless"  # pieces until the client leaves
     WRITE = "write"  # WSGI: by write()
     REPLACE = "replace"  # WSGI: start_response() again, with exc_info
@@ -180,7 +181,9 @@ def draw(seed: int, indices: Sequence[int], place: Place) -> list[Scenario]:
 
 def _draw(chance: random.Random, index: int, place: Place) -> Scenario:
     left_out = _OF_ASGI if place.direction == "wsgi" else _OF_WSGI
-    apps = [app for app in App if app not in left_out and (place.websockets or app not in _SOCKETS)]
+    apps = [
+        app for app in App if app not in {*left_out, App.GATHER} and (place.websockets or app not in _SOCKETS)
+    ]
     clients = [client for client in Client if not (place.http2 and client in _OF_HTTP_1)]
     app = chance.choice(apps)
     # Half of the clients have no mischief in mind, so that what the app does is what counts.

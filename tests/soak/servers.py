@@ -7,7 +7,7 @@ from tests.support import servers
 from tests.support.faults import known
 from tests.support.servers import RunningServer
 
-from .adapters import SOCKETS
+from .adapters import SOCKETS, THREADS
 from .chaos import Chaos
 from .model import ACCEPT, DENIAL, HEAD, UNREAD, WORKER
 from .scenarios import BEHIND, STUCK, Direction, Place
@@ -29,6 +29,8 @@ class SoakServer:
     adapters: tuple[str, ...] = ("bridge",)
     at_once: int = SOCKETS
     """How many requests at a time are as many as it can ever serve at once, or more."""
+    threads: int | None = None
+    """Its own. ``None``: it has none, or one."""
 
     @property
     def direction(self) -> Direction:
@@ -53,6 +55,12 @@ class SoakServer:
 
     def _has(self, fault: str) -> bool:
         return known(fault, self.kind) is not None
+
+    def serves(self, adapter: str) -> int:
+        """How many requests it serves at once with that adapter."""
+        if self.direction == "asgi":
+            return self.threads or self.at_once
+        return 1 if adapter == "asgiref" else THREADS
 
     def chaos(self) -> list[Chaos]:
         return [chaos for chaos in Chaos if chaos is not Chaos.RELOAD or self.reloads]
@@ -91,6 +99,7 @@ _ROWS = (
         _QUIET_GUNICORN,
         reloads=True,
         adapters=("bridge", "bridge-shared"),
+        threads=8,
     ),
     SoakServer("gunicorn-gevent", "gunicorn-gevent", _ON_WSGI, _QUIET_GUNICORN, reloads=True),
     # Without looking ahead it hears of a client's leaving by a failed write alone, and some apps only listen.
@@ -100,6 +109,7 @@ _ROWS = (
         _ON_WSGI,
         ("--channel-request-lookahead", "1"),
         adapters=("bridge", "bridge-shared"),
+        threads=8,
     ),
 )
 SERVERS = {row.name: row for row in _ROWS}

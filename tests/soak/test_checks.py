@@ -1,4 +1,4 @@
-"""Memory that grows with each request is told from caches, steps and noise; and a task says where it waits."""
+"""Memory that grows with each request is told from caches and noise; a task says where it waits; calls gather."""
 
 import asyncio
 import math
@@ -11,7 +11,7 @@ import pytest
 
 from tests.soak import counts
 from tests.soak.checks import Sample, check_memory
-from tests.soak.counts import waits_in
+from tests.soak.counts import Gathered, waits_in
 
 BYTES = 50_000_000
 
@@ -88,3 +88,26 @@ def test_a_task_says_where_it_waits() -> None:
 
     names = [word.rpartition(":")[0].rpartition(".")[2] for word in asyncio.run(main()).split(" > ")]
     assert names[:3] == ["outer", "inner", "wait"]
+
+
+def test_calls_go_on_together() -> None:
+    gathered = Gathered()
+    first, second = gathered.come(2), gathered.come(2)
+    third = gathered.come(2)
+    assert first()
+    assert second()
+    assert not third()
+    assert gathered.come(2)()
+    assert third()
+
+
+def test_nobody_waits_for_one_that_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered = Gathered()
+    patient = gathered.come(3)
+    assert not patient()
+    monkeypatch.setattr(counts, "_GATHER", -1.0)
+    assert gathered.come(3)()
+    assert patient()
+    monkeypatch.undo()
+    assert gathered.come(3)()
+    assert not gathered.come(3)()
