@@ -187,10 +187,10 @@ def _is_apps(task: "asyncio.Task[Any]") -> bool:
     code = getattr(task.get_coro(), "cr_code", None)
     if code is None:
         return False
-    path = Path(code.co_filename)
-    return _is_users(code.co_filename) or (
-        "site-packages" in path.parts and LOGS_OF_SERVERS.isdisjoint(path.parts)
-    )
+    # What a folder above it is called says nothing: a server's user or a project may have such a name.
+    _, _, installed = Path(code.co_filename).as_posix().rpartition("/site-packages/")
+    package = installed.partition("/")[0].removesuffix(".py")
+    return _is_users(code.co_filename) or bool(package and package not in LOGS_OF_SERVERS)
 
 
 def _users_modules() -> list[ModuleType]:

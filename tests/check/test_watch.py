@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from types import SimpleNamespace
+from pathlib import Path
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from starlette.datastructures import State
 from werkzeug.local import LocalProxy
 
+from bridge.check import watch
 from bridge.check.watch import _is_apps, bound_to_a_loop, early_locals
 
 
@@ -102,3 +104,24 @@ def test_a_task_is_the_apps_unless_it_is_a_servers() -> None:
         return found
 
     assert asyncio.run(seen()) == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("file", "apps"),
+    [("httpx/_client.py", True), ("six.py", True), ("uvicorn/main.py", False), ("bridge/lifespan.py", False)],
+)
+def test_a_task_is_the_apps_whatever_the_folders_above_are_called(
+    file: str, apps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Path("/home/daphne/bridge/.venv/lib/site-packages")
+    monkeypatch.setattr(watch, "_NOT_USERS", [library])
+    code = tick.__code__.replace(co_filename=str(library / file))
+
+    async def seen() -> bool:
+        task = asyncio.create_task(FunctionType(code, globals())())
+        found = _is_apps(task)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return found
+
+    assert asyncio.run(seen()) is apps

@@ -59,7 +59,7 @@ def test_responses_of_flask_are_denials(flask: RunningServer, path: str, status:
 
 def test_ping_interval_of_flask_sock(server_pool: ServerPool) -> None:
     """The library pings and is answered; else it would close, with 1008. All wait at the same time."""
-    environ = {"SOCK_SERVER_OPTIONS": json.dumps({"ping_interval": 0.4})}
+    environ = {"SOCK_SERVER_OPTIONS": json.dumps({"ping_interval": 1.5})}
     with contextlib.ExitStack() as stack:
         clients = [
             stack.enter_context(connect(server_pool.get(name, FLASK, environ), "/sock/patient"))

@@ -24,7 +24,7 @@ from werkzeug.debug import DebuggedApplication
 from bridge import AsgiToWsgi, WsgiToAsgi
 from bridge.types import Environ
 from tests.security.secret_request import SECRET
-from tests.security.test_frames import asgi_fails, fails_at_once, serve, take
+from tests.security.test_frames import PACKAGE, asgi_fails, fails_at_once, serve, take
 from tests.support.asgi import http_scope, request
 from tests.support.served import call as serve_http
 from tests.support.wsgi import call, environ_for
@@ -131,7 +131,7 @@ def test_starlettes_page(loop: Any, accept: str, caplog: pytest.LogCaptureFixtur
     assert answer.status.startswith("500 ")
     assert "LookupError" in text
     assert SECRET not in text
-    assert "/bridge/" not in text, "a frame of the bridge"
+    assert PACKAGE not in text, "a frame of the bridge"
     (record,) = (record for record in caplog.records if record.exc_info)
     assert SECRET not in record.getMessage()
 
@@ -187,7 +187,7 @@ def test_who_prints_the_variables_of_each_frame(printer: Callable[[BaseException
     of_wsgi, of_asgi = map(printer, errors())
     for text in (of_wsgi, of_asgi):
         assert "LookupError" in text
-        assert "/bridge/" in text
+        assert PACKAGE in text
         parts = re.split(r"\n(?=\S*\s*/\S+\.py\b)|\n(?=[│ ]*/\S+\.py:\d+)", text)
         assert len(parts) > 4
-        assert [part for part in parts if SECRET in part and "/bridge/" in part.splitlines()[0]] == []
+        assert [part for part in parts if SECRET in part and PACKAGE in part.splitlines()[0]] == []

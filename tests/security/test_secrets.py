@@ -26,6 +26,7 @@ from django.utils.log import AdminEmailHandler
 from bridge import AsgiToWsgi, Dispatcher, WebSocket
 from bridge.types import Environ, Receive, Scope, Send, StartResponse
 from tests.security.secret_request import SECRET, secret_environ
+from tests.security.test_frames import PACKAGE
 from tests.support.asgi import Exchange, disconnect, http_scope, request
 from tests.support.served import Served
 from tests.support.websockets import handler, serve
@@ -330,7 +331,7 @@ def test_an_error_in_django_on_an_asgi_server(debug: bool) -> None:
     # The body is the view's to show, and cookies are shown beside the settings on the page: at home too.
     assert f"Bearer {SECRET}" not in told
     assert f"sessionid={SECRET}" not in told
-    assert "/bridge/" not in told, "a frame of the bridge"
+    assert PACKAGE not in told, "a frame of the bridge"
 
 
 @pytest.mark.parametrize("debug", [True, False], ids=["page", "mail"])
@@ -344,4 +345,4 @@ def test_an_error_in_django_on_a_wsgi_server(loop: Any, debug: bool) -> None:
     assert "LookupError" in told
     assert f"Bearer {SECRET}" not in told
     assert f"sessionid={SECRET}" not in told
-    assert "/bridge/" not in told, "a frame of the bridge"
+    assert PACKAGE not in told, "a frame of the bridge"

@@ -149,7 +149,7 @@ def sock_pour(ws: Server, token: str) -> None:
 @route("/sock/patient")
 def sock_patient(ws: Server) -> None:
     """Wait for more than twice the ping interval; without a pong the library would have closed by then."""
-    ws.send(repr(ws.receive(timeout=1.0)))
+    ws.send(repr(ws.receive(timeout=4.0)))
     ws.send(ws.receive())
 
 
