@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -62,7 +63,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--adapter", help="bridge, bridge-stream, bridge-shared (default: each that the server has)"
     )
     parser.add_argument("--chaos", choices=[chaos.name.lower() for chaos in Chaos], help="do this alone")
-    parser.add_argument("--indices", metavar="N,N", help="these scenarios alone, in one life of each server")
+    parser.add_argument(
+        "--indices",
+        metavar="N,N",
+        help='these scenarios alone, in one life of each server; "none": its warm-up alone',
+    )
     parser.add_argument(
         "--peers", action="store_true", help="play on the peers and on native apps, and compare"
     )
@@ -92,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
                 parser.error(f"{server.name} is played with {', '.join(server.adapters)} alone")
             if chaos not in {None, *server.chaos()}:
                 parser.error(f"{server.name} has no {options.chaos}")
-        indices = [int(word) for word in options.indices.split(",")] if options.indices else None
+        indices = _indices(options.indices)
         each = [_plans(server, options.adapter, seed, options.requests, chaos, indices) for server in servers]
         # In turns, so that a run that is ended has played on each of them.
         plans = [plan for turn in itertools.zip_longest(*each) for plan in turn if plan is not None]
@@ -111,6 +116,12 @@ def main(arguments: list[str] | None = None) -> int:
     for life in failed:
         _explain(life, console, options.tries)
     return 1 if failed else 0
+
+
+def _indices(words: str | None) -> list[int] | None:
+    if words is None:
+        return None
+    return [] if words == "none" else [int(word) for word in words.split(",")]
 
 
 def _plans(
@@ -181,13 +192,27 @@ def _live(plan: Plan, played: Callable[[], object] = lambda: None) -> Life:
 
 
 def _explain(life: Life, console: Console, tries: int) -> None:
-    """Print the fewest scenarios with which it still fails."""
+    """Print the fewest scenarios with which it still fails.
+
+    What it loses without any of them is told first, and blamed on none: each part of them would seem to be guilty.
+    """
     plan = life.plan
     kinds = set(life.losses())
-    small = smaller(life, kinds, tries)
-    console.print(f"{plan}: again, with {len(small)} of {len(plan.scenarios)}:", markup=False)
+    alone = kinds & set(_live(replace(plan, scenarios=[])).losses()) if tries else set()
+    if alone:
+        around = f"its warm-up and {plan.chaos.value}" if plan.chaos else "its warm-up"
+        names = ", ".join(loss.value for loss in Loss if loss in alone)
+        console.print(f"{plan}: {around} alone, without any request of the plan: {names}:", markup=False)
+        _print_command(plan, [], console)
+    if kinds - alone:
+        small = smaller(life, kinds - alone, tries)
+        console.print(f"{plan}: again, with {len(small)} of {len(plan.scenarios)}:", markup=False)
+        _print_command(plan, small, console)
+
+
+def _print_command(plan: Plan, scenarios: Sequence[Scenario], console: Console) -> None:
     chaos = f" --chaos {plan.chaos.name.lower()}" if plan.chaos else ""
-    numbers = ",".join(str(scenario.index) for scenario in small[:200])
+    numbers = ",".join(str(scenario.index) for scenario in scenarios[:200]) or "none"
     console.print(
         f"  python -m tests.soak --server {plan.server.name} --adapter {plan.adapter} --seed {plan.seed}{chaos} "
         f"--indices {numbers}",
@@ -201,10 +226,13 @@ def smaller(life: Life, kinds: set[Loss], tries: int) -> list[Scenario]:
     plan = life.plan
 
     def fails(scenarios: Sequence[Scenario]) -> bool:
-        again = _live(Plan(plan.server, plan.adapter, plan.seed, scenarios, plan.chaos, plan.patience))
-        return bool(kinds & set(again.losses()))
+        return bool(kinds & set(_live(replace(plan, scenarios=scenarios)).losses()))
 
-    blamed = {complaint.scenario.index for complaint in life.complaints if complaint.scenario is not None}
+    blamed = {
+        complaint.scenario.index
+        for complaint in life.complaints
+        if complaint.scenario is not None and complaint.loss in kinds
+    }
     suspects = [scenario for scenario in plan.scenarios if scenario.index in blamed]
     if tries and suspects and len(suspects) < len(plan.scenarios) and fails(suspects):
         return shrink(suspects, fails, tries)

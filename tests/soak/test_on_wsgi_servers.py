@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+from rich.console import Console
+
+import tests.soak.__main__ as soak
 from tests.soak.chaos import Chaos
-from tests.soak.model import Loss
-from tests.soak.run import live
+from tests.soak.model import Complaint, Loss
+from tests.soak.run import Life, live
 from tests.soak.scenarios import App
 from tests.soak.short import FIXED, nothing_is_lost, plan
 
@@ -22,7 +26,12 @@ def test_what_is_lost_is_seen(tmp_path: Path) -> None:
     life = live(plan("gunicorn-gthread", "faulty", FIXED, 120, patience=3.0), tmp_path)
     found = life.losses()
     assert found.keys() >= {Loss.LEFT, Loss.LOG}, found
-    blamed = {(what.scenario.work.app, what.loss) for what in life.complaints if what.scenario is not None}
+    blamed = {
+        (what.scenario.work.app, what.loss)
+        for what in life.complaints
+        # On a busy machine an answer may take longer than such a short patience.
+        if what.scenario is not None and what.loss is not Loss.HANGS
+    }
     assert blamed >= {
         (App.SIZED, Loss.WRONG_BYTES),
         (App.CHUNKS, Loss.WRONG_HEAD),
@@ -30,3 +39,13 @@ def test_what_is_lost_is_seen(tmp_path: Path) -> None:
         (App.DIGEST, Loss.WRONG_ERROR),
     }
     assert {app for app, _ in blamed} == {App.SIZED, App.CHUNKS, App.SHORT, App.DIGEST}, blamed
+
+
+def test_a_fault_that_the_warm_up_shows_makes_no_request_guilty(capsys: pytest.CaptureFixture[str]) -> None:
+    """A life without any request is played, and loses the same."""
+    asked = plan("gunicorn-gthread", "faulty", FIXED, 1, patience=3.0)
+    soak._explain(Life(asked, [Complaint(Loss.WRONG_HEAD, "of the warm-up")]), Console(width=200), 10)
+    said = capsys.readouterr().out
+    assert "its warm-up alone, without any request of the plan: another head than the app's:" in said
+    assert said.endswith("--indices none\n")
+    assert "again, with" not in said

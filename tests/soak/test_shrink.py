@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -70,6 +71,41 @@ def test_a_life_that_fails_is_told_by_the_command_that_plays_as_little_of_it(
     assert "--server granian --adapter bridge --seed 7 --chaos kill --indices 3,17\n" in said
     (again,) = soak._plans(whole.server, "bridge", 7, 2000, Chaos.KILL, [3, 17])
     assert again == replace(whole, scenarios=[whole.scenarios[3], whole.scenarios[17]])
+
+
+def test_what_the_warm_up_loses_is_blamed_on_no_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each life has that one; what else a request loses is made smaller by itself."""
+    whole = plan("granian", "bridge", 7, 40, Chaos.KILL)
+
+    def lives(again: Plan, *, guilty: int | None) -> Life:
+        life = Life(again, [Complaint(Loss.LOG, "at each start"), Complaint(Loss.HANGS, "always", warm)])
+        life.complaints += [
+            Complaint(Loss.WRONG_HEAD, "of this one", played)
+            for played in again.scenarios
+            if played.index == guilty
+        ]
+        return life
+
+    warm = replace(whole.scenarios[0], work=replace(whole.scenarios[0].work, index=9_000_000))
+    for guilty in (None, 17):
+        monkeypatch.setattr(soak, "_live", partial(lives, guilty=guilty))
+        soak._explain(lives(whole, guilty=guilty), Console(width=200), 1000)
+        alone, command, *more = capsys.readouterr().out.splitlines()
+        assert alone == (
+            f"{whole}: its warm-up and {Chaos.KILL.value} alone, without any request of the plan: "
+            f"{Loss.HANGS.value}, {Loss.LOG.value}:"
+        )
+        again = "  python -m tests.soak --server granian --adapter bridge --seed 7 --chaos kill --indices"
+        assert command == f"{again} none"
+        assert more == ([] if guilty is None else [f"{whole}: again, with 1 of 40:", f"{again} 17"])
+
+
+def test_no_index_is_no_request() -> None:
+    assert soak._indices(None) is None
+    assert soak._indices("none") == []
+    assert soak._indices("3,17") == [3, 17]
 
 
 @pytest.mark.parametrize(
