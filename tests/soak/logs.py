@@ -145,6 +145,8 @@ _OF_CHAOS: dict[Chaos, tuple[str, ...]] = {
         *_ENDED, r".*Too many open files", r".*TooManyOpenFiles", r"server accept\(\) threw an exception",
         r"socket\.accept\(\) out of system resource", r"socket: <asyncio\.TransportSocket",
         r"\S+ <StreamServer at",
+        # gunicorn's threads wait for a connection's first bytes with a selector each. The error's own line says which.
+        r"Socket error processing request\.$",
     ),
     Chaos.SPACE: (
         *_ENDED, r".*No space left on device",

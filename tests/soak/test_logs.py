@@ -116,3 +116,12 @@ def test_what_is_said_of_a_kill_is_expected_of_a_kill() -> None:
     line = "[INFO] Unexpected exit from worker-1\n"
     assert not check_log(line, "granian-ws", [Chaos.KILL])
     assert check_log(line, "granian-ws")
+
+
+def test_a_socket_error_of_gunicorn_is_of_the_descriptors_that_lack() -> None:
+    said = "[7] [ERROR] Socket error processing request.\nTraceback (most recent call last):\n"
+    lacking = f"{said}OSError: [Errno 24] Too many open files\n"
+    assert not check_log(lacking, "gunicorn-gthread", [Chaos.DESCRIPTORS])
+    assert check_log(lacking, "gunicorn-gthread")
+    (complaint,) = check_log(f"{said}OSError: [Errno 9] Bad", "gunicorn-gthread", [Chaos.DESCRIPTORS])
+    assert "Errno 9" in complaint.text
