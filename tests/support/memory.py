@@ -1,8 +1,13 @@
-"""Requests to ``WsgiToAsgi`` that are run with the garbage collector off, and leave nothing for it."""
+"""Requests to ``WsgiToAsgi`` that are run with the garbage collector off, and leave nothing for it.
+
+Without the GIL, an object that another thread lets go of is freed by the thread that made it, when that one next runs.
+A worker thread that sleeps does not: there the threads end before it is asked what is left.
+"""
 
 import asyncio
 import gc
 import logging
+import sys
 import threading
 import weakref
 from collections import Counter
@@ -12,12 +17,15 @@ from typing import Any
 import pytest
 
 from bridge import WsgiToAsgi
+from bridge.threads.executor_pool import ExecutorPool
 from bridge.types import Environ, Message, Scope, StartResponse, WSGIApp
 from tests.support.asgi import HANG, http_scope, request
 from tests.support.threads import wait_for_no_bridge_threads
 from tests.support.wsgi_apps import TEXT
 
 __all__ = ["App", "Client", "Held", "before", "failing", "leaves_nothing", "middle", "served"]
+
+_FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Held:
@@ -103,6 +111,8 @@ def leaves_nothing(
                 await idle(adapter)
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
+            if _FREE_THREADED:
+                await ended(adapter)
             assert [ref() for ref in refs] == [None] * len(refs)
             gc.set_debug(gc.DEBUG_SAVEALL)
             gc.collect()
@@ -134,6 +144,18 @@ async def idle(adapter: WsgiToAsgi) -> None:
         for pool in adapter._pools():
             while pool.unfinished() or len(getattr(pool, "_idle", ())) < getattr(pool, "_threads", 0):  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
+
+
+async def ended(adapter: WsgiToAsgi) -> None:
+    """Return when the adapter's threads have ended, those of its executor and the loop's too, and this one has run."""
+    await adapter._shutdown()
+    wait_for_no_bridge_threads()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    for pool in adapter._pools():
+        if isinstance(pool, ExecutorPool):
+            pool._executor.shutdown()
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 # What an app does. Each frame holds something.
