@@ -1,13 +1,12 @@
 """Requests to ``WsgiToAsgi`` that are run with the garbage collector off, and leave nothing for it.
 
-Without the GIL, an object that another thread lets go of is freed by the thread that made it, when that one next runs.
-A worker thread that sleeps does not: there the threads end before it is asked what is left.
+A worker thread that sleeps frees nothing of what it made where there is no GIL. There the threads end before it is
+asked what is left.
 """
 
 import asyncio
 import gc
 import logging
-import sys
 import threading
 import weakref
 from collections import Counter
@@ -20,12 +19,10 @@ from bridge import WsgiToAsgi
 from bridge.threads.executor_pool import ExecutorPool
 from bridge.types import Environ, Message, Scope, StartResponse, WSGIApp
 from tests.support.asgi import HANG, http_scope, request
-from tests.support.threads import wait_for_no_bridge_threads
+from tests.support.threads import FREE_THREADED, wait_for_no_bridge_threads
 from tests.support.wsgi_apps import TEXT
 
 __all__ = ["App", "Client", "Held", "before", "failing", "leaves_nothing", "middle", "served"]
-
-_FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Held:
@@ -111,7 +108,7 @@ def leaves_nothing(
                 await idle(adapter)
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
-            if _FREE_THREADED:
+            if FREE_THREADED:
                 await ended(adapter)
             assert [ref() for ref in refs] == [None] * len(refs)
             gc.set_debug(gc.DEBUG_SAVEALL)

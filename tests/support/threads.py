@@ -1,9 +1,13 @@
 """Which of bridge's threads are alive. They are all named ``bridge-...``."""
 
+import sys
 import threading
 import time
 
-__all__ = ["bridge_threads", "wait_for_no_bridge_threads"]
+__all__ = ["FREE_THREADED", "bridge_threads", "wait_for_no_bridge_threads"]
+
+#: Without the GIL, what another thread lets go of is freed by the thread that made it, when that one next runs.
+FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def bridge_threads() -> list[threading.Thread]:

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import io
 import logging
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,6 +30,8 @@ from bridge.types import (
     Write,
     WSGIApp,
 )
+from tests.support.asgi import HANG
+from tests.support.threads import FREE_THREADED
 from tests.support.wsgi import environ_for
 from tests.to_wsgi.apps import START, hello, last, part, until
 
@@ -261,10 +264,12 @@ class Requests:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._held: list[weakref.ref[Held]] = []
+        self._loop: asyncio.AbstractEventLoop
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         held = Held()
         self._held.append(weakref.ref(held))
+        self._loop = asyncio.get_running_loop()
         await self._app(scope, receive, send)
         assert held is not None
 
@@ -272,9 +277,18 @@ class Requests:
         assert self._held
         if mode == "shared":
             # The loop's thread lets go of the task some time after the server has closed the response.
-            asyncio.run(asyncio.wait_for(until(self._is_gone), 10))
+            asyncio.run(asyncio.wait_for(until(self._is_freed if FREE_THREADED else self._is_gone), 10))
         assert self._is_gone()
         assert gc.collect() == 0
+
+    def _is_freed(self) -> bool:
+        """Have the loop's thread run, which sleeps, so that it frees what it made; again, for what that has held."""
+        gone = self._is_gone()
+        for _ in range(3):
+            turned = threading.Event()
+            self._loop.call_soon_threadsafe(turned.set)
+            assert turned.wait(HANG)
+        return gone
 
     def _is_gone(self) -> bool:
         return not any(ref() for ref in self._held)
