@@ -316,10 +316,15 @@ class TestRequestMode:
     ) -> None:
         """A read or a write that blocks is not a callback that takes long: it happens outside the loop."""
         monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
+        loops: list[DebugLoop] = []
+
+        def make_loop() -> DebugLoop:
+            loops.append(DebugLoop())
+            return loops[-1]
 
         class Slow(io.BytesIO):
             def read(self, size: int | None = -1) -> bytes:
-                threading.Event().wait(0.15)
+                loops[0].ahead += 2 * DebugLoop.LONG
                 return super().read(size)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -332,11 +337,21 @@ class TestRequestMode:
         environ = environ_for(method="POST", body=b"abc") | {"wsgi.input": Slow(b"abc")}
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert call(adapt(app, loop_factory=debug_loop), environ).body == b"abc!"
+            assert call(adapt(app, loop_factory=make_loop), environ).body == b"abc!"
+        assert loops[0].ahead
         assert [record for record in caplog.records if record.name in {"asyncio", "bridge"}] == []
 
 
-def debug_loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    loop.set_debug(True)
-    return loop
+class DebugLoop(asyncio.SelectorEventLoop):
+    """In debug mode. What takes long by its clock, the test decides; a slow machine never needs so much."""
+
+    LONG = 60.0
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+        super().__init__()
+        self.set_debug(True)
+        self.slow_callback_duration = self.LONG
+
+    def time(self) -> float:
+        return super().time() + self.ahead
