@@ -221,7 +221,7 @@ def test_the_server_has_what_the_user_started_from(tmp_path: Path) -> None:
             def answered() -> bool:
                 nonlocal answer
                 try:
-                    answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text
+                    answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=30).text
                 except httpx.ConnectError:
                     return False
                 return True

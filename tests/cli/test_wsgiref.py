@@ -67,7 +67,7 @@ def test_it_serves_until_it_is_told_to_end(number: int, access_log: bool, tmp_pa
     port = free_port()
     words = () if access_log else ("--no-access-log",)
     with serving(tmp_path, "-p", str(port), *words) as process:
-        assert httpx.get(f"http://127.0.0.1:{port}/").text == "hello"
+        assert httpx.get(f"http://127.0.0.1:{port}/", timeout=30).text == "hello"
         process.send_signal(number)
         status, err = ended(process)
     assert status == 0
@@ -105,7 +105,7 @@ def test_an_address_of_ipv6(tmp_path: Path) -> None:
             pytest.skip("this machine has no address of IPv6")
         port = probe.getsockname()[1]
     with serving(tmp_path, "--host", "::1", "-p", str(port)):
-        assert httpx.get(f"http://[::1]:{port}/").text == "hello"
+        assert httpx.get(f"http://[::1]:{port}/", timeout=30).text == "hello"
 
 
 def test_a_name_with_an_underscore_passes_for_no_other_one() -> None:

@@ -107,7 +107,7 @@ def test_address(server: RunningServer) -> None:
 @pytest.mark.parametrize("name", [name for name in ASGI_SERVERS if SERVERS[name].unix])
 def test_unix_socket(name: str, start_server: StartServer) -> None:
     server = start_server(name, CASES, unix=True)
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(server.unix_path))) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(server.unix_path)), timeout=30) as client:
         environ = client.get("http://named.example:8080/address/x").json()
         assert client.post("http://named.example/upload/x", content=b"x" * 100_000).json()["size"] == 100_000
     assert environ["SERVER_NAME"]

@@ -118,6 +118,6 @@ def test_on_a_unix_socket_the_address_is_empty(start_server: StartServer, name: 
     """Through the adapter as on gunicorn and waitress themselves."""
     app = "app" if SERVERS[name].interface == "asgi" else "wsgi_app"
     server = start_server(name, f"{APPS}:{app}", unix=True)
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(server.unix_path))) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(server.unix_path)), timeout=30) as client:
         address = client.get("http://unix.example/").json()["address"]
     hold("addresses of a unix socket", name, address, right="", wrong="localhost")

@@ -80,6 +80,6 @@ def test_one_that_stops_leaves_the_other_as_it_is() -> None:
             on_other.send("after")
             assert on_other.recv(HANG) == "after"
         for _ in range(2):
-            assert httpx.get(f"http://{other.address}/", trust_env=False).text == "hello"
+            assert httpx.get(f"http://{other.address}/", trust_env=False, timeout=HANG).text == "hello"
         assert bridge_threads()
     wait_for_no_bridge_threads()

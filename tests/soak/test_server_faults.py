@@ -2,15 +2,16 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tests.soak.checks import take_sample
 from tests.soak.http1 import Http1, request_bytes
 from tests.soak.model import HEAD, UNREAD, WORKER, Seen
 from tests.soak.scenarios import BEHIND, STUCK, App, Client, Scenario, Work
-from tests.soak.servers import SERVERS, start
+from tests.soak.servers import SERVERS, SoakServer, start
 from tests.soak.target import Target
-from tests.support.faults import hold, known
+from tests.support.faults import hold, known, patience
 from tests.support.raw import RawConnection
 from tests.support.servers import poll
 
@@ -19,13 +20,13 @@ PATIENCE = 3.0
 
 
 @contextlib.contextmanager
-def native(name: str, directory: Path, *, keeps_open: bool = False) -> Iterator[Target]:
+def native(row: SoakServer, directory: Path, *, keeps_open: bool = False) -> Iterator[Target]:
     """The server, with the soak's app of its own kind. ``keeps_open``: it leaves a connection open, by its fault."""
-    server = start(SERVERS[name], "native", directory)
+    server = start(row, "native", directory)
     try:
         yield Target(server, PATIENCE)
     finally:
-        if keeps_open and known("shutdown beside an open connection", name):
+        if keeps_open and known("shutdown beside an open connection", row.kind):
             server.ends_by_itself(2.0)
         else:
             server.stop()
@@ -36,7 +37,8 @@ def scenario(app: App, client: Client, *, up: int = 0) -> Scenario:
 
 
 def test_an_app_that_ends_before_it_has_read_its_body(tmp_path: Path) -> None:
-    with native("hypercorn", tmp_path, keeps_open=True) as target:
+    with native(SERVERS["hypercorn"], tmp_path, keeps_open=True) as target:
+        target.patience = patience("app that ends before it has read its body", "hypercorn")
         client = Http1(target)
         (seen,) = client.play(scenario(App.FAIL_MIDDLE, Client.KEEP, up=300_000))
         client.close()
@@ -49,7 +51,7 @@ def _end(seen: Seen) -> str:
 
 
 def test_requests_behind_one_that_fails(tmp_path: Path) -> None:
-    with native("hypercorn", tmp_path) as target:
+    with native(SERVERS["hypercorn"], tmp_path) as target:
         # Twice: what the start of the server has left for a moment is gone by the first.
         first, second = (_tasks_after(target, scenario(App.FAIL_STARTED, Client.PIPELINE)) for _ in range(2))
     left = "its task is left" if second > first else "ended"
@@ -72,12 +74,12 @@ def _tasks_after(target: Target, what: Scenario) -> int:
 
 def test_a_connection_that_its_client_has_ended(tmp_path: Path) -> None:
     """The server's own end of it is what tells: it has none while the client's half is closed and its own is not."""
-    with native("hypercorn", tmp_path) as target, RawConnection(target.connect()) as connection:
+    patient = replace(SERVERS["hypercorn"], arguments=("--keep-alive", "60"))
+    with native(patient, tmp_path, keeps_open=True) as target, RawConnection(target.connect()) as connection:
         connection.send(b"".join(request_bytes(scenario(App.PLAIN, Client.KEEP), close=False)))
         assert connection.read_response().complete
         connection.finish_sending()
-        # A second before hypercorn's keep-alive timeout of one ends.
-        connection.socket.settimeout(0.5)
+        connection.socket.settimeout(patience("connection that its client has ended", "hypercorn"))
         try:
             ended = "closed" if connection.socket.recv(1) == b"" else "answered"
         except TimeoutError:
