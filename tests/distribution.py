@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from bridge import __version__
-from tests.support.servers import REPOSITORY, poll
+from tests.support.servers import REPOSITORY, free_port, poll
 
 __all__ = ["main"]
 
@@ -160,9 +160,7 @@ def try_out(environment: Path) -> None:
 
 def _serve(command: Path, name: str, directory: Path, environ: dict[str, str]) -> None:
     """The app of this name on wsgiref: one answer, and an end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     words = [str(command), "serve", f"app:{name}", "--server", "wsgiref", "--port", str(port)]
     with (directory / "log").open("w+") as log:
         process = subprocess.Popen(words, cwd=directory, env=environ, stdout=log, stderr=log)

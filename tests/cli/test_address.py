@@ -11,6 +11,7 @@ import pytest
 
 from bridge.cli.address import Address, _why, parse_bind, probe
 from bridge.cli.errors import UsageError
+from tests.support.servers import free_port
 
 
 @pytest.mark.parametrize(
@@ -58,9 +59,7 @@ def listening() -> Iterator[int]:
 def test_a_port_in_use_is_refused_and_a_free_one_left_free(listening: int) -> None:
     with pytest.raises(UsageError, match=rf"^127\.0\.0\.1:{listening}: the port is in use; say another one"):
         probe(Address(port=listening))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     for _ in range(2):
         probe(Address(port=port))
     probe(Address(port=0))
