@@ -76,8 +76,8 @@ LICENSE_DIGEST = hashlib.sha256(LICENSE).hexdigest()
 def test_sse(start_server: StartServer) -> None:
     example = Example("sse", start_server)
     (line,) = example.lines
-    events = example.run(line).split("\n\n")
-    assert [event.split("\n")[0] for event in events[:3]] == ["id: 0", "id: 1", "id: 2"]
+    events = example.run_until(line, "id: 2\n").split("\n\n")
+    assert [event.split("\n")[0] for event in events] == ["id: 0", "id: 1", "id: 2"]
     example.server.wait_for_log("a client has left the events")
 
 
