@@ -15,11 +15,9 @@ FIXED = 20_261_128
 _REQUESTS = 400
 
 
-def plan(
-    server: str, adapter: str, seed: int, count: int, chaos: Chaos | None = None, patience: float = 20.0
-) -> Plan:
+def plan(server: str, adapter: str, seed: int, count: int, chaos: Chaos | None = None) -> Plan:
     row = SERVERS[server]
-    return Plan(row, adapter, seed, draw(seed, range(count), row.place_of(adapter)), chaos, patience)
+    return Plan(row, adapter, seed, draw(seed, range(count), row.place_of(adapter)), chaos)
 
 
 def nothing_is_lost(server: str, adapter: str, chaos: Chaos, directory: Path, *, fixed: bool) -> None:
