@@ -1,8 +1,8 @@
 """The heads of the answers: which headers the app sends, and which of others may stand beside them.
 
 A head is wrong if one of the app's headers is missing, comes more often, or has another value; if several of one name
-have another order (RFC 9110, section 5.3); or if there is one that is neither the app's nor a server's. How names and
-their letters are mixed is the server's affair.
+have another order (RFC 9110, section 5.3); or if there is one that is neither the app's nor a server's. The order of
+different names, and the case of their letters, are the server's affair.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,12 @@ _ANY = frozenset({"content-length", "date", "server"})
 _OF_HTTP_1 = frozenset({"connection", "transfer-encoding"})
 #: What accepts the handshake of a WebSocket (RFC 6455, section 4.2.2). HTTP/2 has none of it (RFC 8441, section 5).
 _HANDSHAKE = frozenset({"sec-websocket-accept", "upgrade"})
+_TYPE = ("Content-Type", "application/octet-stream")
 
 
 def of_app(index: int, length: int | None = None) -> list[tuple[str, str]]:
     """What the app sends, with a Content-Length if it knows one. Values say whose they are, as the body does."""
-    headers = [("Content-Type", "application/octet-stream"), *of_accept(index)]
+    headers = [_TYPE, *of_accept(index)]
     return headers if length is None else [*headers, ("Content-Length", str(length))]
 
 
@@ -56,6 +57,8 @@ class Head:
     """Lower-case names of what may be there too, once each."""
     reason: str | None = None
     """The words behind the status, where they are not the server's."""
+    never: Headers = ()
+    """What may not be in it, of names that may be."""
 
     def fault(self, headers: Headers, reason: str = "") -> str:
         """What is wrong with a head that was seen; nothing, if it is right."""
@@ -65,6 +68,9 @@ class Head:
         for name, values in right.items():
             if seen.get(name) != values:
                 return f"{name} is {seen.get(name)}; {values} is right"
+        for name, value in self.never:
+            if value in seen.get(name.lower(), ()):
+                return f"{name.lower()} is {value!r}, which is the app's"
         for name in seen.keys() - right.keys():
             if name not in self.beside:
                 return f"{name} is {seen[name]}, which nobody has sent"
@@ -76,7 +82,7 @@ class Head:
 
 def of_error(names: frozenset[str]) -> Head:
     """A server's own answer in place of the app's, with nothing of the app's. ``names``: what it may add to any."""
-    return Head((), names | {"content-type"})
+    return Head((), names | {"content-type"}, never=[_TYPE])
 
 
 def of_bridge(names: frozenset[str]) -> Head:

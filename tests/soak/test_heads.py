@@ -92,6 +92,7 @@ def test_an_error_has_nothing_of_the_app(app: App) -> None:
     assert not wrong(own, app, status=500, reason="Internal Server Error")
     for field in of_accept(7):
         assert field[0].lower() in wrong([*own, field], app, status=500)
+    assert "content-type" in wrong([*ADDED, RIGHT[0]], app, status=500)
 
 
 def test_the_bridges_own_errors() -> None:
