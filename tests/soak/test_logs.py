@@ -86,17 +86,27 @@ def test_the_line_of_a_fault_is_expected_where_its_row_is_of_this_version(
     assert check_log(line, "uvicorn-h11")
 
 
-def test_an_assertion_of_the_end_of_uvicorn_is_expected_there_alone() -> None:
-    log = _PLANNED.replace("in y", "in send_eof").replace(
-        "tests.soak.app_wsgi.Planned: soak: in the middle", "AssertionError"
+@pytest.mark.parametrize(
+    ("error", "place"),
+    [
+        ("AssertionError", "send_eof"),
+        (
+            "RuntimeError: Expected ASGI message 'websocket.send' or 'websocket.close', but got 'websocket.accept'.",
+            "asgi_send",
+        ),
+    ],
+)
+def test_an_error_of_the_end_of_uvicorn_is_expected_there_alone(error: str, place: str) -> None:
+    log = _PLANNED.replace("in y", f"in {place}").replace(
+        "tests.soak.app_wsgi.Planned: soak: in the middle", error
     )
     assert not check_log(log, "uvicorn-h11", [Chaos.TERMINATE])
     for (complaint,) in (
         check_log(log, "uvicorn-h11"),
         check_log(log, "uvicorn-h11", [Chaos.SPACE]),
-        check_log(log.replace("send_eof", "feed"), "uvicorn-h11", [Chaos.TERMINATE]),
+        check_log(log.replace(place, "send"), "uvicorn-h11", [Chaos.TERMINATE]),
     ):
-        assert "AssertionError" in complaint.text
+        assert error in complaint.text
 
 
 def test_no_fault_has_lines_that_no_row_says() -> None:
