@@ -39,8 +39,12 @@ def test_what_is_lost_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert {app for app, _ in blamed} == {App.SIZED, App.CHUNKS, App.SHORT, App.DIGEST}, blamed
 
 
-def test_a_fault_that_the_warm_up_shows_makes_no_request_guilty(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_that_the_warm_up_shows_makes_no_request_guilty(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A life without any request is played, and loses the same."""
+    # The process of the tests has other children as well, which are not the soak's to end.
+    monkeypatch.setattr(soak, "end_children", lambda: None)
     asked = plan("gunicorn-gthread", "faulty", FIXED, 1)
     soak._explain(Life(asked, [Complaint(Loss.WRONG_HEAD, "of the warm-up")]), Console(width=200), 10)
     said = capsys.readouterr().out
