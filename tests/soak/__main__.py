@@ -65,8 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--chaos", choices=[chaos.name.lower() for chaos in Chaos], help="do this alone")
     parser.add_argument(
         "--indices",
+        type=_indices,
         metavar="N,N",
-        help='these scenarios alone, in one life of each server; "none": its warm-up alone',
+        help='these scenarios alone, in one life of each server; "none": its warm-up alone, and --chaos',
     )
     parser.add_argument(
         "--peers", action="store_true", help="play on the peers and on native apps, and compare"
@@ -97,8 +98,10 @@ def main(arguments: list[str] | None = None) -> int:
                 parser.error(f"{server.name} is played with {', '.join(server.adapters)} alone")
             if chaos not in {None, *server.chaos()}:
                 parser.error(f"{server.name} has no {options.chaos}")
-        indices = _indices(options.indices)
-        each = [_plans(server, options.adapter, seed, options.requests, chaos, indices) for server in servers]
+        each = [
+            _plans(server, options.adapter, seed, options.requests, chaos, options.indices)
+            for server in servers
+        ]
         # In turns, so that a run that is ended has played on each of them.
         plans = [plan for turn in itertools.zip_longest(*each) for plan in turn if plan is not None]
     console = Console() if sys.stdout.isatty() else Console(width=132)
@@ -118,9 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _indices(words: str | None) -> list[int] | None:
-    if words is None:
-        return None
+def _indices(words: str) -> list[int]:
     return [] if words == "none" else [int(word) for word in words.split(",")]
 
 

@@ -103,7 +103,6 @@ def test_what_the_warm_up_loses_is_blamed_on_no_request(
 
 
 def test_no_index_is_no_request() -> None:
-    assert soak._indices(None) is None
     assert soak._indices("none") == []
     assert soak._indices("3,17") == [3, 17]
 
@@ -116,9 +115,10 @@ def test_no_index_is_no_request() -> None:
             ["--server", "gunicorn-gthread", "--server", "granian", "--adapter", "bridge-shared"],
             "granian is played with bridge alone",
         ),
+        (["--indices", "3,x"], "argument --indices: invalid"),
     ],
 )
-def test_what_a_server_does_not_have_is_not_played(
+def test_what_can_not_be_played_is_refused(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
