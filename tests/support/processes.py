@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["alive", "ended_while_it_begins", "with_temporary_files"]
+from .servers import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+__all__ = ["alive", "ended_while_it_begins", "with_temporary_files"]
 
 #: ``main()`` of a module, which gets SIGTERM when the process of its server is there, and its object is not yet.
 _BEGINS = """
