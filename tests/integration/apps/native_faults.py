@@ -64,8 +64,13 @@ async def _websocket(path: str, receive: Receive, send: Send) -> None:
         send.__self__.shutdown()  # type: ignore[attr-defined]  # uvicorn's own, of its own class
         try:
             await _answer(path.removeprefix("/stopped"), send)
-        except Exception as error:
-            print("it got", "OSError" if isinstance(error, OSError) else "another error", flush=True)
+        except OSError:
+            got = "OSError"
+        except Exception:
+            got = "another error"
+        else:
+            got = "no error"
+        print("it got", got, flush=True)
         await receive()
         return
     if path == "/dropped":

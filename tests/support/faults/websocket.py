@@ -159,7 +159,7 @@ WEBSOCKET = (
         servers=("granian-ws",),
         versions="granian",
         does="it has what accepts a handshake beside the app's status and headers",
-        right="the app's alone: 101 accepts (RFC 6455, section 4.2.2)",
+        right="the app's alone: those belong to 101 (RFC 6455, section 4.2.2)",
         wrong=["Sec-WebSocket-Accept", "Upgrade"],
     ),
     Fault(
@@ -319,7 +319,7 @@ WEBSOCKET = (
         servers=("uvicorn-h11", "uvicorn-httptools", "uvicorn-wsproto", "uvicorn-websockets"),
         versions="uvicorn",
         does="at its shutdown it answers an open handshake with 500; where the app answers that in the same turn of "
-        "the loop, send() fails over what the server has sent, as by an assertion, and the log has a traceback",
+        "the loop, send() fails by an error of its own state, such as an AssertionError, and the log has a traceback",
         right="OSError, as of any client that has left (ASGI 2.4)",
         wrong="another error",
     ),
