@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import ServerPool
 from tests.integration.raw_answers import ask, skip_older_parsers
+from tests.support.asgi import HANG
 from tests.support.faults import hold
 from tests.support.raw import RawConnection
 from tests.support.servers import RunningServer
@@ -29,9 +30,8 @@ SERVERS = (
         "mod_wsgi",
     ),
 )
-#: Seconds in which a server answers what it has. None waits for more by itself: then it takes so long for each case.
+#: Seconds without a byte after which a server is taken to wait for more. None of these does, so no test takes so long.
 PATIENCE = 10.0
-HANG = 30.0
 #: What an app has of a request that none gets.
 REFUSED = "refused"
 CHUNKS = b"3\r\nabc\r\n0\r\n\r\n"

@@ -211,7 +211,7 @@ def _hold_bound(server: RunningServer, name: str, bounded: bool) -> None:
 def _wait_until_stable(value: Callable[[], int], most: int) -> int:
     """Wait until a counter that is not zero has had one value for forty looks, or has come to ``most``; return it.
 
-    Each look has to ask the server something too: one that has no processor does not hold back.
+    Each look has to ask the server something: one that gets no processor would seem to hold back.
     """
     looks = [0]
 

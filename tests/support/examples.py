@@ -53,7 +53,7 @@ class Example:
         return done.stdout
 
     def run_until(self, line: str, end: str) -> str:
-        """What the client prints up to the line ``end``. What it has as ``--max-time``, a slow machine may need."""
+        """What the client prints up to the line ``end``. Its own ``--max-time`` may be too short for a slow machine."""
         command = self._command(re.sub(r"--max-time \d+", "--max-time 60", line))
         with subprocess.Popen(command, env=_environ(), stdout=subprocess.PIPE, text=True) as client:
             assert client.stdout is not None

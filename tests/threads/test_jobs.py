@@ -63,7 +63,7 @@ def test_the_error_is_in_no_circle(looped: LoopThread) -> None:
     try:
         with disk_pool() as disk:
             looped.run(main())
-        # The loop goes on from what it has called. Without the GIL, it frees what it made when it next runs.
+        # The loop's thread may still be leaving main(). Without the GIL, it frees what it made when it next runs.
         until(lambda: looped.run(asyncio.sleep(0)) is None and failures[0]() is None)
     finally:
         gc.enable()

@@ -282,7 +282,10 @@ class Requests:
         assert gc.collect() == 0
 
     def _is_freed(self) -> bool:
-        """Have the loop's thread run, which sleeps, so that it frees what it made; again, for what that has held."""
+        """Whether all is gone. The loop's thread frees what it made when it runs, and so it is woken.
+
+        Three times, for what it frees may have held something else that it made.
+        """
         gone = self._is_gone()
         for _ in range(3):
             turned = threading.Event()
