@@ -39,7 +39,6 @@ def test_a_connection_to_the_database_for_each_thread_and_no_more(
 
             poll(no_more_than_threads, 15.0, lambda: f"{seen[-1]}, and at least {at_least} were used")
 
-        # One request at a time needs one thread, and another one while the first still ends its last.
         for _ in range(10):
             assert client.get("/query").text == "2"
         hold_connections(1)
