@@ -21,8 +21,8 @@ from typing import Any
 __all__ = ["COUNTS", "GATHERED", "Counts", "Gathered", "waits_in"]
 
 _FILES = Path("/proc/self/fd")
-#: Seconds, against hanging only.
-_GATHER = 5.0
+#: Seconds, against hanging only: fewer than the clients of a peer have patience, so that none is lost by this wait.
+_GATHER = 4.0
 #: Coroutines of a task that are named.
 _DEEP = 12
 
