@@ -188,9 +188,9 @@ def _is_apps(task: "asyncio.Task[Any]") -> bool:
     if code is None:
         return False
     # What a folder above it is called says nothing: a server's user or a project may have such a name.
-    _, _, installed = Path(code.co_filename).as_posix().rpartition("/site-packages/")
+    _, found, installed = Path(code.co_filename).as_posix().rpartition("/site-packages/")
     package = installed.partition("/")[0].removesuffix(".py")
-    return _is_users(code.co_filename) or bool(package and package not in LOGS_OF_SERVERS)
+    return _is_users(code.co_filename) or bool(found and package not in LOGS_OF_SERVERS)
 
 
 def _users_modules() -> list[ModuleType]:

@@ -115,7 +115,16 @@ def test_a_task_is_the_apps_whatever_the_folders_above_are_called(
 ) -> None:
     library = Path("/home/daphne/bridge/.venv/lib/site-packages")
     monkeypatch.setattr(watch, "_NOT_USERS", [library])
-    code = tick.__code__.replace(co_filename=str(library / file))
+    assert is_apps_from(str(library / file)) is apps
+
+
+def test_a_task_of_no_file_is_no_librarys() -> None:
+    assert not is_apps_from("<string>")
+
+
+def is_apps_from(file: str) -> bool:
+    """What is said of a task whose code is from there."""
+    code = tick.__code__.replace(co_filename=file)
 
     async def seen() -> bool:
         task = asyncio.create_task(FunctionType(code, globals())())
@@ -124,4 +133,4 @@ def test_a_task_is_the_apps_whatever_the_folders_above_are_called(
         await asyncio.gather(task, return_exceptions=True)
         return found
 
-    assert asyncio.run(seen()) is apps
+    return asyncio.run(seen())
