@@ -13,6 +13,7 @@ and of a loop made by ``CountingLoop``:
 """
 
 import asyncio
+import os
 import sys
 import threading
 from collections import Counter as Numbers
@@ -24,7 +25,7 @@ import bridge
 
 __all__ = ["Counter", "CountingLoop", "counting_lock"]
 
-_PACKAGE = str(Path(bridge.__file__).parent)
+_PACKAGE = f"{Path(bridge.__file__).parent}{os.sep}"
 _real_lock = threading.Lock
 
 

@@ -8,6 +8,7 @@ group of its own, so that its workers are found and ended with it and nothing el
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -245,7 +246,11 @@ def start(
         words["cert"], words["key"], ca_path = certificate
     assert kind.unix or not unix, f"{name} has no unix sockets"
     address = kind.unix if unix else kind.tcp
-    command = [word.format(**words) for word in (*kind.command, *arguments, *address)]
+    # Other braces stay: the path of a checkout may have some.
+    places = re.compile(rf"\{{({'|'.join(words)})\}}")
+    command = [
+        places.sub(lambda place: str(words[place[1]]), word) for word in (*kind.command, *arguments, *address)
+    ]
     # A test run that is killed can't end its servers: the kernel then does it, where util-linux is installed.
     if shutil.which("setpriv"):
         command = ["setpriv", "--pdeathsig", "TERM", *command]
