@@ -10,6 +10,8 @@ PORT ?= 8000
 TIME ?= 600
 EXAMPLES ?= 1000
 VERSIONS := 3.11 3.12 3.13 3.14 3.15
+# The files here are in UTF-8, whatever the locale says; from Python 3.15 on that is the default.
+export PYTHONUTF8 := 1
 
 .PHONY: help run demo test test-all test-newest test-oldest test-ray fuzz soak check bench bench-quick docs docs-serve dist dist-check lock clean
 
