@@ -18,6 +18,7 @@ from typing import IO, Any, NoReturn, cast
 
 from ..cli.asked import Asked
 from ..cli.errors import UsageError
+from ..cli.folders import module_words
 from ..cli.serve import prepared
 from ..cli.servers import SERVERS, Server
 from ..cli.sources import asked_for, from_environment, from_pyproject, from_words
@@ -198,7 +199,7 @@ def _asked(options: argparse.Namespace) -> Asked:
 
 def _look(asked: Asked) -> dict[str, Any] | None:
     """Look at the app in a process of its own; None if something is wrong, which it has said."""
-    command = [sys.executable, "-m", "bridge.check.look"]
+    command = [sys.executable, *module_words("bridge.check.look")]
     app = asked.app or ""
     target = Target(
         app=app,

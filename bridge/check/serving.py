@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..cli.folders import module_words
 from ..cli.servers import SERVERS, Server
 from ..errors import BridgeError
 from .child import child
@@ -109,7 +110,7 @@ def serving(plan: Plan, name: str) -> Iterator[Served]:
         with (
             (directory / "log").open("wb") as log,
             child(
-                [sys.executable, "-m", "bridge.check.start", *_words(server, port)],
+                [sys.executable, *module_words("bridge.check.start"), *_words(server, port)],
                 cwd=plan.directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,

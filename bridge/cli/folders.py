@@ -1,4 +1,7 @@
-"""The folders that an app's module is looked for in: that of ``--app-dir``, then the current one."""
+"""The folders that an app's module is looked for in: that of ``--app-dir``, then the current one.
+
+They come first when the app is imported, and no earlier: a ``queue.py`` of the user's would stand for Python's own.
+"""
 
 import contextlib
 import difflib
@@ -11,7 +14,7 @@ from pathlib import Path
 
 from .errors import UsageError
 
-__all__ = ["app_folder", "no_file", "not_found", "search_first"]
+__all__ = ["app_folder", "module_words", "no_file", "not_found", "search_first"]
 
 
 def app_folder(app_dir: str | None) -> Path:
@@ -31,6 +34,16 @@ def search_first(app_dir: str) -> list[str]:
     if sys.path[: len(folders)] != folders:
         sys.path[:0] = folders
     return folders
+
+
+def module_words(name: str) -> list[str]:
+    """Return the words after ``python`` that run a module, which finds others where this process finds them.
+
+    ``-m`` puts the current folder first, as the command ``bridge`` does not. Where this process was itself run by
+    ``-m``, the bridge may be in that folder alone.
+    """
+    here = sys.path[:1] in ([""], [str(Path.cwd())])
+    return ["-m" if here else "-Pm", name]
 
 
 def not_found(name: str, missing: str, folders: list[str]) -> str:

@@ -21,6 +21,7 @@ from gunicorn.workers.sync import SyncWorker
 
 from ..kind import Kind
 from ..processes import declare
+from .folders import module_words
 from .loading import NotServedError, found, tell
 from .target import Target
 
@@ -149,7 +150,7 @@ def main() -> None:
     """Serve; the words of the command line are gunicorn's options."""
     # What SIGUSR2 has gunicorn execute anew, and parse again at SIGHUP; its parser takes the name for an app, which
     # init() leaves aside.
-    sys.argv[:1] = ["-m", _MODULE]
+    sys.argv[:1] = module_words(_MODULE)
     Served().run()
 
 

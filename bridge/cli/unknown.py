@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from .errors import UsageError
+from .folders import module_words
 from .options import OPTIONS
 from .servers import SERVERS, Server
 
@@ -49,7 +50,7 @@ def _options_of_servers() -> dict[str, set[str]]:
     """The options of each server that is installed and has a command line; all are asked at the same time."""
     asked = {
         name: subprocess.Popen(  # noqa: S603 - modules that are named in the table
-            [sys.executable, "-m", name, "--help"],
+            [sys.executable, *module_words(name), "--help"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -94,6 +94,21 @@ def test_what_is_refused(
     assert ("Traceback" in errors) == ("traceback" in message)
 
 
+def test_modules_of_the_user_are_not_taken_for_pythons_and_the_servers(directory: Path) -> None:
+    """As the command ``bridge``, which has its own folder first on Python's path; so have the servers' commands."""
+    for name in ("queue", "token", "random", "gunicorn", "rich"):
+        (directory / f"{name}.py").write_text("raise LookupError('a module of the user')")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "bridge", "check", "shop:app", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["app"] == "shop:app"
+
+
 def test_an_import_that_does_not_end(
     directory: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

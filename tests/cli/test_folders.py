@@ -8,7 +8,7 @@ import pytest
 
 from bridge.cli.errors import UsageError
 from bridge.cli.find_app import AppNotFoundError, find_app
-from bridge.cli.folders import app_folder, search_first
+from bridge.cli.folders import app_folder, module_words, search_first
 
 
 @pytest.fixture
@@ -114,3 +114,11 @@ def test_a_folder_that_is_none(here: Path) -> None:
     for name in ("nowhere", "shop.py"):
         with pytest.raises(UsageError, match=f"--app-dir: there is no directory '{name}'"):
             app_folder(name)
+
+
+def test_a_module_is_run_with_the_current_folder_first_only_where_this_process_has_it_so(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for first, option in (("", "-m"), (str(here), "-m"), (str(here / "bin"), "-Pm")):
+        monkeypatch.setattr(sys, "path", [first, *sys.path])
+        assert module_words("bridge") == [option, "bridge"]

@@ -21,6 +21,7 @@ from bridge.cli.asked import Asked
 from bridge.cli.servers import SERVERS
 from tests.support.faults import known
 from tests.support.servers import REPOSITORY, free_port, poll
+from tests.support.versions import NO_CONTROL_SOCKET
 
 
 def run(*words: str, directory: Path = REPOSITORY, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -241,3 +242,30 @@ def test_the_server_has_what_the_user_started_from(tmp_path: Path) -> None:
         "bridge: WSGI app restless:main, as it is: one request at a time, so that a stream stops all others",
         f"wsgiref listens on 127.0.0.1, port {port}",
     ]
+
+
+def test_gunicorn_is_executed_anew_as_it_was_begun(tmp_path: Path) -> None:
+    """At SIGUSR2, as the command ``bridge`` has begun it: a module of the user's does not stand for Python's."""
+    (tmp_path / "queue.py").write_text("raise LookupError('a module of the user')")
+    (tmp_path / "shop.py").write_text("def app(environ, start_response): ...")
+    words = ["shop:app", "--server", "gunicorn", "--port", str(free_port()), "--", *NO_CONTROL_SOCKET]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "bridge", "serve", *words],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            log = iter(process.stderr)
+            last = "bridge: 1 worker of the class sync"
+            assert any(last in line for line in log)
+            process.send_signal(signal.SIGUSR2)
+            assert last in next(line for line in log if last in line or "LookupError" in line)
+            os.killpg(process.pid, signal.SIGTERM)
+            process.communicate(timeout=30)
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # nothing is left of it
+                os.killpg(process.pid, signal.SIGKILL)

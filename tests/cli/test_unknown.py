@@ -1,5 +1,6 @@
 """Words that are no options: the nearest one, and whose they are. The servers are asked themselves, once."""
 
+import contextlib
 import functools
 
 import pytest
@@ -9,8 +10,13 @@ from bridge.cli.servers import SERVERS
 
 
 @pytest.fixture(scope="module")
-def asked_once() -> dict[str, set[str]]:
-    return unknown._options_of_servers()
+def asked_once(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Asked in a folder whose modules are called as theirs and Python's are."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("queue", "uvicorn", "gunicorn"):
+        (folder / f"{name}.py").write_text("raise LookupError('a module of the user')")
+    with contextlib.chdir(folder):
+        return unknown._options_of_servers()
 
 
 def test_the_servers_are_asked_for_their_options(asked_once: dict[str, set[str]]) -> None:
