@@ -28,8 +28,7 @@ __all__ = ["Watch", "bound_to_a_loop", "early_locals"]
 
 _MOST_MODULES = 300
 _MOST_ITEMS = 1000
-_PACKAGE = Path(__file__).parents[1]
-_NOT_USERS = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")]
+_NOT_USERS = [Path(sysconfig.get_path("stdlib")).resolve(), Path(__file__).resolve().parents[1]]
 
 #: What belongs to the loop that first uses it: the package it is from, and its class.
 _LOOP_BOUND = {
@@ -174,12 +173,26 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _is_users(file: str | None) -> bool:
-    if not file or file.startswith("<"):
+    if not file or file.startswith("<") or _installed(file):
         return False
     path = Path(file).resolve()
-    if "site-packages" in path.parts or _PACKAGE in path.parents:
-        return False
     return not any(place in path.parents for place in _NOT_USERS)
+
+
+def _installed(file: str) -> str:
+    """The package or module of those that were installed that the file is of; empty: it is of none.
+
+    What a folder above is called says nothing: a project or a user may have any name. An installer may link to files
+    that are elsewhere, and the folder may be reached by a link.
+    """
+    for place in map(Path, sys.path):
+        if place.name in {"site-packages", "dist-packages"}:  # the latter is Debian's
+            path = Path(file)
+            if place not in path.parents:
+                path, place = path.resolve(), place.resolve()
+            if place in path.parents:
+                return path.relative_to(place).parts[0].removesuffix(".py")
+    return ""
 
 
 def _is_apps(task: "asyncio.Task[Any]") -> bool:
@@ -187,10 +200,8 @@ def _is_apps(task: "asyncio.Task[Any]") -> bool:
     code = getattr(task.get_coro(), "cr_code", None)
     if code is None:
         return False
-    # What a folder above it is called says nothing: a server's user or a project may have such a name.
-    _, found, installed = Path(code.co_filename).as_posix().rpartition("/site-packages/")
-    package = installed.partition("/")[0].removesuffix(".py")
-    return _is_users(code.co_filename) or bool(found and package not in LOGS_OF_SERVERS)
+    package = _installed(code.co_filename)
+    return _is_users(code.co_filename) or bool(package and package not in LOGS_OF_SERVERS)
 
 
 def _users_modules() -> list[ModuleType]:

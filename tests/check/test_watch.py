@@ -1,6 +1,9 @@
 """What is looked at in the served process."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
@@ -11,8 +14,8 @@ import pytest
 from starlette.datastructures import State
 from werkzeug.local import LocalProxy
 
-from bridge.check import watch
-from bridge.check.watch import _is_apps, bound_to_a_loop, early_locals
+import bridge
+from bridge.check.watch import _is_apps, _is_users, bound_to_a_loop, early_locals
 
 
 class Keeper:
@@ -110,11 +113,12 @@ def test_a_task_is_the_apps_unless_it_is_a_servers() -> None:
     ("file", "apps"),
     [("httpx/_client.py", True), ("six.py", True), ("uvicorn/main.py", False), ("bridge/lifespan.py", False)],
 )
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
 def test_a_task_is_the_apps_whatever_the_folders_above_are_called(
-    file: str, apps: bool, monkeypatch: pytest.MonkeyPatch
+    folder: str, file: str, apps: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library = Path("/home/daphne/bridge/.venv/lib/site-packages")
-    monkeypatch.setattr(watch, "_NOT_USERS", [library])
+    library = Path("/home/daphne/bridge/.venv/lib") / folder
+    monkeypatch.syspath_prepend(library)
     assert is_apps_from(str(library / file)) is apps
 
 
@@ -134,3 +138,36 @@ def is_apps_from(file: str) -> bool:
         return found
 
     return asyncio.run(seen())
+
+
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
+def test_what_is_installed_is_not_the_users(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project below a folder of such a name is: Python doesn't look for its modules there."""
+    installed, stored = tmp_path / "venv" / folder, tmp_path / "stored.py"
+    installed.mkdir(parents=True)
+    stored.touch()
+    (installed / "linked.py").symlink_to(stored)  # as installers do that save the space
+    (tmp_path / "other").symlink_to(tmp_path / "venv")
+    monkeypatch.setattr(sys, "path", [str(installed), *sys.path])
+    assert not _is_users(str(installed / "linked.py"))
+    assert not _is_users(str(tmp_path / "other" / folder / "library" / "__init__.py"))
+    assert _is_users(str(tmp_path / folder / "project" / "app.py"))
+
+
+def test_the_bridge_is_not_the_users_where_a_link_leads_to_it(tmp_path: Path) -> None:
+    (tmp_path / "bridge").symlink_to(Path(bridge.__file__).parent)
+    code = (
+        "import bridge; from bridge.check.watch import _is_users\n"
+        "print(bridge.__file__, _is_users(bridge.__file__), _is_users('app.py'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == f"{tmp_path / 'bridge' / '__init__.py'} False True\n"
