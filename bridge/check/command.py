@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib.util
+import io
 import json
 import os
 import signal
@@ -123,7 +124,13 @@ def _check(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _standard_output() -> Iterator[None]:
-    """What is printed has gone out, or a ``UsageError`` says why not: a disk that is full, a reader that has left."""
+    """What is printed has gone out, or a ``UsageError`` says why not: a disk that is full, a reader that has left.
+
+    What the output's encoding has not is written as Python writes it on standard error: the report's marks in an older
+    locale, half a surrogate pair of a file's name in the app's log anywhere.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
         sys.stdout.flush()
@@ -138,7 +145,7 @@ def _standard_output() -> Iterator[None]:
 
 def _write(name: str, text: str) -> None:
     try:
-        Path(name).write_text(text, encoding="utf-8")
+        Path(name).write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as exc:
         raise UsageError(f"--html {name}: {exc.strerror}") from None
 

@@ -317,6 +317,31 @@ def test_a_report_that_cannot_be_printed_is_no_finding(how: str, where: str, why
     assert (done.returncode, done.stderr) == (2, expected)
 
 
+@pytest.mark.parametrize("how", ["print(text)", "Console().print(text)"], ids=["json", "rich"])
+@pytest.mark.parametrize(("encoding", "mark"), [("utf-8", "✓"), ("latin-1", r"\u2713"), ("ascii", r"\u2713")])
+def test_a_report_whose_text_the_terminal_has_no_letters_for(how: str, encoding: str, mark: str) -> None:
+    """Its own marks, and a name of a file that is no text in any encoding."""
+    code = (
+        "from bridge.check import command; from rich.console import Console\n"
+        "text = chr(0x2713) + ' ' + chr(0xdcff)\n"
+        f"with command._standard_output(): {how}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.stdout.decode("utf-8"), done.stderr) == (f"{mark} \\udcff\n", b"")
+
+
+def test_a_page_with_a_name_that_is_no_text(tmp_path: Path) -> None:
+    command._write(str(tmp_path / "page.html"), "✓ \udcff")
+    assert (tmp_path / "page.html").read_bytes() == "✓ \\udcff".encode()
+
+
 def test_the_help_names_the_servers_of_each_kind(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run(["--help"])
