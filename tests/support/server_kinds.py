@@ -20,7 +20,8 @@ class ServerKind:
 
     The words of ``command`` may hold ``{app}``, ``{module}``, ``{attribute}``, ``{directory}`` (for files),
     ``{host}``, ``{port}``, and with ``tls`` ``{cert}`` and ``{key}``; those of ``unix`` hold ``{path}``, and
-    replace the words of ``tcp``. ``missing`` says why it can't be run on this machine, if so.
+    replace the words of ``tcp``. ``ready`` is what its log says when it can be told to stop, where it answers before.
+    ``missing`` says why it can't be run on this machine, if so.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ServerKind:
     unix: tuple[str, ...] = ()
     http: Literal["1.1", "2"] = "1.1"
     tls: bool = False
+    ready: str = ""
     missing: Callable[[], str | None] = lambda: None
 
     @property
@@ -135,7 +137,13 @@ _KINDS = (
         "granian-wsgi", "wsgi", (*_GRANIAN, "--interface", "wsgi", "--blocking-threads", "8"), tcp=_HOST_PORT
     ),
     ServerKind(
-        "uwsgi", "wsgi", _UWSGI, tcp=("--http-socket", "{host}:{port}"), unix=("--http-socket", "{path}")
+        "uwsgi",
+        "wsgi",
+        _UWSGI,
+        tcp=("--http-socket", "{host}:{port}"),
+        unix=("--http-socket", "{path}"),
+        # Its worker answers before, and its master lost a SIGTERM that came between: seen once, on a busy machine.
+        ready="spawned uWSGI worker 1",
     ),
     ServerKind(
         "mod_wsgi",

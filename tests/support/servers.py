@@ -144,7 +144,9 @@ class RunningServer:
         self.process.send_signal(signal.SIGTERM)
 
     def wait_until_accepting(self) -> None:
-        """Return when a connection is accepted; raise with the log if the server ended, or took too long.
+        """Return when a connection is accepted, and the kind's ``ready`` logged.
+
+        Raises ``AssertionError`` with the log if the server ended, or took too long.
 
         A server that loads the app after it began to listen, as gunicorn does, may still end after this.
         """
@@ -154,7 +156,7 @@ class RunningServer:
                 raise AssertionError(
                     f"{self!r} ended with {self.process.returncode}; it logged:\n{self.log()}"
                 )
-            return self._accepts()
+            return self._accepts() and self.kind.ready in self.log()
 
         poll(
             accepts, START_TIMEOUT, lambda: f"{self!r} does not accept connections; it logged:\n{self.log()}"
