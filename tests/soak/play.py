@@ -91,7 +91,7 @@ class Playing:
             client.close()
 
     def _one(self, client: Http1 | Http2, scenario: Scenario) -> None:
-        stamp = self._target.stamp
+        stamp, began = self._target.stamp, time.monotonic()
         try:
             if scenario.work.app not in _SOCKETS:
                 seen = client.play(scenario)
@@ -101,7 +101,7 @@ class Playing:
                 seen = play_websocket(self._target, scenario)
         except OSError as error:
             seen = [Seen(None, timed_out=isinstance(error, TimeoutError), note=repr(error))]
-        disturbed = self._target.disturbed_since(stamp)
+        disturbed = self._target.disturbed_since(stamp) or time.monotonic() - began >= self._target.idle
         if disturbed and seen and seen[0].status is None:
             time.sleep(0.05)  # it may be down for a second, and the list is not to be used up by that
         right = expected(scenario, self._place, disturbed=disturbed)

@@ -92,7 +92,7 @@ def live(plan: Plan, directory: Path, played: Callable[[], object] = lambda: Non
             servers.append(start(plan.server, plan.adapter, directory))
             return servers[-1]
 
-        target = Target(restart(), plan.patience)
+        target = Target(restart(), plan.patience, plan.server.idle)
         try:
             _play_all(life, target, restart, directory, played)
         except (OSError, AssertionError) as error:

@@ -1,5 +1,6 @@
 """The servers of the soak: rows, and how one is started."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +30,8 @@ class SoakServer:
     adapters: tuple[str, ...] = ("bridge",)
     at_once: int = SOCKETS
     """How many requests at a time are as many as it can ever serve at once, or more."""
+    idle: float = math.inf
+    """Seconds after which it ends a connection that has nothing under way, where that is soon."""
     threads: int | None = None
     """Its own. ``None``: it has none, or one."""
 
@@ -68,7 +71,8 @@ class SoakServer:
 
 _QUIET_GUNICORN = ("--access-logfile", "/dev/null")
 #: See ``keeps``: for one second, instead of five.
-_QUIET_HYPERCORN = ("--access-logfile", "/dev/null", "--keep-alive", "1")
+_IDLE = 1.0
+_QUIET_HYPERCORN = ("--access-logfile", "/dev/null", "--keep-alive", f"{_IDLE:.0f}")
 _ON_ASGI = Place("wsgi", websockets=True)
 _ON_WSGI = Place("asgi", websockets=True)
 
@@ -86,8 +90,15 @@ _ROWS = (
         _ON_ASGI,
         _QUIET_HYPERCORN,
         adapters=("bridge", "bridge-stream"),
+        idle=_IDLE,
     ),
-    SoakServer("hypercorn-h2", "hypercorn-h2c", Place("wsgi", http2=True, websockets=True), _QUIET_HYPERCORN),
+    SoakServer(
+        "hypercorn-h2",
+        "hypercorn-h2c",
+        Place("wsgi", http2=True, websockets=True),
+        _QUIET_HYPERCORN,
+        idle=_IDLE,
+    ),
     SoakServer(
         "granian", "granian-ws", _ON_ASGI, ("--no-access-log", "--respawn-failed-workers"), reloads=True
     ),

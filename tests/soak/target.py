@@ -6,6 +6,7 @@ server is replaced while the stamp is odd; who still has the old one sees its co
 """
 
 import contextlib
+import math
 import socket
 from collections.abc import Iterator
 
@@ -15,10 +16,17 @@ __all__ = ["Target"]
 
 
 class Target:
-    def __init__(self, server: RunningServer, patience: float) -> None:
-        """``patience``: seconds that a client waits for the next byte; then the answer counts as one that hangs."""
+    def __init__(self, server: RunningServer, patience: float, idle: float = math.inf) -> None:
+        """Nothing is done to it yet.
+
+        Args:
+            patience: seconds that a client waits for the next byte; then the answer counts as one that hangs.
+            idle: seconds after which the server ends a connection that has nothing under way. Whose request takes as
+                long may have found it so, on a machine that has no processor for its client meanwhile.
+        """
         self.server = server
         self.patience = patience
+        self.idle = idle
         self.stamp = 0
 
     def connect(self) -> socket.socket:

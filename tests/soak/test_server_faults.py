@@ -1,19 +1,26 @@
 """Faults of servers that the soak has found, shown with native apps: what they decide in the soak is right for now."""
 
 import contextlib
+import math
+import select
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.soak.checks import take_sample
 from tests.soak.http1 import Http1, request_bytes
-from tests.soak.model import HEAD, UNREAD, WORKER, Seen
+from tests.soak.model import HEAD, UNREAD, WORKER, Loss, Seen
+from tests.soak.play import Playing
 from tests.soak.scenarios import BEHIND, STUCK, App, Client, Scenario, Work
 from tests.soak.servers import SERVERS, SoakServer, start
 from tests.soak.target import Target
 from tests.support.faults import hold, known, patience
 from tests.support.raw import RawConnection
 from tests.support.servers import poll
+from tests.support.websocket_client import HANG
 
 #: Seconds: more than hypercorn keeps a connection by its settings here.
 PATIENCE = 3.0
@@ -85,6 +92,27 @@ def test_a_connection_that_its_client_has_ended(tmp_path: Path) -> None:
         except TimeoutError:
             ended = "kept"
     hold("connection that its client has ended", "hypercorn", ended, right="closed")
+
+
+@pytest.mark.parametrize("name", ["hypercorn", "hypercorn-h2"])
+def test_a_client_that_its_machine_does_not_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No fault: it begins when the server has ended its connection, which had nothing under way for so long."""
+    row = SERVERS[name]
+    with native(row, tmp_path) as target:
+        connect = target.connect
+
+        def rested() -> socket.socket:
+            connection = connect()
+            assert select.select([connection], [], [], HANG)[0]
+            return connection
+
+        monkeypatch.setattr(target, "connect", rested)
+        for target.idle, lost in ((row.idle, []), (math.inf, [Loss.NO_ANSWER])):
+            playing = Playing(target, row.place, [scenario(App.PLAIN, Client.CLOSE)], clients=1)
+            playing.join()
+            assert [complaint.loss for complaint in playing.complaints] == lost
 
 
 def test_what_no_test_can_show_is_asked_for_by_the_names_of_the_table() -> None:
