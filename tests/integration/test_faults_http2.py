@@ -90,6 +90,17 @@ def test_the_end_of_a_connection_with_a_request_that_waits(server: RunningServer
     hold("end of a connection with a request that waits", server.kind.name, seen, right="closed")
 
 
+def test_the_end_of_the_server_beside_a_request_that_waits(server: RunningServer) -> None:
+    seconds = patience("shutdown beside a request, on a stream", server.kind.name)
+    with connected(server, seconds) as connection:
+        connection.post("/")
+        connection.ping()
+        server.terminate()
+        seen = _end_of(connection)
+    server.ends_by_itself(seconds)
+    hold("shutdown beside a request, on a stream", server.kind.name, seen, right="closed")
+
+
 def test_the_end_of_a_connection_with_a_response_that_is_under_way(server: RunningServer) -> None:
     with connected(server) as connection:
         under_way = connection.get("/pour")

@@ -20,13 +20,15 @@ from .heads import Head, Headers, beside, of_accept, of_app, of_bridge, of_error
 from .scenarios import App, Client, Place, Scenario, content
 
 __all__ = [
-    "ACCEPT", "DENIAL", "HEAD", "UNREAD", "WORKER", "Complaint", "Expected", "Loss", "Outcome", "Seen", "expected",
-    "judge", "messages",
+    "ACCEPT", "DENIAL", "ENDING", "HEAD", "UNREAD", "WORKER", "Complaint", "Expected", "Loss", "Outcome", "Seen",
+    "expected", "judge", "messages",
 ]  # fmt: skip
 
 #: Faults of ``tests.support.faults`` with which a client may be left without an answer, and sees it.
 HEAD, UNREAD = "beginning of a response that fails", "answer before the body is read"
 WORKER = "end of a worker beside an error of a connection"
+#: With it, a request over HTTP/2 that outlasts the server's end has the beginning of a 500, and no more.
+ENDING = "shutdown beside a request, on a stream"
 #: With them, the head of a WebSocket has nothing of the app's, and that of a refused one something of an open one's.
 ACCEPT, DENIAL = "headers of accept", "head of a denial by a response"
 
@@ -43,7 +45,7 @@ class Outcome(enum.Flag):
     ERROR = enum.auto()
     #: No answer, and the connection has ended.
     NOTHING = enum.auto()
-    #: No answer, and the connection is open.
+    #: No answer, or the beginning of a server's own error, and the connection is open.
     KEPT = enum.auto()
 
 
@@ -154,7 +156,7 @@ def expected(scenario: Scenario, place: Place, *, disturbed: bool = False) -> Ex
         status, outcomes = 501, Outcome.ERROR
     if disturbed or scenario.client in _LEAVES or scenario.client is Client.GARBAGE:
         outcomes |= _ANY if outcomes & Outcome.RIGHT else _ANY & ~Outcome.RIGHT
-        if disturbed and WORKER in place.faults:
+        if disturbed and place.faults & {WORKER, ENDING}:
             outcomes |= Outcome.KEPT
     elif scenario.client is Client.HALF_CLOSE:
         # Many servers take the end of what a client sends for its leaving; that is theirs to decide.
@@ -213,9 +215,9 @@ def messages(scenario: Scenario) -> list[bytes]:
 
 def judge(scenario: Scenario, seen: Seen, right: Expected) -> Complaint | None:
     """What is wrong with ``seen``, if anything."""
-    if seen.timed_out and (seen.status is not None or not right.outcomes & Outcome.KEPT):
-        return Complaint(Loss.HANGS, f"nothing more came after {_describe(seen)}", scenario)
     outcome = _outcome(seen, right)
+    if seen.timed_out and not (outcome is Outcome.KEPT and outcome & right.outcomes):
+        return Complaint(Loss.HANGS, f"nothing more came after {_describe(seen)}", scenario)
     if outcome is None:
         return Complaint(Loss.WRONG_BYTES, f"{_describe(seen)}; right is {_describe_right(right)}", scenario)
     if outcome & right.outcomes:
@@ -233,8 +235,10 @@ def judge(scenario: Scenario, seen: Seen, right: Expected) -> Complaint | None:
 
 def _outcome(seen: Seen, right: Expected) -> Outcome | None:
     """``None``: it is wrong, whatever is allowed."""
+    if seen.timed_out and (seen.status is None or (seen.status == 500 and not seen.body)):
+        return Outcome.KEPT
     if seen.status is None:
-        return Outcome.KEPT if seen.timed_out else Outcome.NOTHING
+        return Outcome.NOTHING
     if seen.status == right.status:
         if seen.complete and seen.body == right.body:
             return Outcome.RIGHT

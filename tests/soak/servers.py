@@ -10,7 +10,7 @@ from tests.support.servers import RunningServer
 
 from .adapters import SOCKETS, THREADS
 from .chaos import Chaos
-from .model import ACCEPT, DENIAL, HEAD, UNREAD, WORKER
+from .model import ACCEPT, DENIAL, ENDING, HEAD, UNREAD, WORKER
 from .scenarios import BEHIND, STUCK, Direction, Place
 
 __all__ = ["SERVERS", "SoakServer", "start", "temporary"]
@@ -52,6 +52,7 @@ class SoakServer:
             HEAD,
             BEHIND,
             WORKER,
+            ENDING,
             *((UNREAD, STUCK) if adapter == "bridge-stream" else ()),
         ]
         return replace(self.place, faults=frozenset(name for name in names if self._has(name)))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.soak.model import WORKER, Expected, Loss, Outcome, Seen, expected, judge
+from tests.soak.model import ENDING, WORKER, Expected, Loss, Outcome, Seen, expected, judge
 from tests.soak.scenarios import App, Client, Place, Scenario, Work, content, draw
 
 _PLACES = (
@@ -102,6 +102,12 @@ def test_an_end_that_is_never_seen_is_a_servers_fault_where_its_row_says_so() ->
     assert (
         lost(scenario(App.SIZED), Seen(200, RIGHT[:9], timed_out=True), place, disturbed=True) is Loss.HANGS
     )
+    place = replace(_PLACES[1], faults=frozenset({ENDING}))
+    begun = Seen(500, b"", timed_out=True)
+    assert lost(scenario(App.SIZED), begun, place, disturbed=True) is None
+    assert lost(scenario(App.SIZED), begun, place) is Loss.HANGS
+    assert lost(scenario(App.SIZED), begun, disturbed=True) is Loss.HANGS
+    assert lost(scenario(App.SIZED), Seen(500, b"x", timed_out=True), place, disturbed=True) is Loss.HANGS
 
 
 def test_an_upload_that_ends_in_garbage_is_never_read_whole() -> None:

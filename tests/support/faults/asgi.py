@@ -245,6 +245,16 @@ ASGI = (
         wrong="left",
     ),
     Fault(
+        name="shutdown beside a request, on a stream",
+        servers=_HYPERCORN_2,
+        versions="hypercorn",
+        does="where a request lasts longer than its graceful timeout, it begins a 500, and waits for ever for that to "
+        "go out: what sends has ended by then, and the process never does",
+        right="it closes the connection, and ends",
+        wrong="hangs",
+        docs=("hypercorn never ends by itself where a request over HTTP/2 lasts longer than that",),
+    ),
+    Fault(
         name="end of a connection with a request that waits",
         servers=_HYPERCORN_2,
         versions="hypercorn",
