@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +32,20 @@ _LONG = 58
 # No test asserts on time: not on that of one example, nor on that of making it.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+#: Those that fixtures have started, and not taken away. Characters of its log that a failed test shows of each.
+_running: list[RunningServer] = []
+_TOLD = 10_000
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What fails once in a thousand runs is understood by the log of its server, or not at all."""
+    report = yield
+    if report.failed:
+        report.sections += [(f"log of {server!r}", server.log()[-_TOLD:]) for server in _running]
+    return report
 
 
 def pytest_collection_finish() -> None:
@@ -135,6 +149,7 @@ def _starting(certificate: tuple[Path, Path, Path]) -> Iterator[StartServer]:
                 certificate=certificate,
             )
             running.append(server)
+            _running.append(server)
             return server
 
         errors: list[BaseException] = []
@@ -150,6 +165,7 @@ def _starting(certificate: tuple[Path, Path, Path]) -> Iterator[StartServer]:
                     server.stop()
                 except AssertionError as error:
                     errors.append(error)
+                _running.remove(server)
         if errors:
             raise BaseExceptionGroup("servers that did not stop cleanly", errors)
 

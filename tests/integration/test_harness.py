@@ -53,6 +53,28 @@ def test_server_that_can_not_start_fails_with_its_log(start_server: StartServer)
         start_server("uvicorn-h11", f"{APPS}:missing_app")
 
 
+def test_a_test_that_fails_shows_the_logs_of_its_servers(tmp_path: Path) -> None:
+    failing = tmp_path / "test_failing.py"
+    failing.write_text(
+        f"def test_it(start_server):\n"
+        f"    server = start_server('wsgiref', '{APPS}:wsgi_app')\n"
+        f"    assert server.process is None\n"
+        f"def test_another(start_server):\n"
+        f"    raise LookupError\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", str(failing)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout
+    assert done.stdout.count(f" log of <wsgiref serving {APPS}:wsgi_app at ") == 1
+
+
 def test_what_a_server_leaves_behind_is_killed_and_reported(tmp_path: Path) -> None:
     server = start("wsgiref", "tests.integration.apps.orphan:wsgi_app", tmp_path)
     with pytest.raises(AssertionError, match=r"had to be killed.*sleep"):
