@@ -182,7 +182,9 @@ def test_a_request_is_waited_for_when_its_adapter_is_closed(
     monkeypatch.setattr(LoopPool, "run", runs)
     adapter = AsgiToWsgi(app, loop="request", loop_factory=factory, lifespan="off")
     close_beside(adapter, ask, waits)
-    assert seen == ["the app has ended", "the run is over"]
+    # The run that hands the body's part over may end, and be over, as the pool is closed: before the one that is meant.
+    assert seen[-2:] == ["the app has ended", "the run is over"]
+    assert seen.count("the app has ended") == 1
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/head", "/body"])
