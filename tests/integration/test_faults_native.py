@@ -11,6 +11,7 @@ from tests.support.servers import ASGI_SERVERS, SERVERS
 from tests.support.websocket_client import RawWebSocket
 
 APP = "tests.integration.apps.native_faults:app"
+UVICORNS = ["uvicorn-h11", "uvicorn-httptools", "uvicorn-wsproto", "uvicorn-websockets"]
 # A WebSocket's frame, its mask being zeros.
 MESSAGE = b"\x81\x81\0\0\0\0m"
 
@@ -82,10 +83,21 @@ def test_accept_of_a_handshake_that_daphne_has_dropped(start_server: StartServer
     hold("accept of a handshake that was dropped", "daphne", seen, right="told")
 
 
+@pytest.mark.parametrize("how", ["deny", "open"])
+@pytest.mark.parametrize("name", UVICORNS)
+def test_header_of_an_answer_to_a_handshake(name: str, how: str, start_server: StartServer) -> None:
+    server = start_server(name, APP)
+    head = b""
+    with RawWebSocket(server, f"/{how}", wait=False) as client:
+        while b"\r\n\r\n" not in head:
+            head += client.socket.recv(65_536)
+    (line,) = (line for line in head.splitlines() if line.lower().startswith(b"x-named:"))
+    seen = line.partition(b":")[2].strip()
+    hold("header of an answer to a handshake", name, seen, right=b"caf\xe9")
+
+
 @pytest.mark.parametrize("how", ["deny", "refuse", "close"])
-@pytest.mark.parametrize(
-    "name", ["uvicorn-h11", "uvicorn-httptools", "uvicorn-wsproto", "uvicorn-websockets"]
-)
+@pytest.mark.parametrize("name", UVICORNS)
 def test_answer_to_a_handshake_that_uvicorn_answers_at_its_end(
     name: str, how: str, start_server: StartServer
 ) -> None:

@@ -13,15 +13,15 @@ answer, whole or not, with a header that is not the app's, the bridge's, or one 
 import enum
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from .heads import Head, Headers, beside, of_accept, of_app, of_bridge, of_error
 from .scenarios import App, Client, Place, Scenario, content
 
 __all__ = [
-    "ACCEPT", "DENIAL", "ENDING", "HEAD", "UNREAD", "WORKER", "Complaint", "Expected", "Loss", "Outcome", "Seen",
-    "expected", "judge", "messages",
+    "ACCEPT", "DENIAL", "ENDING", "HEAD", "UNREAD", "UTF_8", "WORKER",
+    "Complaint", "Expected", "Loss", "Outcome", "Seen", "expected", "judge", "messages",
 ]  # fmt: skip
 
 #: Faults of ``tests.support.faults`` with which a client may be left without an answer, and sees it.
@@ -31,6 +31,8 @@ WORKER = "end of a worker beside an error of a connection"
 ENDING = "shutdown beside a request, on a stream"
 #: With them, the head of a WebSocket has nothing of the app's, and that of a refused one something of an open one's.
 ACCEPT, DENIAL = "headers of accept", "head of a denial by a response"
+#: With it, the one of its headers that is not ASCII comes in another encoding.
+UTF_8 = "header of an answer to a handshake"
 
 
 class Outcome(enum.Flag):
@@ -190,6 +192,10 @@ def _heads(scenario: Scenario, place: Place, status: int, body: bytes) -> dict[i
         denied = work.app is App.SOCKET_REFUSE and DENIAL in place.faults
         names = beside(http2=http2, handshake=denied, body=status != 204)
         heads[status] = Head(of_app(work.index, promised), names, reason)
+    if work.app in _SOCKETS and UTF_8 in place.faults:
+        head = heads[status]
+        known = [(name, value) for name, value in head.headers if value.isascii()]
+        heads[status] = replace(head, headers=known, beside=head.beside | {"x-soak"})
     return heads
 
 

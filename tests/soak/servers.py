@@ -10,7 +10,7 @@ from tests.support.servers import RunningServer
 
 from .adapters import SOCKETS, THREADS
 from .chaos import Chaos
-from .model import ACCEPT, DENIAL, ENDING, HEAD, UNREAD, WORKER
+from .model import ACCEPT, DENIAL, ENDING, HEAD, UNREAD, UTF_8, WORKER
 from .scenarios import BEHIND, STUCK, Direction, Place
 
 __all__ = ["SERVERS", "SoakServer", "start", "temporary"]
@@ -53,6 +53,7 @@ class SoakServer:
             BEHIND,
             WORKER,
             ENDING,
+            UTF_8,
             *((UNREAD, STUCK) if adapter == "bridge-stream" else ()),
         ]
         return replace(self.place, faults=frozenset(name for name in names if self._has(name)))

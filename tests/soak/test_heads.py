@@ -3,7 +3,7 @@
 import pytest
 
 from tests.soak.heads import Headers, of_accept, of_app
-from tests.soak.model import ACCEPT, DENIAL, Loss, Seen, expected, judge
+from tests.soak.model import ACCEPT, DENIAL, UTF_8, Loss, Seen, expected, judge
 from tests.soak.scenarios import App, Client, Place, Scenario, Work, content
 
 ON_ASGI, ON_WSGI, HTTP_2 = Place("wsgi", websockets=True), Place("asgi"), Place("wsgi", http2=True)
@@ -121,6 +121,11 @@ def test_what_a_row_says_of_a_server_is_right_there() -> None:
     assert not wrong(accepts, App.SOCKET_FAIL, place=place, status=101)
     assert not wrong([*accepts, *RIGHT], App.SOCKET_REFUSE, place=place, status=418)
     assert wrong([*accepts, *RIGHT], place=place)
+    place = Place("wsgi", websockets=True, faults=frozenset({UTF_8}))
+    other = [(name, value.replace("\xe9", "\xc3\xa9")) for name, value in RIGHT]
+    assert not wrong([*ADDED, *other], App.SOCKET_REFUSE, place=place, status=418)
+    assert wrong([*ADDED, *other[:-1]], App.SOCKET_REFUSE, place=place, status=418)
+    assert wrong([*ADDED, *other], place=place)
 
 
 def test_half_an_answer_has_a_whole_head() -> None:

@@ -55,9 +55,9 @@ async def _websocket(path: str, receive: Receive, send: Send) -> None:
     """Refuse it, and wait until its client has left.
 
     ``/deny``: refuse it by a response. ``/close``: open it, close it, and end. ``/open``: open it, until its client
-    closes it. ``/dropped``: have daphne drop the connection, as its timer does where an app takes 5 seconds; and accept
-    in the same moment. ``/stopped/...``: have uvicorn answer the handshake, as its shutdown does; do the rest of the
-    path in the same moment, and say what comes of it.
+    closes it. Both answers have a header that is not ASCII. ``/dropped``: have daphne drop the connection, as its timer
+    does where an app takes 5 seconds; and accept in the same moment. ``/stopped/...``: have uvicorn answer the
+    handshake, as its shutdown does; do the rest of the path in the same moment, and say what comes of it.
     """
     await receive()
     if path.startswith("/stopped/"):
@@ -85,11 +85,12 @@ async def _websocket(path: str, receive: Receive, send: Send) -> None:
 
 async def _answer(path: str, send: Send) -> None:
     if path in {"/close", "/open"}:
-        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.accept", "headers": [(b"x-named", b"caf\xe9")]})
         if path == "/close":
             await send({"type": "websocket.close", "code": 1000})
     elif path == "/deny":
-        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        headers = [(b"x-named", b"caf\xe9")]
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": headers})
         await send({"type": "websocket.http.response.body", "body": b"no"})
     else:
         await send({"type": "websocket.close"})

@@ -163,6 +163,22 @@ WEBSOCKET = (
         wrong=["Sec-WebSocket-Accept", "Upgrade"],
     ),
     Fault(
+        name="header of an answer to a handshake",
+        servers=("uvicorn-h11", "uvicorn-httptools"),
+        versions="uvicorn<0.50",
+        does="websockets' protocol with threads, its default until then, writes a value that is not ASCII as UTF-8",
+        right="byte by byte, as the app gives it",
+        wrong=b"caf\xc3\xa9",
+    ),
+    Fault(
+        name="header of an answer to a handshake",
+        servers=("uvicorn-websockets",),
+        versions="uvicorn",
+        does="it writes a value that is not ASCII as UTF-8",
+        right="byte by byte, as the app gives it",
+        wrong=b"caf\xc3\xa9",
+    ),
+    Fault(
         name="subprotocols of the client",
         servers=("granian-ws",),
         versions="granian<2.7.2",
