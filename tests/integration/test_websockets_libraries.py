@@ -14,7 +14,7 @@ from websockets.sync.client import ClientConnection
 
 from tests.conftest import ServerPool
 from tests.integration.cases_server import new_token, report
-from tests.support.faults import hold
+from tests.support.faults import hold, known
 from tests.support.servers import RunningServer
 from tests.support.websocket_client import HANG, RawWebSocket, connect, control, nothing_left_of
 
@@ -100,7 +100,7 @@ def test_client_of_flask_sock_vanishes_while_it_sends(server: RunningServer) -> 
 
 @pytest.mark.parametrize("transports", [["websocket"], ["polling", "websocket"], ["polling"]], ids="-".join)
 def test_flask_socketio(server: RunningServer, transports: list[str]) -> None:
-    tracebacks = server.log().count("Traceback")
+    before = tracebacks(server)
     with User(server, transports) as ann, User(server, transports) as bob:
         assert ann.next() == ("welcome", ann.name)
         assert bob.next() == ("welcome", bob.name)
@@ -118,7 +118,14 @@ def test_flask_socketio(server: RunningServer, transports: list[str]) -> None:
                 assert report(requests, bob.name)["end"] in {"client disconnect", "transport close"}
         ann.client.emit("answer", "alone")
         assert ann.next() == ("answered", "alone")
-    assert server.log().count("Traceback") == tracebacks
+    assert tracebacks(server) == before
+
+
+def tracebacks(server: RunningServer) -> int:
+    """How many are in its log, but for those of simple-websocket, whose threads close one socket."""
+    log = server.log()
+    closed = known("message of an app beside the client's close", server.kind.name) is not None
+    return log.count("Traceback") - closed * log.count("\nOSError: [Errno 9] Bad file descriptor\n")
 
 
 class _InOrder(engineio.Client):  # type: ignore[misc]  # it has no type information

@@ -19,8 +19,9 @@ WEBSOCKET = (
         name="message of an app beside the client's close",
         servers=_SERVERS,
         versions="simple-websocket",
-        does="its send() looks whether it is open, and sends, in two steps: where its own thread takes the client's "
-        "close between them, the app gets an error of wsproto instead of ConnectionClosed, and Flask logs it",
+        does="its send() and close() look whether it is open, and send, in two steps: where its own thread takes the "
+        "client's close between them, the app gets an error of wsproto, or of the closed socket, instead of "
+        "ConnectionClosed, and Flask or the thread logs it",
         right="ConnectionClosed",
         unshown="a race",
         docs=("may raise wsproto's `LocalProtocolError` instead of `ConnectionClosed`",),
