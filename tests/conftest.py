@@ -34,8 +34,9 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 
 
-#: Those that fixtures have started, and not taken away. Characters of its log that a failed test shows of each.
+#: Those that fixtures have started, and not taken away.
 _running: list[RunningServer] = []
+#: Characters of a server's log that a failed test shows.
 _TOLD = 10_000
 
 

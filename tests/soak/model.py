@@ -149,8 +149,7 @@ def expected(scenario: Scenario, place: Place, *, disturbed: bool = False) -> Ex
     Args:
         place: on a WSGI server a body that nobody reads may cost its client the answer: the server closes with bytes
             unread, and the kernel resets. On an ASGI server the bridge reads it, but for its stream mode.
-        disturbed: the server was reloaded, ended, killed, or without descriptors or space, while it ran; or so much
-            time went by that it may have ended the connection for resting.
+        disturbed: the server was reloaded, ended, killed, or without descriptors or space, while it ran.
     """
     work = scenario.work
     status, outcomes = _ENDS.get(work.app, _WHOLE)

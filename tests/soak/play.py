@@ -101,11 +101,18 @@ class Playing:
                 seen = play_websocket(self._target, scenario)
         except OSError as error:
             seen = [Seen(None, timed_out=isinstance(error, TimeoutError), note=repr(error))]
-        disturbed = self._target.disturbed_since(stamp) or time.monotonic() - began >= self._target.idle
+        rested = time.monotonic() - began >= self._target.idle
+        disturbed = self._target.disturbed_since(stamp)
         if disturbed and seen and seen[0].status is None:
             time.sleep(0.05)  # it may be down for a second, and the list is not to be used up by that
         right = expected(scenario, self._place, disturbed=disturbed)
-        complaints = [complaint for one in seen if (complaint := judge(scenario, one, right)) is not None]
+        complaints = [
+            complaint
+            for one in seen
+            # Nothing at all came: the server had ended the connection before the request.
+            if not (rested and one.status is None and not one.timed_out)
+            if (complaint := judge(scenario, one, right)) is not None
+        ]
         with self._lock:
             self.complaints += complaints
             self.requests += max(len(seen), 1)

@@ -109,7 +109,8 @@ def test_a_client_that_its_machine_does_not_run(
             return connection
 
         monkeypatch.setattr(target, "connect", rested)
-        for target.idle, lost in ((row.idle, []), (math.inf, [Loss.NO_ANSWER])):
+        for idle, lost in ((row.idle, []), (math.inf, [Loss.NO_ANSWER])):
+            target.idle = idle
             playing = Playing(target, row.place, [scenario(App.PLAIN, Client.CLOSE)], clients=1)
             playing.join()
             assert [complaint.loss for complaint in playing.complaints] == lost
